@@ -1,0 +1,49 @@
+# Everything a newcomer or a build machine needs; the first target that wants Python installs it into .venv, once.
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+PYTHON ?= python3.11
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: help demo test test-slow bench lint clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A constraint on torch keeps pip from fetching another build of it; a broken or half-made environment is made anew.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PY) -m pip --version >/dev/null 2>&1 || { \
+	  for candidate in $(PYTHON) python3.12 python3.13 python3; do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	      exec "$$candidate" -m venv --clear $(VENV); \
+	    fi; \
+	  done; \
+	  echo "graphpde needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "installing graphpde and what its tests need into $(VENV) (once; a few minutes)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,io]"
+	@touch $@
+
+demo: $(INSTALLED) ## simulate on a mesh and say where the picture, the ParaView files and the report lie
+	@$(VENV)/bin/graphpde demo -o runs/demo
+
+test: $(INSTALLED) ## run the tests, without those marked slow
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q
+
+test-slow: $(INSTALLED) ## run the tests marked slow
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q -m slow
+
+bench: $(INSTALLED) ## run the benchmarks and print their tables
+	@set -e; for script in benchmarks/*.py; do \
+	  [ -e "$$script" ] || { echo "there are no benchmarks yet"; break; }; \
+	  echo "== $$script"; $(PY) "$$script"; done
+
+lint: $(INSTALLED) ## check style, format and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy graphpde
+
+clean: ## remove build products and caches; keeps .venv and runs/
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find graphpde tests -name __pycache__ -type d -prune -exec rm -rf {} +

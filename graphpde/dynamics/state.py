@@ -1,0 +1,61 @@
+"""Arithmetic on states: one tree-map for tensors and (named) tuples of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+from graphpde.typing import Scalar, State
+
+
+def tree_map(f: Callable[..., Any], *states: State) -> State:
+    """f on every leaf."""
+    if isinstance(states[0], Tensor):
+        return f(*states)
+    return _pytree.tree_map(f, *states)
+
+
+def leaves(u: State) -> list[Tensor]:
+    """The tensors of a state."""
+    return [u] if isinstance(u, Tensor) else _pytree.tree_leaves(u)
+
+
+def combine(u: State, factors: Sequence[Scalar], slopes: Sequence[State]) -> State:
+    """u + sum of factor * slope; zero factors are skipped."""
+    for factor, slope in zip(factors, slopes, strict=False):
+        if isinstance(factor, Tensor):
+            u = tree_map(lambda a, b, h=factor: a + h.to(a.dtype) * b, u, slope)
+        elif factor != 0.0:
+            u = tree_map(lambda a, b, h=factor: torch.add(a, b, alpha=h), u, slope)
+    return u
+
+
+def is_finite(u: State) -> bool:
+    """Whether every entry is finite, by one sum a leaf (an overflowing sum of finite numbers is looked at again)."""
+    for x in leaves(u):
+        if not x.is_floating_point():
+            continue
+        if not bool(torch.isfinite(x.detach().sum())) and not bool(torch.isfinite(x).all()):
+            return False
+    return True
+
+
+def largest(u: State) -> float:
+    """The largest modulus in the state."""
+    return max((float(x.detach().abs().max()) for x in leaves(u) if x.numel()), default=0.0)
+
+
+def first_bad_node(u: State) -> int:
+    """The first node with a non-finite entry."""
+    for x in leaves(u):
+        bad = ~torch.isfinite(x)
+        if bool(bad.any()):
+            per_node = bad.any(-1)
+            while per_node.dim() > 1:
+                per_node = per_node.any(0)
+            return int(per_node.nonzero()[0, 0])
+    return -1

@@ -1,0 +1,101 @@
+"""Steady states: F(u) = 0, one solve when it is linear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.graph import Graph
+from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
+from graphpde.errors import ConditionError
+from graphpde.ops.system import System
+from graphpde.solve.linear import LinearSolver
+from graphpde.solve.newton import newton
+from graphpde.solve.result import Result
+
+
+def steady(
+    term: Any, u0: Tensor, *, domain: Graph | None = None, t: float = 0.0, method: str = "auto", rtol: float = 1e-12
+) -> Result:
+    """Solve F(t, u) = 0 with the term's Dirichlet conditions.
+
+    Args:
+        term: a term or sum. u0: shape and initial guess [n, c].
+        domain: when no term has one. t: the time loads and values are taken at.
+        method: linear solver. rtol: of iterative solves.
+
+    Returns:
+        The result with status, residuals and reason; ``value`` [n, c] is differentiable for linear terms.
+
+    Raises:
+        ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level.
+        SolveError: no convergence.
+    """
+    now = torch.tensor(t, dtype=torch.float64, device=u0.device)
+    f = System(term, domain, now)
+    f.check_state(u0)
+    u0 = f.reset(now, u0)
+    if f.nonlinear:
+        return _newton(f, now, u0, method, rtol)
+    if f.operator is None:
+        raise ConditionError("a steady state needs an operator such as Diffusion; got only loads")
+    matrix = as_matrix(f.operator)
+    _refuse_floating(f, matrix)
+    load = f.load(now, u0)
+    b = torch.zeros_like(u0) if load is None else load.expand_as(u0)
+    if f.fixed is not None:
+        values = u0[..., f.fixed.nodes, :]
+        boundary = f.fixed.put(torch.zeros_like(u0), values)
+        b = f.fixed.put(b + matrix.matvec(boundary), values)
+    solver = LinearSolver(f.pin(-matrix), method=method, rtol=rtol)
+    result = solver.solve(b, x0=u0).checked()
+    return Result(solver(b, x0=result.value), result.status, result.reason, result.iterations, result.residuals)
+
+
+def _newton(f: System, t: Tensor, u0: Tensor, method: str, rtol: float) -> Result:
+    fixed = f.fixed
+
+    def residual(u: Tensor) -> Tensor:
+        r = -f(t, u)
+        return r if fixed is None else r.index_fill(-2, fixed.nodes, 0.0)
+
+    def jacobian(u: Tensor) -> LinearOperator:
+        return f.pin(-f.linearise(t, u))
+
+    precondition = None
+    if f.operator is not None and fixed is not None:
+        solver = LinearSolver(f.pin(-as_matrix(f.operator)), method=method, rtol=1e-8)
+        precondition = lambda r: solver.solve(r).value  # noqa: E731
+    return newton(residual, jacobian, u0, rtol=rtol, precondition=precondition).checked()
+
+
+def _refuse_floating(f: System, matrix: LinearOperator) -> None:
+    """Refuse components whose level nothing fixes: no Dirichlet node and the constant in the kernel."""
+    if not isinstance(matrix, Sparse):
+        return
+    from scipy.sparse.csgraph import connected_components
+
+    count, labels = connected_components(matrix.to_scipy(), directed=False)
+    labels = torch.from_numpy(labels).to(torch.int64)
+    held = torch.zeros(count, dtype=torch.bool)
+    if f.fixed is not None:
+        held[labels[f.fixed.nodes.cpu()]] = True
+    ones = torch.ones(matrix.n, 1, dtype=matrix.diag.dtype, device=matrix.diag.device)
+    with torch.no_grad():
+        moved = matrix.matvec(ones.expand(-1, matrix.channels)).abs().amax(1).cpu()
+    scale = float(matrix.diag.abs().max()) if matrix.n else 0.0
+    for k in (~held).nonzero()[:, 0].tolist():
+        mine = labels == k
+        if float(moved[mine].max()) <= 1e-9 * scale:
+            node = int(mine.nonzero()[0, 0])
+            where = (
+                ""
+                if f.domain is None or f.domain.pos is None
+                else f" at {[round(v, 6) for v in f.domain.pos[node].tolist()]}"
+            )
+            raise ConditionError(
+                f"component {k} of {count} ({int(mine.sum())} unknowns, for example node {node}{where}) has no Dirichlet condition, "
+                f"so its solution is only known up to a constant; give one there (--bc NAME=VALUE)"
+            )

@@ -1,0 +1,106 @@
+"""The errors that users meet: one sentence each, saying what, got, expected and the remedy.
+
+Everything a user can cause derives from :class:`GraphpdeError`; bad input is also a ``ValueError`` (or ``TypeError``),
+a computation that failed is also a ``RuntimeError``. The command line turns the first kind into exit code 2, the second into 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class GraphpdeError(Exception):
+    """Base class of every error this library raises on purpose."""
+
+
+class InputError(GraphpdeError, ValueError):
+    """The caller gave something that cannot be used."""
+
+
+class ShapeError(InputError):
+    """A tensor has the wrong shape or dtype."""
+
+
+class GraphError(InputError):
+    """A relation or graph is inconsistent: index out of range, wrong counts, missing symmetry."""
+
+
+class IndexTypeError(GraphpdeError, TypeError):
+    """Node indices are not integers."""
+
+
+class UnknownName(InputError):
+    """A name is not in its registry; the message lists the known ones and the nearest."""
+
+
+class MeshError(InputError):
+    """A mesh cannot be used as asked: degenerate cells, unsupported cells, missing sets."""
+
+
+class MeshReadError(MeshError):
+    """A file could not be turned into a valid mesh.
+
+    Attributes:
+        path: the file as given. format: the format it was read as. reason: why, one sentence.
+    """
+
+    def __init__(self, path: Any, format: str, reason: str):
+        self.path, self.format, self.reason = str(path), format, reason
+        super().__init__(f"cannot read mesh '{path}' ({format}): {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.format, self.reason)
+
+
+class OutputError(InputError):
+    """A file or folder cannot be written."""
+
+
+class ConditionError(InputError):
+    """A boundary or initial condition cannot be bound: unknown set, clash, missing Dirichlet part."""
+
+
+class ConfigError(InputError):
+    """A problem file or command line is wrong."""
+
+
+class FormulaError(ConfigError):
+    """A formula uses something outside the whitelist."""
+
+
+class StepTooLong(InputError):
+    """An explicit step exceeds the stability bound.
+
+    Attributes:
+        dt: the step asked for. dt_max: the longest stable one.
+    """
+
+    def __init__(self, dt: float, dt_max: float, stepper: str, why: str):
+        self.dt, self.dt_max = dt, dt_max
+        super().__init__(
+            f"step dt={dt:.3g} exceeds the stability bound {dt_max:.3g} of {stepper} ({why}); "
+            f"take dt <= {0.9 * dt_max:.2g}, an implicit stepper such as backward_euler, or allow_unstable=True"
+        )
+
+
+class SolveError(GraphpdeError, RuntimeError):
+    """A solver stopped without a usable answer; ``result`` holds what it had."""
+
+    def __init__(self, message: str, result: Any = None):
+        self.result = result
+        super().__init__(message)
+
+
+class Diverged(SolveError):
+    """The state became non-finite during evolution.
+
+    Attributes:
+        t, step: where it was found. node, term: the first bad node and the term that produced it. last: last good state.
+    """
+
+    def __init__(self, t: float, step: int, largest: float, node: int, term: str, last: Any = None):
+        self.t, self.step, self.largest, self.node, self.term, self.last = t, step, largest, node, term, last
+        super().__init__(
+            f"the solution became non-finite at step {step} (t={t:.6g}), first at node {node}, in {term}; largest value "
+            f"before: {largest:.3g}; take a smaller dt or an implicit stepper, or check the coefficients"
+        )

@@ -1,0 +1,174 @@
+"""The guarded way to meshio: one call in, a raw mesh out; nothing is printed and nothing but an exception escapes.
+
+meshio reports trouble by printing through rich, and ends the process when a known reader gives up; both stop here. Its
+table of dimensions lacks a few types that its readers produce; they are lent to it for the time of the call.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable
+
+# integer cell arrays that name sets, in the order of preference; further arrays stay plain data
+TAG_ARRAYS = (
+    *("gmsh:physical", "medit:ref", "netgen:index", "su2:tag", "nastran:ref", "avsucd:material", "ugrid:ref"),
+    *("tetgen:ref", "flac3d:group", "cell_tags", "obj:group_ids", "material", "MaterialIDs", "attribute"),
+)
+_LOCK = threading.Lock()
+
+
+class _Console:
+    """Stands in for rich's console: what meshio says is kept instead of printed."""
+
+    said: list[str] = []  # noqa: RUF012 - replaced for each call, under the lock
+
+    def __init__(self, **_: Any):
+        pass
+
+    def print(self, *parts: Any, **_: Any) -> None:
+        text = re.sub(r"\[/?[a-z ]+\]", "", " ".join(map(str, parts)))
+        _Console.said.append(" ".join(text.replace("Warning:", "").replace("Error:", "").replace("Info:", "").split()))
+
+
+@contextmanager
+def muted() -> Iterator[list[str]]:
+    """A stretch in which meshio keeps quiet; yields what it would have said."""
+    import meshio._common
+    import meshio._mesh
+
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        console, table = meshio._common.Console, meshio._mesh.topological_dimension
+        lent = {kind: cell.dim for kind, cell in CELLS.items() if kind not in table}
+        _Console.said = said = []
+        meshio._common.Console = _Console
+        table.update(lent)
+        try:
+            yield said
+        finally:
+            meshio._common.Console = console
+            for kind in lent:
+                table.pop(kind, None)
+
+
+def read(path: Path, name: str) -> RawMesh:
+    """Read a file by meshio's reader of that name.
+
+    Raises:
+        Unreadable: meshio gave up. Anything else that its readers let through is left to the caller.
+    """
+    import meshio
+    from meshio._helpers import reader_map
+
+    with muted() as said:
+        try:
+            mesh = reader_map[name](str(path))
+        except (meshio.ReadError, SystemExit) as error:
+            text = "" if isinstance(error, SystemExit) else str(error)
+            raise Unreadable(_reason(text, said)) from None
+    return _raw(mesh, said)
+
+
+def write(path: Path, mesh: Any, name: str, **options: Any) -> list[str]:
+    """Write a meshio mesh by meshio's writer of that name; what meshio says.
+
+    Raises:
+        Unreadable: meshio gave up.
+    """
+    import meshio
+
+    with muted() as said:
+        try:
+            meshio.write(str(path), mesh, file_format=name, **options)
+        except (meshio.WriteError, SystemExit) as error:
+            text = "" if isinstance(error, SystemExit) else str(error)
+            raise Unreadable(_reason(text, said)) from None
+    return said
+
+
+def _reason(text: str, said: list[str]) -> str:
+    text = " ".join([*text.split("\n")[:2], *said[:1]]).strip() if text or said else ""
+    return text or "meshio's reader gave up without a reason; the content is not what the format asks for"
+
+
+def _raw(mesh: Any, said: list[str]) -> RawMesh:
+    blocks = []
+    for block in mesh.cells:
+        if block.type.startswith("polyhedron"):
+            raise Unreadable(f"its cells are general polyhedra ({len(block.data)}), which have no finite element here")
+        blocks.append(Block(block.type, np.asarray(np.ma.getdata(block.data))))
+    raw = RawMesh(np.asarray(np.ma.getdata(mesh.points)), blocks, notes=[sentence for sentence in said if sentence])
+    raw.point_data = {name: np.asarray(np.ma.getdata(values)) for name, values in mesh.point_data.items()}
+    for name, parts in mesh.cell_data.items():
+        raw.cell_data[name] = [None if part is None else np.asarray(np.ma.getdata(part)) for part in parts]
+    for name, ids in mesh.point_sets.items():
+        raw.point_sets.append((str(name), np.asarray(ids, dtype=np.int64).reshape(-1)))
+    for name, parts in mesh.cell_sets.items():
+        if name != "gmsh:bounding_entities" and len(parts) == len(blocks):
+            members = [None if part is None else np.asarray(part, dtype=np.int64) for part in parts]
+            raw.cell_sets.append(CellSet(str(name), members))
+    families = getattr(mesh, "cell_tags", None)
+    if isinstance(families, dict):  # MED: a family number stands for any number of groups
+        _families(raw, families)
+    elif array := next((name for name in TAG_ARRAYS if name in raw.cell_data), None):
+        named = {tuple(map(int, value)): key for key, value in mesh.field_data.items() if np.size(value) == 2}
+        raw.cell_sets += tag_sets(raw, array, named)
+    return raw
+
+
+def tag_sets(raw: RawMesh, array: str, named: dict[tuple[int, int], str]) -> list[CellSet]:
+    """Sets from an integer cell array; ``named`` maps (number, dimension) to a name, others are called by their number.
+
+    An array without any value but zero says nothing and gives no sets.
+    """
+    parts = raw.cell_data[array]
+    if not all(part is None or (part.ndim == 1 and whole(part)) for part in parts):
+        return []
+    if not any(part is not None and part.any() for part in parts):
+        return []
+    members: dict[str, list[np.ndarray | None]] = {}
+    for number, (block, part) in enumerate(zip(raw.blocks, parts)):
+        if part is None:
+            continue
+        dim = dimension(block.kind)
+        for value in np.unique(part):
+            name = named.get((int(value), dim), str(int(value)))
+            members.setdefault(name, [None] * len(parts))[number] = np.flatnonzero(part == value)
+    return [CellSet(name, slots) for name, slots in members.items()]
+
+
+def whole(values: np.ndarray) -> bool:
+    """Whether an array holds whole numbers."""
+    return values.dtype.kind in "iub" or bool((np.isfinite(values) & (values == np.floor(values))).all())
+
+
+def dimension(kind: str) -> int:
+    """Dimension of a cell type by its name, including orders that the library does not know; -1 = unknown."""
+    if kind in CELLS:
+        return CELLS[kind].dim
+    base = kind.rstrip("0123456789")
+    return CELLS[base].dim if base in CELLS else 2 if base == "polygon" else -1
+
+
+def _families(raw: RawMesh, families: dict[int, list[str]]) -> None:
+    parts = raw.cell_data.get("cell_tags", [None] * len(raw.blocks))
+    groups: dict[str, list[np.ndarray | None]] = {}
+    for family, names in families.items():
+        for name in names:
+            slots = groups.setdefault(str(name), [None] * len(raw.blocks))
+            for number, part in enumerate(parts):
+                rows = np.flatnonzero(part == family) if part is not None else np.empty(0, dtype=np.int64)
+                if len(rows):
+                    known = slots[number]
+                    slots[number] = rows if known is None else np.concatenate([known, rows])
+    raw.cell_sets += [CellSet(name, slots) for name, slots in groups.items()]

@@ -1,0 +1,80 @@
+"""Cells as VTK files list them: one type code per cell, offsets into one long list of points.
+
+Strips, poly-lines, poly-vertices, pixels and voxels become the simple cells they stand for. The wedge is the one type
+whose corners stand in another order in VTK than in this library.
+
+Source: VTK file formats, "vtkCellType.h"; vtkWedge for the order of its corners.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.io.raw import Block, Unreadable
+
+WEDGE = [0, 2, 1, 3, 5, 4]
+_KINDS = {cell.vtk: kind for kind, cell in CELLS.items() if cell.vtk < 68}
+_BOX = {8: ("quad", [0, 1, 3, 2]), 11: ("hexahedron", [0, 1, 3, 2, 4, 5, 7, 6])}
+_LAGRANGE = {68: "line", 69: "triangle", 70: "quad", 71: "tetra", 72: "hexahedron", 73: "wedge", 74: "pyramid"}
+_NAMES = {0: "empty", 15: "pentagonal prism", 16: "hexagonal prism", 41: "convex point set", 42: "polyhedron"}
+
+
+def blocks_of(codes: np.ndarray, stops: np.ndarray, points: np.ndarray) -> tuple[list[Block], list[np.ndarray], list[str]]:
+    """Cell blocks, the listed cell that each cell came from, and one sentence for each kind that was left out.
+
+    Args:
+        codes: VTK type of each listed cell [m]. stops: end of its points in ``points`` [m]. points: point numbers [k].
+
+    Raises:
+        Unreadable: offsets that decrease or leave the list, a cell with the wrong number of points.
+    """
+    starts = np.concatenate([[0], stops[:-1]]) if len(stops) else stops
+    if len(codes) != len(stops):
+        raise Unreadable(f"{len(codes)} cell types stand beside {len(stops)} cell offsets")
+    if len(stops) and (starts.min() < 0 or (stops < starts).any() or stops[-1] > len(points)):
+        raise Unreadable(f"the cell offsets do not fit the {len(points)} entries of the connectivity")
+    sizes = stops - starts
+    blocks: list[Block] = []
+    sources: list[np.ndarray] = []
+    notes: list[str] = []
+    groups, first = np.unique(np.stack([codes, sizes], 1), axis=0, return_index=True)
+    for code, size in groups[np.argsort(first)].tolist():
+        cells = np.flatnonzero((codes == code) & (sizes == size))
+        rows = points[starts[cells][:, None] + np.arange(size)]
+        block, source = _block(code, size, rows)
+        if block is None:
+            notes.append(f"{len(cells)} cells of VTK type {code} ({_NAMES.get(code, 'unknown')}) were left out")
+        else:
+            blocks.append(block)
+            sources.append(cells[source])
+    return blocks, sources, notes
+
+
+def _block(code: int, size: int, rows: np.ndarray) -> tuple[Block | None, np.ndarray]:
+    """One block of cells of one type and size, and the row that each cell came from."""
+    same = np.arange(len(rows))
+    if code in _KINDS:
+        kind = _KINDS[code]
+        if size != CELLS[kind].nodes:
+            raise Unreadable(f"a {kind} cell has {size} points, expected {CELLS[kind].nodes}")
+        return Block(kind, rows[:, WEDGE] if kind == "wedge" else rows), same
+    if code in _BOX:
+        kind, order = _BOX[code]
+        if size != len(order):
+            raise Unreadable(f"a cell of VTK type {code} has {size} points, expected {len(order)}")
+        return Block(kind, rows[:, order]), same
+    if code == 7:
+        return Block("polygon", rows), same
+    if code == 2:
+        return Block("vertex", rows.reshape(-1, 1)), np.repeat(same, size)
+    if code == 4 and size > 1:
+        return Block("line", np.stack([rows[:, :-1], rows[:, 1:]], -1).reshape(-1, 2)), np.repeat(same, size - 1)
+    if code == 6 and size > 2:
+        parts = np.stack([rows[:, :-2], rows[:, 1:-1], rows[:, 2:]], -1)
+        parts[:, 1::2] = parts[:, 1::2, ::-1]  # every other triangle of a strip turns the other way
+        return Block("triangle", parts.reshape(-1, 3)), np.repeat(same, size - 2)
+    if code in _LAGRANGE:
+        linear = _LAGRANGE[code]
+        return Block(linear if size == CELLS[linear].nodes else f"{linear}{size}", rows), same
+    return None, same

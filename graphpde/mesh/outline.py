@@ -1,0 +1,227 @@
+"""The boundary of a polygon with holes: checked, and cut into segments that Delaunay triangles can keep.
+
+Segments are about as long as the target edge length and shorter where parts come close or sides are short. No boundary point lies in
+the circle that has another segment as its diameter.
+
+Reference: Ruppert 1995, J. Algorithms 18, 548-585 (encroached segments are split).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from graphpde.errors import MeshError
+
+_GRADING = 0.25  # growth of the edge length per unit of distance from finer parts of the boundary
+
+
+class Boundary(NamedTuple):
+    """A sampled polygon, interior to the left of every segment.
+
+    Attributes:
+        points: [k, 2]. segments: pairs of points [k, 2]. source: loop and side that each segment comes from [k, 2].
+    """
+
+    points: np.ndarray
+    segments: np.ndarray
+    source: np.ndarray
+
+
+class SizeField:
+    """Target edge length: short at short boundary segments, growing with the distance from them."""
+
+    def __init__(self, boundary: Boundary, size: float):
+        self.size = size
+        length = np.repeat(segment_lengths(boundary)[:, None], 2, 1)
+        local = np.full(len(boundary.points), size)
+        np.minimum.at(local, boundary.segments, length)
+        fine = local < 0.75 * size
+        self.points, self.local = boundary.points[fine], local[fine]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        out = np.full(len(x), self.size)
+        chunk = max(1, 2_000_000 // max(1, len(self.points)))
+        for low in range(0, len(x) if len(self.points) else 0, chunk):
+            part = x[low : low + chunk]
+            distance = np.sqrt(((part[:, None] - self.points) ** 2).sum(-1))
+            out[low : low + chunk] = np.minimum(self.size, (self.local + _GRADING * distance).min(1))
+        return out
+
+
+def sample_boundary(loops: list[np.ndarray], size: float) -> Boundary:
+    """The boundary of ``loops[0]`` minus ``loops[1:]`` (corners [k, 2] in either orientation) in segments of about ``size``.
+
+    Raises:
+        MeshError: loops with fewer than three corners, repeated corners or no area; loops that cross, touch or lie outside.
+    """
+    sides, sharp = _shelled(_checked(loops, size), size)
+    boundary = _separated(_sampled(sides, sharp, SizeField(sides, size)))
+    return _separated(_sampled(sides, sharp, SizeField(boundary, size)))
+
+
+def inside(points: np.ndarray, corners: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """Whether points [k, 2] lie inside closed polygons given by segments between corners (even-odd rule) [k]."""
+    start, end = corners[segments[:, 0]], corners[segments[:, 1]]
+    slope = (end[:, 0] - start[:, 0]) / np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
+    odd = np.zeros(len(points), dtype=bool)
+    chunk = max(1, 4_000_000 // len(segments))
+    for low in range(0, len(points), chunk):
+        x, y = points[low : low + chunk, :1], points[low : low + chunk, 1:]
+        spans = (start[:, 1] > y) != (end[:, 1] > y)
+        right = x < start[:, 0] + (y - start[:, 1]) * slope
+        odd[low : low + chunk] = (spans & right).sum(1) % 2 == 1
+    return odd
+
+
+def segment_lengths(boundary: Boundary) -> np.ndarray:
+    ends = boundary.points[boundary.segments]
+    return np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+
+
+def _checked(loops: list[np.ndarray], size: float) -> list[np.ndarray]:
+    if not (np.isfinite(size) and size > 0):
+        raise MeshError(f"target edge length is {size}, expected a positive number")
+    out = []
+    for k, loop in enumerate(loops):
+        corners = np.asarray(loop, dtype=np.float64)
+        what = "outline" if k == 0 else f"hole {k - 1}"
+        if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
+            raise MeshError(f"{what} has shape {list(corners.shape)}, expected at least 3 corners [k, 2]")
+        if not np.isfinite(corners).all() or (corners == np.roll(corners, -1, 0)).all(1).any():
+            raise MeshError(f"{what} has corners that are not finite or repeat; give each corner once")
+        x, y = (corners - corners[0]).T
+        area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+        if area == 0:
+            raise MeshError(f"{what} encloses no area")
+        out.append(corners if (area > 0) == (k == 0) else np.flip(corners, 0).copy())
+    _refuse_crossings(out)
+    return out
+
+
+def _refuse_crossings(loops: list[np.ndarray]) -> None:
+    whole = _joined(loops)
+    points, segments = whole.points, whole.segments
+    a, b = points[segments[:, 0]], points[segments[:, 1]]
+
+    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
+        u, v = q - p, r - p
+        return np.sign(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
+
+    for k in range(len(segments)):
+        later = np.arange(k + 1, len(segments))
+        later = later[~np.isin(segments[later], segments[k]).any(1)]
+        cross = (side(a[k], b[k], a[later]) * side(a[k], b[k], b[later]) <= 0) & (
+            side(a[later], b[later], a[k]) * side(a[later], b[later], b[k]) <= 0
+        )
+        low, high = np.minimum(a[k], b[k]), np.maximum(a[k], b[k])
+        apart = (np.maximum(a[later], b[later]) < low).any(1) | (np.minimum(a[later], b[later]) > high).any(1)
+        hits = later[cross & ~apart]
+        if len(hits):
+            one, two = whole.source[k], whole.source[hits[0]]
+            raise MeshError(
+                f"side {one[1]} of loop {one[0]} meets side {two[1]} of loop {two[0]} (0 = outline, then the holes); "
+                f"the loops of a polygon may not cross or touch"
+            )
+    outline = _joined(loops[:1])
+    for k, hole in enumerate(loops[1:]):
+        others = [loop for j, loop in enumerate(loops[1:]) if j != k]
+        if not inside(hole[:1], outline.points, outline.segments)[0]:
+            raise MeshError(f"hole {k} lies outside the outline")
+        if others and inside(hole[:1], *_joined(others)[:2])[0]:
+            raise MeshError(f"hole {k} lies inside another hole")
+
+
+def _joined(loops: list[np.ndarray]) -> Boundary:
+    """The loops as they are, one segment a side."""
+    segments, source, start = [], [], 0
+    for k, loop in enumerate(loops):
+        ids = np.arange(len(loop))
+        segments.append(start + np.stack([ids, np.roll(ids, -1)], 1))
+        source.append(np.stack([np.full(len(loop), k), ids], 1))
+        start += len(loop)
+    return Boundary(np.concatenate(loops), np.concatenate(segments), np.concatenate(source))
+
+
+def _shelled(loops: list[np.ndarray], size: float) -> tuple[Boundary, np.ndarray]:
+    """The sides, cut at the same short distance on both arms of every corner below 60 degrees, and which segments those are.
+
+    Unequal segments at a sharp corner would cut each other shorter and shorter without end.
+    """
+    whole = _joined(loops)
+    length = segment_lengths(whole)
+    start = np.zeros(len(whole.points))
+    for loop in range(len(loops)):
+        mine = np.flatnonzero(whole.source[:, 0] == loop)
+        before = np.roll(mine, 1)
+        arms = np.stack([whole.points[whole.segments[mine, 1]], whole.points[whole.segments[before, 0]]], 1)
+        arms = (arms - whole.points[whole.segments[mine, :1]]) / np.stack([length[mine], length[before]], 1)[..., None]
+        sharp = arms[:, 0, 0] * arms[:, 1, 0] + arms[:, 0, 1] * arms[:, 1, 1] > 0.5
+        start[mine] = np.where(sharp, np.minimum(size, np.minimum(length[mine], length[before]) / 3), 0)
+    ends = start[whole.segments] * [1, -1] / length[:, None] + [0, 1]
+    sides = _cut(whole, [e[(e > 0) & (e < 1)] for e in ends])
+    return sides, np.isin(sides.segments, np.flatnonzero(start)).any(1)
+
+
+def _sampled(sides: Boundary, sharp: np.ndarray, width: SizeField) -> Boundary:
+    """Every side, but those at sharp corners, cut into segments as long as the target length there or a little shorter."""
+    grid = np.linspace(0, 1, 65)
+    start, end = sides.points[sides.segments[:, 0]], sides.points[sides.segments[:, 1]]
+    local = width((start[:, None] + grid[:, None] * (end - start)[:, None]).reshape(-1, 2)).reshape(len(start), -1)
+    count = np.zeros_like(local)  # segments of local length up to here
+    count[:, 1:] = (
+        np.cumsum(0.5 * (1 / local[:, 1:] + 1 / local[:, :-1]), axis=1) * segment_lengths(sides)[:, None] / 64
+    )
+    shares = []
+    for along, keep in zip(count, sharp):
+        pieces = 1 if keep else max(1, int(np.ceil(along[-1] * (1 - 1e-9))))  # rounding must not cut two sizes in three
+        shares.append(np.interp(np.arange(1, pieces) / pieces * along[-1], along, grid))
+    return _cut(sides, shares)
+
+
+def _cut(boundary: Boundary, shares: list[np.ndarray]) -> Boundary:
+    """Each segment cut at these shares of its length."""
+    points, segments, source = [boundary.points], [], []
+    count = len(boundary.points)
+    for (a, b), origin, share in zip(boundary.segments, boundary.source, shares):
+        new = np.arange(count, count + len(share))
+        points.append((1 - share[:, None]) * boundary.points[a] + share[:, None] * boundary.points[b])
+        chain = np.concatenate([[a], new, [b]])
+        segments.append(np.stack([chain[:-1], chain[1:]], 1))
+        source.append(np.repeat(origin[None], len(share) + 1, 0))
+        count += len(share)
+    return Boundary(np.concatenate(points), np.concatenate(segments), np.concatenate(source))
+
+
+def _separated(boundary: Boundary, rounds: int = 24) -> Boundary:
+    """Halve segments until no boundary point lies inside the circle over another segment."""
+    for _ in range(rounds):
+        crowded = _crowded(boundary)
+        if not crowded.any():
+            break
+        boundary = _cut(boundary, [np.array([0.5] if c else []) for c in crowded])
+    return boundary
+
+
+def _crowded(boundary: Boundary) -> np.ndarray:
+    """Which segments have another boundary point in their circle, or nearly so."""
+    from scipy.spatial import cKDTree
+
+    points, segments = boundary.points, boundary.segments
+    middle, radius = points[segments].mean(1), 0.5 * segment_lengths(boundary)
+    # a tenth more than the circle leaves room for a well shaped triangle between two close parts
+    near = cKDTree(points).query_ball_point(middle, 1.1 * radius)
+    count = np.array([len(f) for f in near])
+    segment = np.repeat(np.arange(len(segments)), count)
+    point = np.concatenate([np.array(f, dtype=int) for f in near])
+    neighbours = np.full((len(points), 2), -1)
+    neighbours[segments[:, 1], 0], neighbours[segments[:, 0], 1] = segments[:, 0], segments[:, 1]
+    ends = segments[segment]
+    close = (ends != point[:, None]).all(1)
+    # the next point round a sharp corner is always near: it counts only inside the circle itself
+    adjacent = (neighbours[ends[:, 0], 0] == point) | (neighbours[ends[:, 1], 1] == point)
+    outside = np.linalg.norm(points[point] - middle[segment], axis=1) >= radius[segment]
+    crowded = np.zeros(len(segments), dtype=bool)
+    crowded[segment[close & ~(adjacent & outside)]] = True
+    return crowded

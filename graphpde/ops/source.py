@@ -1,0 +1,79 @@
+"""Sources and boundary loads: what is added whatever the state is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.bridges import as_graph
+from graphpde.core.graph import Graph, Where
+from graphpde.mesh.space import Space
+from graphpde.ops.term import LinearTerm
+from graphpde.ops.values import evaluate, is_constant, require_finite, spread
+from graphpde.typing import Field
+
+
+class Load(LinearTerm):
+    r"""A load b_i(t) = \int f N_i over cells or facets; on a graph without elements b_i = m_i f(x_i, t).
+
+    Args:
+        domain: where. f: the density. where: facets of a space; None = the whole domain.
+        vector: t -> [n, c] overrides the integration. what: for messages.
+    """
+
+    def __init__(
+        self,
+        domain: Graph,
+        f: Field,
+        *,
+        where: Where | None = None,
+        vector: Callable[[Tensor], Tensor] | None = None,
+        what: str = "source",
+    ):
+        super().__init__()
+        self.domain, self.f, self.where, self.what = domain, f, where, what
+        self._vector = vector
+        self._constant: Tensor | None = None
+        if is_constant(f):
+            self._constant = require_finite(self._at(torch.zeros((), dtype=torch.float64, device=domain.device)), what)
+
+    @property
+    def label(self) -> str:
+        return self.what
+
+    def load(self, t: Tensor, like: Tensor) -> Tensor:
+        b = self._at(t) if self._constant is None else self._constant
+        return spread(b, like)
+
+    def _at(self, t: Tensor) -> Tensor:
+        if self._vector is not None:
+            return self._vector(t)
+        domain = self.domain
+        assert domain is not None
+        if isinstance(domain, Space) and not _per_node(self.f, domain.n):
+            return domain.load(lambda x: evaluate(self.f, x, t, self.what), self.where)
+        x = torch.zeros(domain.n, 0, device=domain.device) if domain.pos is None else domain.pos
+        return domain.measure[:, None] * evaluate(self.f, x, t, self.what)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.f,) if isinstance(self.f, Tensor) else ()
+
+
+class Source(Load):
+    r"""A source f added to du/dt: \int f N_i, by quadrature on a space.
+
+    Args:
+        domain: space, graph, PyG data or networkx graph.
+        f: number, tensor ([c], or one value per node [n] or [n, c]: then m_i f_i), or f(x [k, d], t) -> [k] or [k, c],
+            in units of u per time.
+    """
+
+    def __init__(self, domain: Any, f: Field):
+        super().__init__(as_graph(domain), f, what="source")
+
+
+def _per_node(f: Field, n: int) -> bool:
+    return isinstance(f, Tensor) and f.dim() >= 1 and f.shape[0] == n

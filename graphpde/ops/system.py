@@ -1,0 +1,178 @@
+"""A sum of terms made ready for a run: conditions bound, linear parts merged into one operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.graph import Graph
+from graphpde.core.linear_operator import Action, BlockDiagonal, Diagonal, LinearOperator, as_matrix, pin
+from graphpde.errors import ConditionError, ShapeError
+from graphpde.ops.bound import spectral_bound
+from graphpde.ops.boundary import Constraint, Fixed
+from graphpde.ops.term import LinearTerm, Mass, Sum, Term, divide_by_mass, times_mass
+from graphpde.typing import Scalar
+
+
+class System:
+    """M u' = L u + b(t) + N(t, u) with some nodes fixed: what steppers and steady solvers work on.
+
+    A value for one run: it holds the merged operator, so it is built anew whenever parameters may have changed.
+
+    Args:
+        f: a Term, a sum of terms and conditions, or a callable (t, u) -> u'.
+        domain: where the state lives when no term says so.
+        t: start, for checking conditions.
+
+    Attributes:
+        operator: L or None. fixed: the Dirichlet nodes or None. mass: lumped [n], operator or None = identity.
+
+    Raises:
+        ConditionError: conditions without a domain, or clashing ones. UnknownName: a set the domain does not have.
+    """
+
+    def __init__(self, f: Any, domain: Graph | None, t: Tensor):
+        total = Sum.of(f)
+        own = total.domain
+        self.domain = domain if own is None else own
+        parts = total.parts
+        constraints: list[Constraint] = []
+        for condition in total.conditions:
+            if self.domain is None:
+                raise ConditionError(
+                    f"the condition on {condition.place} needs a domain; add a term that has one or pass domain="
+                )
+            bound = condition.bind(self.domain)
+            if isinstance(bound, Constraint):
+                bound.check(t)
+                constraints.append(bound)
+            else:
+                parts.append((1.0, bound))
+        self.linear = [(factor, term) for factor, term in parts if isinstance(term, LinearTerm)]
+        self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
+        self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]
+        self.mass: Mass = next((term.mass for _, term in parts if term.domain is not None), None)
+        self.fixed: Fixed | None = None
+        if constraints and self.domain is not None:
+            self.fixed = Fixed(constraints, self.domain.n, t)
+        self.operator = _total([term.operator * factor for factor, term in self.linear if term.operator is not None])
+
+    @property
+    def nonlinear(self) -> bool:
+        """Whether there is anything beyond L u + b(t)."""
+        return bool(self.rates or self.weak)
+
+    @property
+    def label(self) -> str:
+        """The terms, for messages."""
+        return " + ".join(term.label for _, term in self._parts()) or "nothing"
+
+    def _parts(self) -> list[tuple[Scalar, Term]]:
+        return [*self.linear, *self.rates, *self.weak]
+
+    def check_state(self, u: Any) -> None:
+        """Refuse a state without one row per node.
+
+        Raises:
+            ShapeError: [*, n, c] with another n.
+        """
+        on = self.domain
+        if on is not None and isinstance(u, Tensor) and (u.dim() < 2 or u.shape[-2] != on.n):
+            raise ShapeError(
+                f"the state has shape {list(u.shape)}, expected [*, {on.n}, c]: one row per node of {on!r}"
+            )
+
+    # the parts of the right-hand side
+
+    def load(self, t: Tensor, like: Tensor) -> Tensor | None:
+        """The sum of the loads b(t) [n, c], or None."""
+        loads = [(factor, term.load(t, like)) for factor, term in self.linear]
+        return _total([b * factor for factor, b in loads if b is not None])
+
+    def rest(self, t: Tensor, u: Tensor) -> Tensor | None:
+        """The nonlinear part N(t, u) of the weak form, or None."""
+        weak = [term(t, u) * factor for factor, term in self.weak]
+        if self.rates:
+            weak.append(times_mass(self.mass, _total([term(t, u) * factor for factor, term in self.rates])))
+        return _total(weak)
+
+    def __call__(self, t: Tensor, u: Tensor) -> Tensor:
+        """The weak form F(t, u), Dirichlet nodes included as if free."""
+        linear = None if self.operator is None else self.operator(u)
+        parts = [p for p in (linear, self.load(t, u), self.rest(t, u)) if p is not None]
+        return _total(parts) if parts else torch.zeros_like(u)
+
+    def rate(self, t: Tensor, u: Any) -> Any:
+        """u' = M^-1 F, with the rates of the Dirichlet values at the fixed nodes."""
+        if not self.linear and not self.weak:  # nothing is weak: spare the mass and its inverse
+            r = _total([term(t, u) if factor == 1.0 else term(t, u) * factor for factor, term in self.rates])
+        else:
+            r = divide_by_mass(self.mass, self(t, u))
+        return r if self.fixed is None else self.fixed.put(r, self.fixed.rate(t, u))
+
+    def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
+        """dF/du of the weak form, Dirichlet nodes included as if free."""
+        parts = [] if self.operator is None else [as_matrix(self.operator)]
+        parts += [term.linearise(t, u) * factor for factor, term in self.weak]
+        for factor, term in self.rates:
+            jacobian = term.linearise(t, u) * factor
+            parts.append(jacobian if self.mass is None else _weighted(self.mass, jacobian))
+        return _total(parts) if parts else Diagonal(u.new_zeros(u.shape[-2]))
+
+    def reset(self, t: Tensor, u: Any) -> Any:
+        """u with the Dirichlet values at time t."""
+        return u if self.fixed is None else self.fixed.put(u, self.fixed.value(t, u))
+
+    def pin(self, operator: LinearOperator) -> LinearOperator:
+        """The operator with the fixed nodes eliminated symmetrically."""
+        return operator if self.fixed is None else pin(operator, self.fixed.mask)
+
+    def at(self, t: Tensor, u: Tensor) -> System:
+        """The system with every state-dependent structure frozen for the coming step."""
+        parts = self._parts()
+        fresh = [(factor, term.at(t, u)) for factor, term in parts]
+        if all(new is old for (_, new), (_, old) in zip(fresh, parts, strict=True)):
+            return self
+        again = System(Sum(fresh), self.domain, t)
+        again.fixed = self.fixed
+        return again
+
+    # what the loop asks
+
+    def spectral_bound(self) -> float | None:
+        """Bound on the eigenvalues of M^-1 L, or None where none is known."""
+        return None if self.operator is None else spectral_bound(as_matrix(self.operator), self.mass)
+
+    def blame(self, t: Tensor, u: Tensor, node: int) -> str:
+        """The term with the largest (or a non-finite) rate at a node, for messages."""
+        sizes: list[tuple[float, str]] = []
+        for factor, term in self._parts():
+            r = (term.rate(t, u) * factor)[..., node, :].abs().amax()
+            sizes.append((float(torch.nan_to_num(r, nan=float("inf"))), term.label))
+        return max(sizes, default=(0.0, "nothing"))[1]
+
+
+def mass_operator(mass: Mass, like: Tensor) -> LinearOperator:
+    """The mass as an operator on the nodes of ``like`` [*, n, c]."""
+    if mass is None:
+        return Diagonal(like.new_ones(like.shape[-2]))
+    return Diagonal(mass.to(like.dtype)) if isinstance(mass, Tensor) else mass
+
+
+def _weighted(mass: Tensor | LinearOperator, rate: LinearOperator) -> LinearOperator:
+    """M J for the Jacobian J of a rate."""
+    if isinstance(mass, Tensor) and isinstance(rate, BlockDiagonal):
+        return BlockDiagonal(mass.to(rate.blocks.dtype)[:, None, None] * rate.blocks)
+    left = Diagonal(mass) if isinstance(mass, Tensor) else mass
+    back, right = left.transpose(), rate.transpose()
+    return Action(left.n, lambda x: left.matvec(rate.matvec(x)), lambda y: right.matvec(back.matvec(y)))
+
+
+def _total(parts: list[Any]) -> Any:
+    """Their sum, or None of nothing."""
+    total = parts[0] if parts else None
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -1,0 +1,254 @@
+"""The right-hand side of anything: terms M u' = F(t, u) that add, scale and know their mass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from graphpde.core.graph import Graph
+from graphpde.core.linear_operator import Action, BlockDiagonal, LinearOperator
+from graphpde.core.relation import Relation
+from graphpde.errors import InputError
+from graphpde.solve.linear import solve
+from graphpde.typing import Scalar
+
+Mass = Tensor | LinearOperator | None
+
+
+class Term(nn.Module):
+    """A right-hand side F of M u' = F(t, u); a value without state between calls.
+
+    With a ``domain`` the term returns the weak form F and takes the domain's mass; without one it returns a rate u'.
+    Terms add and scale: ``0.1 * Diffusion(space) + Reaction(f) + Dirichlet("inlet", 1.0)``.
+
+    Attributes:
+        domain: graph or space the term was built on, or None.
+        algebraic: names of state leaves without time derivative.
+        pointwise: whether F at a node depends on u at that node only, so that the Jacobian is one small block a node.
+    """
+
+    domain: Graph | None = None
+    pointwise: bool = False
+    algebraic: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How messages name the term."""
+        return type(self).__name__
+
+    @property
+    def mass(self) -> Mass:
+        """Lumped [n], consistent (operator) or None = identity."""
+        return None if self.domain is None else self.domain.mass
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        """F(t, u), t 0-d, u [*, n, c] -> [*, n, c]."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward(t, u)")
+
+    def rate(self, t: Tensor, u: Tensor) -> Tensor:
+        """u' = M^-1 F(t, u)."""
+        return divide_by_mass(self.mass, self(t, u))
+
+    def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
+        """The Jacobian dF/du at (t, u) as an operator, by forward and reverse mode."""
+
+        def f(v: Tensor) -> Tensor:
+            return self(t, v)
+
+        if self.pointwise:  # the response to one unit in channel k is column k of every block at once
+            units = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+            columns = [torch.func.jvp(f, (u,), (unit.expand_as(u),))[1] for unit in units]
+            return BlockDiagonal(torch.stack(columns, -1))
+
+        def jvp(v: Tensor) -> Tensor:
+            return torch.func.jvp(f, (u,), (v,))[1]
+
+        def vjp(v: Tensor) -> Tensor:
+            return torch.func.vjp(f, u)[1](v)[0]
+
+        return Action(u.shape[-2], jvp, vjp)
+
+    def at(self, t: Tensor, u: Tensor) -> Term:
+        """The term with everything that depends on the state frozen for the coming step; default: itself."""
+        return self
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every tensor the term reads that may need a gradient, parameter or not."""
+        return tuple(self.parameters())
+
+    # arithmetic
+
+    def __add__(self, other: Any) -> Sum:
+        return Sum.of(self, other)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: Scalar) -> Sum:
+        return Sum.of(self).scaled(factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Sum:
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> Sum:
+        return self + (-other)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Term:
+        """Moving a term moves its structures as well."""
+        super()._apply(fn, recurse)
+        probe = fn(torch.zeros(1, dtype=torch.float64))
+        for key, value in list(self.__dict__.items()):
+            if isinstance(value, Graph | LinearOperator):
+                object.__setattr__(self, key, value.to(probe.device, probe.dtype))
+            elif isinstance(value, Relation):
+                object.__setattr__(self, key, value.to(probe.device))
+            elif isinstance(value, Tensor):
+                object.__setattr__(self, key, fn(value) if value.is_floating_point() else value.to(probe.device))
+        return self
+
+
+class LinearTerm(Term):
+    """M u' = L u + b(t)."""
+
+    @property
+    def operator(self) -> LinearOperator | None:
+        """The operator L, or None for a pure load."""
+        return None
+
+    def load(self, t: Tensor, like: Tensor) -> Tensor | None:
+        """The load b(t) with the dtype and device of ``like``, or None."""
+        return None
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        operator, load = self.operator, self.load(t, u)
+        if operator is None:
+            return torch.zeros_like(u) if load is None else load.expand_as(u)
+        f = operator(u)
+        return f if load is None else f + load
+
+    def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
+        operator = self.operator
+        return super().linearise(t, u) if operator is None else operator
+
+
+class Rate(Term):
+    """Any callable (t, u) -> u' as a term without domain."""
+
+    def __init__(self, f: Callable[[Tensor, Tensor], Tensor]):
+        super().__init__()
+        self.f = f
+
+    @property
+    def label(self) -> str:
+        return getattr(self.f, "__name__", type(self.f).__name__)
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        return self.f(t, u)
+
+
+class Condition:
+    """Something that holds on a part of the domain; not a term until bound.
+
+    Attributes:
+        place: how messages name the part.
+    """
+
+    place: str
+
+    def bind(self, domain: Graph) -> Any:
+        """What the condition becomes on a domain: a term or a constraint."""
+        raise NotImplementedError(f"{type(self).__name__} does not define bind(domain)")
+
+
+class Sum(Term):
+    """Terms with factors and conditions on them, as one term.
+
+    Built by ``+`` and ``*``. Terms with a domain contribute weak forms, terms without one contribute rates (multiplied by
+    the common mass). Scaling touches terms only, never conditions, and called as a plain term the sum ignores its
+    conditions: they are bound when it is run (:class:`graphpde.ops.system.System`).
+
+    Raises:
+        InputError: two different domains, or a summand that is neither term, condition nor callable.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Scalar, Term]], conditions: Sequence[Condition] = ()):
+        super().__init__()
+        domains = {id(term.domain): term.domain for _, term in parts if term.domain is not None}
+        if len(domains) > 1:
+            first, second = list(domains.values())[:2]
+            raise InputError(f"terms live on two domains, {first!r} and {second!r}; build them on one")
+        self.factors = [factor for factor, _ in parts]
+        self._terms = nn.ModuleList(term for _, term in parts)
+        self.conditions = tuple(conditions)
+
+    @classmethod
+    def of(cls, *things: Any) -> Sum:
+        """One sum of terms, sums, conditions and plain callables (t, u) -> u'."""
+        parts: list[tuple[Scalar, Term]] = []
+        conditions: list[Condition] = []
+        for thing in things:
+            if isinstance(thing, Sum):
+                parts += thing.parts
+                conditions += thing.conditions
+            elif isinstance(thing, Term):
+                parts.append((1.0, thing))
+            elif isinstance(thing, Condition):
+                conditions.append(thing)
+            elif callable(thing):
+                parts.append((1.0, Rate(thing)))
+            elif not (isinstance(thing, int) and thing == 0):  # the built-in sum() starts at 0
+                raise InputError(f"got {type(thing).__name__}, expected a Term, a condition or a callable (t, u)")
+        return cls(parts, conditions)
+
+    @property
+    def parts(self) -> list[tuple[Scalar, Term]]:
+        """(factor, term) pairs."""
+        return list(zip(self.factors, cast(Iterable[Term], self._terms), strict=True))
+
+    def scaled(self, factor: Scalar) -> Sum:
+        """Every term times ``factor``."""
+        return Sum([(f * factor, term) for f, term in self.parts], self.conditions)
+
+    @property
+    def domain(self) -> Graph | None:  # type: ignore[override]
+        return next((term.domain for _, term in self.parts if term.domain is not None), None)
+
+    @property
+    def label(self) -> str:
+        return " + ".join(term.label for _, term in self.parts) or "nothing"
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        total = torch.zeros_like(u)
+        for factor, term in self.parts:
+            f = term(t, u) * factor
+            total = total + (times_mass(self.mass, f) if term.domain is None else f)
+        return total
+
+    def at(self, t: Tensor, u: Tensor) -> Sum:
+        fresh = [(factor, term.at(t, u)) for factor, term in self.parts]
+        same = all(new is old for (_, new), (_, old) in zip(fresh, self.parts, strict=True))
+        return self if same else Sum(fresh, self.conditions)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        found = [w for _, term in self.parts for w in term.tensors()]
+        return (*found, *(f for f in self.factors if isinstance(f, Tensor)))
+
+
+def divide_by_mass(mass: Mass, f: Tensor) -> Tensor:
+    """M^-1 f."""
+    if mass is None:
+        return f
+    if isinstance(mass, Tensor):
+        return f / mass.to(f.dtype)[:, None]
+    return solve(mass, f)
+
+
+def times_mass(mass: Mass, u: Tensor) -> Tensor:
+    """M u."""
+    if mass is None:
+        return u
+    return mass.to(u.dtype)[:, None] * u if isinstance(mass, Tensor) else mass(u)

@@ -1,0 +1,162 @@
+"""Krylov solvers on node values [n, k]: every column is its own system, all advance together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from graphpde.core.linear_operator import LinearOperator
+from graphpde.registry import Registry
+from graphpde.solve.result import Result, Status
+
+Preconditioner = Callable[[Tensor], Tensor]
+KRYLOV: Registry[Callable[..., Result]] = Registry("Krylov solver")
+
+
+@KRYLOV.add("cg")
+def cg(
+    a: LinearOperator,
+    b: Tensor,
+    *,
+    x0: Tensor | None = None,
+    rtol: float = 1e-10,
+    max_iterations: int | None = None,
+    precondition: Preconditioner | None = None,
+) -> Result:
+    """Conjugate gradients for a symmetric positive definite operator, b [n, k].
+
+    Stops when every column has ||b - A x|| <= rtol ||b||. A direction of non-positive curvature ends with ``BREAKDOWN``:
+    the operator is not positive definite.
+
+    Reference: Hestenes and Stiefel 1952; preconditioned form: Saad 2003, algorithm 9.1.
+    """
+    limit = max_iterations or max(1000, 10 * b.shape[0])
+    precondition = precondition or _jacobi(a)
+    x = torch.zeros_like(b) if x0 is None else x0.clone()
+    r = b - a.matvec(x) if x0 is not None else b.clone()
+    scale = _norm(b).clamp(min=torch.finfo(b.dtype).tiny)
+    z = precondition(r)
+    p, rz = z, _dot(r, z)
+    residuals = [float((_norm(r) / scale).max())]
+    for k in range(limit):
+        if not residuals[-1] > rtol:
+            return _ended(x, residuals, k, rtol)
+        q = a.matvec(p)
+        curvature = _dot(p, q)
+        active = _norm(r) > rtol * scale
+        if bool((curvature[active] <= 0).any()):
+            reason = "conjugate gradients met a direction of non-positive curvature: the operator is not positive definite; use gmres"
+            return Result(x, Status.BREAKDOWN, reason, k, residuals)
+        alpha = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
+        x = x + alpha * p
+        r = r - alpha * q
+        z = precondition(r)
+        new = _dot(r, z)
+        beta = torch.where(rz != 0, new / torch.where(rz != 0, rz, 1.0), 0.0)
+        p, rz = z + beta * p, new
+        residuals.append(float((_norm(r) / scale).max()))
+    return _ended(x, residuals, limit, rtol)
+
+
+@KRYLOV.add("gmres")
+def gmres(
+    a: LinearOperator,
+    b: Tensor,
+    *,
+    x0: Tensor | None = None,
+    rtol: float = 1e-10,
+    max_iterations: int | None = None,
+    precondition: Preconditioner | None = None,
+    restart: int = 60,
+) -> Result:
+    """Restarted GMRES with right preconditioning for any operator; all columns of b [n, k] form one system.
+
+    Right preconditioning, so that the residual it minimises is the true one.
+
+    Reference: Saad and Schultz 1986, algorithm 4.
+    """
+    limit = max_iterations or max(300, 10 * restart)
+    precondition = precondition or _jacobi(a)
+    x = torch.zeros_like(b) if x0 is None else x0.clone()
+    scale = float(b.norm())
+    if scale == 0.0:
+        return Result(torch.zeros_like(b), Status.CONVERGED, "zero right-hand side", 0, [0.0])
+    residuals: list[float] = []
+    done = 0
+    while True:
+        r = b - a.matvec(x)
+        norm = float(r.norm())
+        residuals.append(norm / scale)
+        if not residuals[-1] > rtol or done >= limit:
+            return _ended(x, residuals, done, rtol)
+        y, steps, inner = _cycle(a, precondition, r, norm, min(restart, limit - done), rtol * scale)
+        residuals += [s / scale for s in inner]
+        x, done = x + precondition(y), done + steps
+        if steps == 0:
+            return Result(x, Status.BREAKDOWN, "gmres made no progress", done, residuals)
+
+
+def _cycle(
+    a: LinearOperator, precondition: Preconditioner, r: Tensor, norm: float, size: int, target: float
+) -> tuple[Tensor, int, list[float]]:
+    """One Arnoldi cycle: the correction before preconditioning, its steps and residual norms."""
+    basis = [r / norm]
+    h = torch.zeros(size + 1, size, dtype=torch.float64)
+    norms: list[float] = []
+    for j in range(size):
+        w = a.matvec(precondition(basis[j]))
+        for _ in range(2):  # twice is enough: one pass of Gram-Schmidt loses orthogonality on ill-conditioned systems
+            for i, v in enumerate(basis):
+                overlap = float((v * w).sum())
+                h[i, j] += overlap
+                w = w - overlap * v
+        h[j + 1, j] = float(w.norm())
+        y, left = _least_squares(h[: j + 2, : j + 1], norm)
+        norms.append(left)
+        if left <= target or h[j + 1, j] <= 1e-300 or not torch.isfinite(y).all():
+            break
+        basis.append(w / float(h[j + 1, j]))
+    correction = sum((float(y[i, 0]) * basis[i] for i in range(1, len(y))), float(y[0, 0]) * basis[0])
+    return correction, len(y), norms
+
+
+def _least_squares(h: Tensor, norm: float) -> tuple[Tensor, float]:
+    """Minimiser y [j, 1] of ||norm e_1 - H y|| and its residual norm."""
+    rhs = torch.zeros(h.shape[0], 1, dtype=torch.float64)
+    rhs[0] = norm
+    y = torch.linalg.lstsq(h, rhs).solution
+    return y, float((rhs - h @ y).norm())
+
+
+def _jacobi(a: LinearOperator) -> Preconditioner:
+    d = a.diagonal()
+    if d is None:
+        return lambda r: r
+    d = d[:, None] if d.dim() == 1 else d
+    inverse = torch.where(d != 0, 1 / torch.where(d != 0, d, torch.ones_like(d)), torch.ones_like(d)).detach()
+    return lambda r: r * inverse.to(r.dtype)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(0)
+
+
+def _norm(r: Tensor) -> Tensor:
+    return r.norm(dim=0)
+
+
+def _ended(x: Tensor, residuals: list[float], k: int, rtol: float) -> Result:
+    last = residuals[-1]
+    if last != last or last == float("inf"):
+        return Result(
+            x,
+            Status.NON_FINITE,
+            "the residual became non-finite; check the right-hand side and the coefficients",
+            k,
+            residuals,
+        )
+    if last <= rtol:
+        return Result(x, Status.CONVERGED, f"relative residual {last:.2e} <= {rtol:.1e}", k, residuals)
+    return Result(x, Status.MAX_ITERATIONS, f"relative residual {last:.2e} > {rtol:.1e}", k, residuals)

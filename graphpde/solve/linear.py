@@ -1,0 +1,122 @@
+"""Linear solves behind one door: the method is chosen by a stated rule and the gradient is one adjoint solve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
+from graphpde.errors import InputError
+from graphpde.registry import unknown
+from graphpde.solve.direct import Factor
+from graphpde.solve.krylov import KRYLOV, Preconditioner
+from graphpde.solve.result import Result
+
+_DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
+
+
+class LinearSolver:
+    """Solves A x = b for one operator and many right-hand sides [*, n, c].
+
+    Args:
+        a: the operator.
+        method: "direct", "cg", "gmres" or "auto": direct where the matrix is known and n (entries per row)^2 <= 4e6 (the
+            fill of a direct factorisation grows with the dimension), else cg if symmetric, else gmres.
+        rtol: relative residual of the Krylov methods.
+        precondition: for the Krylov methods; default Jacobi.
+
+    The result is differentiable in b and in every tensor of ``a`` (first order, reverse mode): backward is one solve
+    with the transposed operator.
+
+    Raises:
+        SolveError: no usable answer; UnknownName: unknown method.
+    """
+
+    def __init__(
+        self,
+        a: LinearOperator,
+        *,
+        method: str = "auto",
+        rtol: float = 1e-10,
+        precondition: Preconditioner | None = None,
+    ):
+        known = ("auto", "direct", *KRYLOV)
+        if method not in known:
+            raise unknown("solver", method, known)
+        self.a = as_matrix(a)
+        self.rtol, self.precondition = rtol, precondition
+        self.method = _choose(self.a) if method == "auto" else method
+        self._factor = Factor(self.a) if self.method == "direct" else None
+
+    def solve(self, b: Tensor, *, x0: Tensor | None = None, transposed: bool = False) -> Result:
+        """The result with its history, without gradient."""
+        with torch.no_grad():
+            flat, back = _columns(b)
+            if self._factor is not None:
+                result = self._factor.solve(flat, transposed=transposed)
+            else:
+                a = self.a.transpose() if transposed else self.a
+                start = None if x0 is None else _columns(x0)[0]
+                if a.channels > 1 and flat.shape[1] != a.channels:
+                    raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
+                result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=self.precondition)
+            return Result(back(result.value), result.status, result.reason, result.iterations, result.residuals)
+
+    def __call__(self, b: Tensor, *, x0: Tensor | None = None) -> Tensor:
+        """The solution [*, n, c], differentiable; raises unless converged."""
+        value = self.solve(b.detach(), x0=None if x0 is None else x0.detach()).checked().value
+        if not torch.is_grad_enabled() or not (b.requires_grad or any(w.requires_grad for w in self.a.tensors())):
+            return value
+        return attach(value, b - self.a.matvec(value), lambda g: self.solve(g, transposed=True).checked().value)
+
+
+def solve(a: LinearOperator, b: Tensor, *, method: str = "auto", rtol: float = 1e-10) -> Tensor:
+    """Solution of A x = b, b [*, n, c]; see :class:`LinearSolver`."""
+    return LinearSolver(a, method=method, rtol=rtol)(b)
+
+
+def attach(value: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+    """``value`` with the gradient of the implicit function: d value = A^-1 d residual.
+
+    ``residual`` is b - A(w) value (zero up to the solver's tolerance) with ``value`` held fixed, so its own gradient says how b
+    and w enter; ``adjoint`` solves with the transposed Jacobian.
+    """
+    return _Implicit.apply(value, residual, adjoint)
+
+
+class _Implicit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.adjoint = adjoint
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return None, ctx.adjoint(g), None
+
+
+def _choose(a: LinearOperator) -> str:
+    if isinstance(a, Sparse):
+        per_row = a.relation.n_edges / max(a.n, 1) + 1
+        if a.n * per_row**2 <= _DIRECT_WORK:
+            return "direct"
+    elif a.n <= 20_000:
+        try:
+            a.to_scipy(0)
+            return "direct"
+        except InputError:
+            pass
+    return "cg" if a.symmetric else "gmres"
+
+
+def _columns(b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """[*, n, c] as [n, * c] and the way back."""
+    if b.dim() == 2:
+        return b, lambda y: y
+    lead, c = b.shape[:-2], b.shape[-1]
+    return b.movedim(-2, 0).flatten(1), lambda y: y.reshape(y.shape[0], *lead, c).movedim(0, -2)

@@ -1,0 +1,32 @@
+"""What people look at: pictures, curves, time series for ParaView, and the report of a run.
+
+Everything takes plain values (a mesh, arrays), never a solver. matplotlib is loaded by the first picture.
+"""
+
+from graphpde.viz.canvas import save_figure
+from graphpde.viz.certificate import Certificate
+from graphpde.viz.curves import plot_curves
+from graphpde.viz.networks import plot_graph
+from graphpde.viz.pictures import plot_field, plot_frames
+from graphpde.viz.plan import plot_mesh
+from graphpde.viz.report import Picture, Report, Table, mesh_table, write_report
+from graphpde.viz.series import SeriesWriter, read_pvd, write_npz, write_series
+
+__all__ = [
+    "Certificate",
+    "Picture",
+    "Report",
+    "SeriesWriter",
+    "Table",
+    "mesh_table",
+    "plot_curves",
+    "plot_field",
+    "plot_frames",
+    "plot_graph",
+    "plot_mesh",
+    "read_pvd",
+    "save_figure",
+    "write_npz",
+    "write_report",
+    "write_series",
+]

@@ -1,0 +1,148 @@
+"""Drawing into framed axes: curves over intervals, coloured networks, flat meshes, surfaces and solids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphpde.viz.canvas import INK
+from graphpde.viz.colours import EMPTY, Scale
+from graphpde.viz.skin import Skin, group_means, normals, pieces, refine, thin_out
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MESH_LINES = {"colors": "#000000", "alpha": 0.28, "linewidths": 0.35}
+"""Mesh lines must not hide the field."""
+
+
+def draw_interval(
+    axes: Axes, x: np.ndarray, pairs: np.ndarray, values: np.ndarray, colour: Any, label: str = ""
+) -> None:
+    """u over x: one straight piece per cell [k, 2], so that gaps stay gaps."""
+    from matplotlib.collections import LineCollection
+
+    ends = np.stack([x[pairs], values[pairs]], 2)
+    lines = LineCollection(list(ends[~np.isnan(ends).any((1, 2))]), colors=[colour], linewidths=1.6, capstyle="round")
+    lines.set_label(label)
+    axes.add_collection(lines)
+    if len(pairs) <= 80:
+        shown = np.unique(pairs)
+        axes.plot(x[shown], values[shown], ".", color=colour, markersize=4)
+
+
+def draw_network(axes: Any, points: np.ndarray, pairs: np.ndarray, values: np.ndarray, scale: Scale) -> None:
+    """Edges [k, 2] coloured linearly between their end values [n]."""
+    dim = points.shape[1]
+    carried = np.concatenate([points, values[:, None]], 1)[pairs]
+    extent = (points.max(0) - points.min(0)).max()
+    cut = pieces(carried, extent / 150, dim)
+    colours = scale.colours(cut[:, :, -1].mean(1))
+    width = 3.0 if len(pairs) < 300 else 1.8 if len(pairs) < 3000 else 0.8
+    draw_lines(axes, cut[:, :, :dim], colors=colours, linewidths=width, capstyle="round")
+
+
+def draw_lines(axes: Any, ends: np.ndarray, **style: Any) -> None:
+    """Segments [k, 2, d] in the plane or in space."""
+    if ends.shape[2] == 3:
+        from mpl_toolkits.mplot3d.art3d import Line3DCollection
+
+        axes.add_collection3d(Line3DCollection(list(ends), **style), autolim=False)
+    else:
+        from matplotlib.collections import LineCollection
+
+        lines = LineCollection(list(ends), **style)
+        lines.set_rasterized(len(ends) > 20_000)  # a vector file with more strokes is unusable
+        axes.add_collection(lines, autolim=False)
+
+
+def draw_flat(axes: Axes, shape: Skin, values: np.ndarray, scale: Scale, lines: bool, border: np.ndarray) -> None:
+    """A flat mesh with colours linear on each triangle; triangles with a vertex without value stay grey.
+
+    Above 200 000 triangles the picture is thinned out; the border [k, 2] keeps its true course.
+    """
+    from matplotlib.collections import PolyCollection
+    from matplotlib.tri import Triangulation
+
+    points, triangles = shape.points, shape.triangles
+    edges = points[shape.lines] if lines else None
+    frame = points[border] if len(border) <= 50_000 else None
+    if len(triangles) > 200_000:
+        thinned = thin_out(points, triangles, 200_000)
+        values = group_means(thinned.group, values[:, None])[:, 0]
+        points, triangles = thinned.points, thinned.triangles
+    empty = np.isnan(values[triangles]).any(1)
+    if not empty.all():
+        used, inverse = np.unique(triangles[~empty], return_inverse=True)
+        mesh = Triangulation(points[used, 0], points[used, 1], inverse.reshape(-1, 3))
+        axes.tripcolor(mesh, values[used], shading="gouraud", norm=scale.norm, cmap=scale.cmap, rasterized=True)
+    if empty.any():
+        axes.add_collection(PolyCollection(points[triangles[empty]], facecolors=EMPTY, edgecolors="none"))
+    if edges is not None:
+        draw_lines(axes, edges, **MESH_LINES)
+    if frame is not None:
+        draw_lines(axes, frame, colors=INK, linewidths=0.6)
+
+
+def draw_solid(
+    axes: Any,
+    shape: Skin,
+    colours: Any,
+    viewer: np.ndarray,
+    lines: bool,
+    values: np.ndarray | None = None,
+    limit: int = 60_000,
+) -> None:
+    """A surface or the skin of a solid, lit from beside the viewer; back sides of solids are left out.
+
+    Args:
+        colours: with ``values`` [n] a function values -> RGBA, else RGBA of each triangle [k, 4].
+        lines: draw the edges of cells; those behind the body stay hidden.
+        limit: number of triangles above which the picture is thinned out.
+    """
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+    points, triangles, fixed = shape.points, shape.triangles, None if values is not None else colours
+    edges = shape.lines
+    if shape.outward is not None:
+        front = shape.outward @ viewer > 1e-9
+        triangles = triangles[front]
+        fixed = None if fixed is None else fixed[front]
+        near = np.zeros(len(points), dtype=bool)
+        near[triangles] = True
+        edges = edges[near[edges].all(1)]
+    columns = np.arange(len(triangles)) if values is None else values
+    if len(triangles) > limit:
+        thinned = thin_out(points, triangles, limit)
+        columns = thinned.kept if values is None else group_means(thinned.group, columns[:, None])[:, 0]
+        points, triangles, lines = thinned.points, thinned.triangles, False
+    carried = np.repeat(columns[:, None], 3, 1) if values is None else columns[triangles]
+    corners = refine(np.concatenate([points[triangles], carried[:, :, None]], 2), min(16_000, limit // 2))
+    middle = corners[:, :, 3].mean(1)
+    rgba = colours(middle) if fixed is None else fixed[np.rint(middle).astype(np.int64)]
+    polygons = corners[:, :, :3]
+    rgba = _lit(rgba, normals(polygons), viewer)
+    rims = rgba
+    if lines:
+        size = np.sqrt(np.median(np.linalg.norm(polygons[:, 1] - polygons[:, 0], axis=1)) ** 2 + 1e-300)
+        # mesh lines join the painter's queue as flat triangles, a little nearer to the viewer than the faces they bound
+        ends = pieces(points[edges], 1.5 * size, 3) + 0.8 * size * viewer
+        polygons = np.concatenate([polygons, ends[:, [0, 1, 1]]])
+        dark = np.tile([0.0, 0.0, 0.0, 0.45], (len(ends), 1))
+        rgba, rims = np.concatenate([rgba, dark * [1, 1, 1, 0]]), np.concatenate([rims, dark])
+    body = Poly3DCollection(polygons, facecolors=rgba, edgecolors=rims, linewidths=0.35)
+    body.set_rasterized(True)
+    axes.add_collection3d(body, autolim=False)
+
+
+def _lit(rgba: np.ndarray, normal: np.ndarray, viewer: np.ndarray) -> np.ndarray:
+    """Darker where the face turns away from the light; mild, so that colours still read on the colour bar."""
+    side = np.cross([0.0, 0.0, 1.0], viewer)
+    light = viewer + 0.5 * side + [0.0, 0.0, 0.6]
+    light /= np.linalg.norm(light)
+    facing = np.where((normal @ viewer) < 0, -1.0, 1.0)[:, None] * normal
+    bright = 0.72 + 0.28 * np.clip(facing @ light, 0.0, 1.0)
+    out = rgba.copy()
+    out[:, :3] *= bright[:, None]
+    return out
