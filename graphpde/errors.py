@@ -1,7 +1,8 @@
 """The errors that users meet: one sentence each, saying what, got, expected and the remedy.
 
 Everything a user can cause derives from :class:`GraphpdeError`; bad input is also a ``ValueError`` (or ``TypeError``),
-a computation that failed is also a ``RuntimeError``. The command line turns the first kind into exit code 2, the second into 1.
+a computation that failed is also a ``RuntimeError``. The command line turns the first kind into exit code 2, the
+second into 1.
 """
 
 from __future__ import annotations
@@ -95,12 +96,13 @@ class Diverged(SolveError):
     """The state became non-finite during evolution.
 
     Attributes:
-        t, step: where it was found. node, term: the first bad node and the term that produced it. last: last good state.
+        t, step: where it was found. node, term: the first bad node and the term that produced it. last: last good
+            state.
     """
 
     def __init__(self, t: float, step: int, largest: float, node: int, term: str, last: Any = None):
         self.t, self.step, self.largest, self.node, self.term, self.last = t, step, largest, node, term, last
         super().__init__(
-            f"the solution became non-finite at step {step} (t={t:.6g}), first at node {node}, in {term}; largest value "
-            f"before: {largest:.3g}; take a smaller dt or an implicit stepper, or check the coefficients"
+            f"the solution became non-finite at step {step} (t={t:.6g}), first at node {node}, in {term}; largest "
+            f"value before: {largest:.3g}; take a smaller dt or an implicit stepper, or check the coefficients"
         )

@@ -38,8 +38,8 @@ def evolve(
 
     Args:
         f: a Term, a sum of terms and conditions, or any callable (t, u) -> u'; t is a 0-d tensor.
-        u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers. It is ``states[0]`` as given; the first
-            step starts from it with the Dirichlet values put in.
+        u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers. It is ``states[0]`` as
+            given; the first step starts from it with the Dirichlet values put in.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``.
         dt: step; None takes one step per interval, a number takes ceil(interval / dt) equal steps in each.

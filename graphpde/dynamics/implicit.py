@@ -30,7 +30,8 @@ class Theta:
     """M (v - u) = dt ((1 - theta) F(t, u) + theta F(t + dt, v)).
 
     Linear systems are factored once for each dt; Dirichlet nodes take their values at t + dt by symmetric elimination.
-    Nonlinear terms are solved by Newton's method, preconditioned by the factored linear part. Backward is one adjoint solve a step.
+    Nonlinear terms are solved by Newton's method, preconditioned by the factored linear part. Backward is one
+    adjoint solve a step.
 
     Args:
         method: linear solver, "auto", "direct", "cg" or "gmres". rtol: relative tolerance of iterative solves.

@@ -96,6 +96,7 @@ def _refuse_floating(f: System, matrix: LinearOperator) -> None:
                 else f" at {[round(v, 6) for v in f.domain.pos[node].tolist()]}"
             )
             raise ConditionError(
-                f"component {k} of {count} ({int(mine.sum())} unknowns, for example node {node}{where}) has no Dirichlet condition, "
+                f"component {k} of {count} ({int(mine.sum())} unknowns, for example node {node}{where}) has no "
+                f"Dirichlet condition, "
                 f"so its solution is only known up to a constant; give one there (--bc NAME=VALUE)"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class Element:
     order: float
     degree: int
     lumped: bool
-    cells: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]]
+    cells: ClassVar[dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]]]
 
     def shape(self, cell: str, degree: int) -> Shape:
         """Shape functions at the points of a rule exact for polynomials of ``degree``.
@@ -80,7 +80,7 @@ class P1(Element):
     """Continuous piecewise linear functions on intervals, triangles and tetrahedra, flat or curved in space."""
 
     order, degree, lumped = 2.0, 1, True
-    cells = {"vertex": _vertex, "line": _simplex, "triangle": _simplex, "tetra": _simplex}
+    cells: ClassVar = {"vertex": _vertex, "line": _simplex, "triangle": _simplex, "tetra": _simplex}
 
 
 @ELEMENTS.add("q1")
@@ -88,4 +88,4 @@ class Q1(Element):
     """Continuous bilinear functions on quadrilaterals; triangles of a mixed mesh carry P1, which conforms."""
 
     order, degree, lumped = 2.0, 1, True
-    cells = {"vertex": _vertex, "line": _simplex, "quad": _quad, "triangle": _simplex}
+    cells: ClassVar = {"vertex": _vertex, "line": _simplex, "quad": _quad, "triangle": _simplex}

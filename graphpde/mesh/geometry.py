@@ -30,19 +30,19 @@ class Components(NamedTuple):
     """Connected parts of a mesh.
 
     Attributes:
-        count: number of parts that own cells.
+        number: how many parts own cells.
         labels: part of each point [n]; -1 for points that no cell uses.
     """
 
-    count: int
+    number: int
     labels: Tensor
 
 
 def cell_measures(mesh: Mesh) -> Tensor:
     """Length, area or volume of each cell [m], never negative.
 
-    Quadrilaterals in the plane and all solids are exact for the (bi-, tri-)linear map; a warped quadrilateral of a surface in
-    3-D is integrated with 2 x 2 Gauss points, exact when it is flat. Quadratic cells count with their vertices.
+    Quadrilaterals in the plane and all solids are exact for the (bi-, tri-)linear map; a quadrilateral of a surface
+    in 3-D is integrated with 2 x 2 Gauss points, exact when it is flat. Quadratic cells count with their vertices.
     """
     return torch.cat([_measure(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
 
@@ -55,14 +55,14 @@ def signed_measures(mesh: Mesh) -> Tensor:
     """
     if mesh.dim != mesh.space_dim:
         raise MeshError(
-            f"cells of '{mesh.name}' have dimension {mesh.dim} in {mesh.space_dim}-D space, where a sign means nothing; "
-            f"use cell_measures"
+            f"cells of '{mesh.name}' have dimension {mesh.dim} in {mesh.space_dim}-D space, where a sign means "
+            f"nothing; use cell_measures"
         )
     return torch.cat([_signed(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
 
 
 def cell_centroids(mesh: Mesh) -> Tensor:
-    """Mean of the vertices of each cell [m, d]: the centroid of simplices, the image of the reference centre otherwise."""
+    """Mean of the vertices of each cell [m, d]: the centroid of simplices, else the image of the reference centre."""
     return torch.cat([_mean(mesh.points[nodes]) for _, nodes, _ in mesh.corners()])
 
 
@@ -81,8 +81,8 @@ def facet_measures(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
 def facet_normals(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
     """Unit normals of facets [k, d], pointing out of the first cell that owns them; the boundary when no ids are given.
 
-    On a curve or surface in a higher-dimensional space this is the conormal: tangent to the first owner, perpendicular to the
-    facet, outward. On an interval it is -1 or +1. Orientation of the cells plays no part.
+    On a curve or surface in a higher-dimensional space this is the conormal: tangent to the first owner,
+    perpendicular to the facet, outward. On an interval it is -1 or +1. Orientation of the cells plays no part.
     """
     ids = _facet_ids(mesh, facet_ids)
     facets, points = mesh.facets, mesh.points
@@ -90,7 +90,9 @@ def facet_normals(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
     used = (nodes >= 0).to(points.dtype)[..., None]
     cells = facets.cells[ids, 0]
     if bool((cells < 0).any()):
-        raise MeshError(f"point {int(ids[cells < 0][0])} of '{mesh.name}' belongs to no cell and has no normal; leave it out")
+        raise MeshError(
+            f"point {int(ids[cells < 0][0])} of '{mesh.name}' belongs to no cell and has no normal; leave it out"
+        )
     owner = mesh.entities(mesh.dim).nodes[cells]
     inside = (owner >= 0).to(points.dtype)[..., None]
     base = points[nodes[:, :1]]
@@ -104,7 +106,7 @@ def facet_normals(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
             return _unit(outward - (outward * tangent).sum(1, keepdim=True) * tangent)
         normal = torch.stack([tangent[:, 1], -tangent[:, 0]], 1)
     else:
-        # half the cross product of its diagonals is the vector area of a quadrilateral; a triangle has its first corner twice
+        # half the cross product of the diagonals is the vector area; a triangle has its first corner twice
         last = nodes[:, 3] if nodes.shape[1] == 4 else nodes[:, 0]
         last = torch.where(last >= 0, last, nodes[:, 0])
         normal = _unit(torch.linalg.cross(points[nodes[:, 2]] - base[:, 0], points[last] - points[nodes[:, 1]]))
@@ -173,7 +175,9 @@ def _facet_ids(mesh: Mesh, facet_ids: Tensor | None) -> Tensor:
     ids = torch.as_tensor(facet_ids, dtype=torch.int64)
     count = len(mesh.facets.nodes)
     if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= count):
-        raise MeshError(f"facet {int(ids.min())}..{int(ids.max())} asked of '{mesh.name}', expected numbers in 0..{count - 1}")
+        raise MeshError(
+            f"facet {int(ids.min())}..{int(ids.max())} asked of '{mesh.name}', expected numbers in 0..{count - 1}"
+        )
     return ids
 
 
@@ -181,7 +185,8 @@ def _only(mesh: Mesh, kinds: tuple[str, ...], what: str) -> None:
     for kind, nodes in mesh.cells.items():
         if CELLS[kind].corners not in kinds:
             raise MeshError(
-                f"'{mesh.name}' has {len(nodes)} {kind} cells, whose {what} are not defined here; expected {', '.join(kinds)}"
+                f"'{mesh.name}' has {len(nodes)} {kind} cells, whose {what} are not defined here; "
+                f"expected only {', '.join(kinds)}"
             )
 
 
@@ -213,7 +218,10 @@ def _measure(kind: str, x: Tensor) -> Tensor:
         return _signed(kind, x).abs()
     if kind == "triangle":
         return 0.5 * _cross_norm(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0])
-    along, across = x[:, [1, 2]] - x[:, [0, 3]], x[:, [3, 2]] - x[:, [0, 1]]  # the four edges as the two tangents of the map
+    along, across = (
+        x[:, [1, 2]] - x[:, [0, 3]],
+        x[:, [3, 2]] - x[:, [0, 1]],
+    )  # the four edges as the two tangents of the map
     gauss = _gauss(x)
     area = x.new_zeros(len(x))
     for s in gauss:

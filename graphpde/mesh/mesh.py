@@ -37,7 +37,8 @@ class Mesh:
         points: coordinates [n, d], d in 1..3; kept as float64.
         cells: meshio type name -> connectivity [m, k], all of one dimension. Cells are numbered through
             the types in the order given.
-        tags: name -> :class:`~graphpde.core.graph.TagSet`; ids are cells (dim of the mesh), facets (one less), edges or points.
+        tags: name -> :class:`~graphpde.core.graph.TagSet`; ids are cells (dim of the mesh), facets (one less), edges
+            or points.
         point_data, cell_data: name -> values [n, ...] or [m, ...].
         warnings: what import found, one sentence each.
         name: shown in messages, usually the file name.
@@ -163,8 +164,8 @@ class Mesh:
                 return Entities(ids[:, None], torch.full((self.n, 2), -1), torch.zeros(self.n, dtype=torch.int64))
         if not 0 <= dim < self.dim:
             raise MeshError(f"mesh '{self.name}' has no entities of dimension {dim}, expected 0..{self.dim}")
-        nodes, cell, local = self._local_entities(dim)
-        key = np.sort(nodes, axis=1)
+        corners, cell, local = self._local_entities(dim)
+        key = np.sort(corners, axis=1)
         first, inverse, count = _unique_rows(key)
         cells = np.full((len(first), 2), -1, dtype=np.int64)
         cells[:, 0] = cell[first]
@@ -174,7 +175,7 @@ class Mesh:
             later[first] = False
             second[inverse[later]] = cell[later]
             cells[:, 1] = second
-        table = Entities(torch.from_numpy(nodes[first]), torch.from_numpy(cells), torch.from_numpy(local[first]))
+        table = Entities(torch.from_numpy(corners[first]), torch.from_numpy(cells), torch.from_numpy(local[first]))
         if dim == self.dim - 1:
             self.__dict__["_facet_count"] = torch.from_numpy(count)
         if dim == 0:  # points of a network: numbered as points, so that ids mean the same in every mesh
@@ -267,8 +268,8 @@ class Mesh:
 
     def with_points(self, points: Tensor) -> Mesh:
         """The same cells and sets on moved points [n, d]."""
-        if tuple(points.shape)[0] != self.n:
-            raise MeshError(f"got {tuple(points.shape)[0]} points for '{self.name}', expected {self.n}")
+        if len(points) != self.n:
+            raise MeshError(f"got {len(points)} points for '{self.name}', expected {self.n}")
         return self._replace(points=points)
 
     def with_cells(self, cells: Mapping[str, Any]) -> Mesh:

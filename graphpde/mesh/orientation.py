@@ -44,7 +44,8 @@ def oriented(mesh: Mesh) -> tuple[Mesh, list[str]]:
         start += len(nodes)
     if flat:
         raise MeshError(
-            f"{len(flat)} of {total} cells of '{mesh.name}' have zero size, first {flat[:3]}; remove them in the mesh generator"
+            f"{len(flat)} of {total} cells of '{mesh.name}' have zero size, first {flat[:3]}; "
+            f"remove them in the mesh generator"
         )
     if folded:
         raise MeshError(
@@ -63,7 +64,8 @@ def _linear(mesh: Mesh, cells: dict[str, Tensor]) -> dict[str, Tensor]:
         linear = CELLS[kind].corners
         if linear in out:
             raise MeshError(
-                f"'{mesh.name}' mixes linear and higher-order {linear} cells of negative orientation; convert it to one order"
+                f"'{mesh.name}' mixes linear and higher-order {linear} cells of negative orientation; "
+                f"convert it to one order"
             )
         out[linear] = nodes[:, : CELLS[linear].nodes]
     return out
@@ -78,7 +80,7 @@ def _with_corners(nodes: Tensor, corners: Tensor) -> Tensor:
 
 def _sizes(kind: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """Signed size at each corner of quads, else of the cell [m, 1 or 4], and the scale to compare with [m]."""
-    k, d = x.shape[1:]
+    k = x.shape[1]
     edges = (x[:, :, None] - x[:, None]).norm(dim=-1).amax((1, 2))
     if kind == "quad":
         nxt, prev = x.roll(-1, 1) - x, x.roll(1, 1) - x

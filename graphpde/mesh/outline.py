@@ -1,7 +1,7 @@
 """The boundary of a polygon with holes: checked, and cut into segments that Delaunay triangles can keep.
 
-Segments are about as long as the target edge length and shorter where parts come close or sides are short. No boundary point lies in
-the circle that has another segment as its diameter.
+Segments are about as long as the target edge length, shorter where parts come close or sides are short. No boundary
+point lies in the circle that has another segment as its diameter.
 
 Reference: Ruppert 1995, J. Algorithms 18, 548-585 (encroached segments are split).
 """
@@ -21,12 +21,20 @@ class Boundary(NamedTuple):
     """A sampled polygon, interior to the left of every segment.
 
     Attributes:
-        points: [k, 2]. segments: pairs of points [k, 2]. source: loop and side that each segment comes from [k, 2].
+        points: [k, 2]. segments: pairs of points [k, 2].
+        source: loop and side that each segment comes from [k, 2]; side j joins the given corners j and j + 1.
     """
 
     points: np.ndarray
     segments: np.ndarray
     source: np.ndarray
+
+
+class _Loop(NamedTuple):
+    """A closed polygon, the domain to its left: corners [k, 2], the given number of each side [k]."""
+
+    corners: np.ndarray
+    sides: np.ndarray
 
 
 class SizeField:
@@ -51,10 +59,10 @@ class SizeField:
 
 
 def sample_boundary(loops: list[np.ndarray], size: float) -> Boundary:
-    """The boundary of ``loops[0]`` minus ``loops[1:]`` (corners [k, 2] in either orientation) in segments of about ``size``.
+    """The boundary of ``loops[0]`` minus ``loops[1:]`` (corners [k, 2], either way round) in segments of ``size``.
 
     Raises:
-        MeshError: loops with fewer than three corners, repeated corners or no area; loops that cross, touch or lie outside.
+        MeshError: fewer than three corners, repeated corners, no area; loops that cross, touch or lie outside.
     """
     sides, sharp = _shelled(_checked(loops, size), size)
     boundary = _separated(_sampled(sides, sharp, SizeField(sides, size)))
@@ -80,12 +88,12 @@ def segment_lengths(boundary: Boundary) -> np.ndarray:
     return np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
 
 
-def _checked(loops: list[np.ndarray], size: float) -> list[np.ndarray]:
+def _checked(loops: list[np.ndarray], size: float) -> list[_Loop]:
     if not (np.isfinite(size) and size > 0):
         raise MeshError(f"target edge length is {size}, expected a positive number")
     out = []
-    for k, loop in enumerate(loops):
-        corners = np.asarray(loop, dtype=np.float64)
+    for k, given in enumerate(loops):
+        corners = np.asarray(given, dtype=np.float64)
         what = "outline" if k == 0 else f"hole {k - 1}"
         if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
             raise MeshError(f"{what} has shape {list(corners.shape)}, expected at least 3 corners [k, 2]")
@@ -94,58 +102,61 @@ def _checked(loops: list[np.ndarray], size: float) -> list[np.ndarray]:
         x, y = (corners - corners[0]).T
         area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
         if area == 0:
-            raise MeshError(f"{what} encloses no area")
-        out.append(corners if (area > 0) == (k == 0) else np.flip(corners, 0).copy())
+            raise MeshError(f"{what} encloses no area; give its corners in order around it")
+        loop = _Loop(corners, np.arange(len(corners)))
+        if (area > 0) != (k == 0):
+            loop = _Loop(corners[::-1].copy(), np.roll(loop.sides[::-1], -1))
+        out.append(loop)
     _refuse_crossings(out)
     return out
 
 
-def _refuse_crossings(loops: list[np.ndarray]) -> None:
+def _refuse_crossings(loops: list[_Loop]) -> None:
     whole = _joined(loops)
     points, segments = whole.points, whole.segments
     a, b = points[segments[:, 0]], points[segments[:, 1]]
 
-    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
+    def turn(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
         u, v = q - p, r - p
         return np.sign(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
 
     for k in range(len(segments)):
         later = np.arange(k + 1, len(segments))
         later = later[~np.isin(segments[later], segments[k]).any(1)]
-        cross = (side(a[k], b[k], a[later]) * side(a[k], b[k], b[later]) <= 0) & (
-            side(a[later], b[later], a[k]) * side(a[later], b[later], b[k]) <= 0
+        cross = (turn(a[k], b[k], a[later]) * turn(a[k], b[k], b[later]) <= 0) & (
+            turn(a[later], b[later], a[k]) * turn(a[later], b[later], b[k]) <= 0
         )
         low, high = np.minimum(a[k], b[k]), np.maximum(a[k], b[k])
         apart = (np.maximum(a[later], b[later]) < low).any(1) | (np.minimum(a[later], b[later]) > high).any(1)
         hits = later[cross & ~apart]
         if len(hits):
-            one, two = whole.source[k], whole.source[hits[0]]
-            raise MeshError(
-                f"side {one[1]} of loop {one[0]} meets side {two[1]} of loop {two[0]} (0 = outline, then the holes); "
-                f"the loops of a polygon may not cross or touch"
+            one, two = (
+                f"side {side} of {'the outline' if loop == 0 else f'hole {loop - 1}'}"
+                for loop, side in (whole.source[k], whole.source[hits[0]])
             )
+            raise MeshError(f"{one} meets {two}; the outline and the holes of a polygon may not cross or touch")
     outline = _joined(loops[:1])
     for k, hole in enumerate(loops[1:]):
         others = [loop for j, loop in enumerate(loops[1:]) if j != k]
-        if not inside(hole[:1], outline.points, outline.segments)[0]:
+        if not inside(hole.corners[:1], outline.points, outline.segments)[0]:
             raise MeshError(f"hole {k} lies outside the outline")
-        if others and inside(hole[:1], *_joined(others)[:2])[0]:
+        if others and inside(hole.corners[:1], *_joined(others)[:2])[0]:
             raise MeshError(f"hole {k} lies inside another hole")
 
 
-def _joined(loops: list[np.ndarray]) -> Boundary:
+def _joined(loops: list[_Loop]) -> Boundary:
     """The loops as they are, one segment a side."""
     segments, source, start = [], [], 0
-    for k, loop in enumerate(loops):
-        ids = np.arange(len(loop))
+    for k, (corners, sides) in enumerate(loops):
+        ids = np.arange(len(corners))
         segments.append(start + np.stack([ids, np.roll(ids, -1)], 1))
-        source.append(np.stack([np.full(len(loop), k), ids], 1))
-        start += len(loop)
-    return Boundary(np.concatenate(loops), np.concatenate(segments), np.concatenate(source))
+        source.append(np.stack([np.full(len(corners), k), sides], 1))
+        start += len(corners)
+    return Boundary(np.concatenate([loop.corners for loop in loops]), np.concatenate(segments), np.concatenate(source))
 
 
-def _shelled(loops: list[np.ndarray], size: float) -> tuple[Boundary, np.ndarray]:
-    """The sides, cut at the same short distance on both arms of every corner below 60 degrees, and which segments those are.
+def _shelled(loops: list[_Loop], size: float) -> tuple[Boundary, np.ndarray]:
+    """The sides, cut alike on both arms of every corner below 60 degrees, and which segments lie at such corners.
 
     Unequal segments at a sharp corner would cut each other shorter and shorter without end.
     """
@@ -161,11 +172,11 @@ def _shelled(loops: list[np.ndarray], size: float) -> tuple[Boundary, np.ndarray
         start[mine] = np.where(sharp, np.minimum(size, np.minimum(length[mine], length[before]) / 3), 0)
     ends = start[whole.segments] * [1, -1] / length[:, None] + [0, 1]
     sides = _cut(whole, [e[(e > 0) & (e < 1)] for e in ends])
-    return sides, np.isin(sides.segments, np.flatnonzero(start)).any(1)
+    return sides, np.asarray(np.isin(sides.segments, np.flatnonzero(start)).any(1))
 
 
 def _sampled(sides: Boundary, sharp: np.ndarray, width: SizeField) -> Boundary:
-    """Every side, but those at sharp corners, cut into segments as long as the target length there or a little shorter."""
+    """Every side, but those at sharp corners, cut into segments of the target length there or a little less."""
     grid = np.linspace(0, 1, 65)
     start, end = sides.points[sides.segments[:, 0]], sides.points[sides.segments[:, 1]]
     local = width((start[:, None] + grid[:, None] * (end - start)[:, None]).reshape(-1, 2)).reshape(len(start), -1)

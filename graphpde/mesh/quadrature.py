@@ -17,8 +17,8 @@ _T4A, _T4B = 0.1381966011250105, 0.5854101966249685  # (5 -+ sqrt 5) / 20
 def rule(cell: str, degree: int) -> tuple[Tensor, Tensor]:
     """A rule on the reference cell that integrates polynomials of ``degree`` exactly.
 
-    Reference cells: vertex; line [0, 1]; triangle and tetra with a corner at 0; quad [0, 1]^2. Degrees up to 3 on lines and
-    quads (two Gauss points a direction), up to 2 on simplices.
+    Reference cells: vertex; line [0, 1]; triangle and tetra with a corner at 0; quad [0, 1]^2. Degrees up to 3 on
+    lines and quads (two Gauss points a direction), up to 2 on simplices.
 
     Reference: Strang and Fix 1973, table 4.1 (triangle); Keast 1986 (tetrahedron); Gauss-Legendre otherwise.
 

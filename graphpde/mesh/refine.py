@@ -14,9 +14,10 @@ from graphpde.mesh.cells import CELLS
 from graphpde.mesh.mesh import Mesh
 
 # Children beside those that are half-size copies at the corners, in the local numbers of _middle.
-# The octahedron inside a tetrahedron is cut along the diagonal between the middles of edges 02 and 13; the order of the nodes
-# hands that choice down, so that repeated refinement knows at most three shapes per tetrahedron (Bey 1995, Computing 55, 355-378).
-# Where his order turns a child over, its first and third node are exchanged: this keeps his diagonals and the orientation.
+# The octahedron inside a tetrahedron is cut along the diagonal between the middles of edges 02 and 13; the order of the
+# nodes hands that choice down, so that repeated refinement knows at most three shapes per tetrahedron (Bey 1995,
+# Computing 55, 355-378). Where his order turns a child over, its first and third node are exchanged: this keeps all
+# later diagonals and the orientation.
 _INNER: dict[str, tuple[tuple[int, ...], ...]] = {
     "triangle": ((3, 4, 5),),
     "tetra": ((4, 6, 7, 8), (5, 6, 4, 8), (6, 7, 8, 9), (8, 5, 6, 9)),
@@ -28,10 +29,10 @@ _KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 def refine(mesh: Mesh, times: int = 1, *, project: Callable[[Tensor], Tensor] | None = None) -> Mesh:
     """The mesh with every edge halved, ``times`` times over; conforming, with the orientation of the cells.
 
-    Lines, triangles (4 similar ones), quadrilaterals, tetrahedra (8, Bey's division), hexahedra and wedges, mixed or not. Named sets
-    of every dimension go over to the children, point data is interpolated linearly (integers: the value of the first
-    parent), cell data is repeated. The old points keep their numbers; point n + e is the middle of edge e of
-    ``mesh.entities(1)``.
+    Lines, triangles (4 similar ones), quadrilaterals, tetrahedra (8, Bey's division), hexahedra and wedges, mixed or
+    not. Named sets of every dimension go over to the children, point data is interpolated linearly (integers: the
+    value of the first parent), cell data is repeated. The old points keep their numbers; point n + e is the middle of
+    edge e of ``mesh.entities(1)``.
 
     Args:
         mesh: linear cells.
@@ -46,8 +47,9 @@ def refine(mesh: Mesh, times: int = 1, *, project: Callable[[Tensor], Tensor] | 
     for kind, nodes in mesh.cells.items():
         if CELLS[kind].corners != kind or kind in ("vertex", "pyramid"):
             raise MeshError(
-                f"'{mesh.name}' has {len(nodes)} {kind} cells, which have no uniform refinement here; expected line, triangle, "
-                f"quad, tetra, hexahedron or wedge cells; keep the vertices of quadratic cells, split pyramids into tetrahedra"
+                f"'{mesh.name}' has {len(nodes)} {kind} cells, which have no uniform refinement here; expected line, "
+                f"triangle, quad, tetra, hexahedron or wedge cells; keep the vertices of quadratic cells, split "
+                f"pyramids into tetrahedra"
             )
     for _ in range(times):
         mesh = _refined_once(mesh, project)
@@ -61,7 +63,9 @@ def _refined_once(mesh: Mesh, project: Callable[[Tensor], Tensor] | None) -> Mes
     if project is not None:
         new = project(points[mesh.n :])
         if tuple(new.shape) != (len(points) - mesh.n, mesh.space_dim):
-            raise MeshError(f"project returned shape {list(new.shape)}, expected [{len(points) - mesh.n}, {mesh.space_dim}]")
+            raise MeshError(
+                f"project returned shape {list(new.shape)}, expected [{len(points) - mesh.n}, {mesh.space_dim}]"
+            )
         points = torch.cat([mesh.points, new.to(mesh.points.dtype)])
     family = torch.cat([torch.full((len(nodes),), cells[k].shape[1]) for k, nodes, _ in mesh.corners()])
     fine = Mesh(
@@ -122,7 +126,7 @@ def _child_table(kind: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _middle(kind: str, c: int, d: int) -> int:
-    """Local number of the middle of two corners: corners, then edges, then quadrilateral faces of solids, then the centre."""
+    """Local number of the middle of two corners: corners first, then edges, quadrilateral faces of solids, centre."""
     cell = CELLS[kind]
     if c == d:
         return c
@@ -176,10 +180,12 @@ class _Middles:
         return torch.cat([values, *(values[nodes[:, 0]] for nodes in self.parents)])
 
     def local(self, kind: str, nodes: Tensor, first_cell: int | None = None) -> Tensor:
-        """Corners and middles of cells, or of faces and edges when no first cell is given [m, l], numbered as in _middle."""
+        """Corners and middles of cells (of faces and edges when no first cell is given) [m, l], in _middle's order."""
         cell = CELLS[kind]
         own = torch.arange(len(nodes))
-        if self.mesh.dim == 1 and first_cell is not None:  # two lines may join the same points: number by cell, not by ends
+        if (
+            self.mesh.dim == 1 and first_cell is not None
+        ):  # two lines may join the same points: number by cell, not by ends
             return torch.cat([nodes, (self.mesh.n + first_cell + own)[:, None]], 1)
         pairs = nodes[:, torch.tensor(cell.edges)]
         place = torch.searchsorted(self.key, pairs.amin(-1) * self.mesh.n + pairs.amax(-1))
@@ -190,5 +196,3 @@ class _Middles:
         elif kind == "quad":
             parts.append(self.quads[self.mesh.find(2, nodes)][:, None])
         return torch.cat(parts, 1)
-
-

@@ -48,12 +48,14 @@ class Space(Graph):
         channels: number of fields carried, for messages and writers.
         lumped: row-sum lumping of the mass; None = the element's own choice (True for P1 and Q1).
 
-    Only vertices of cells get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none. Simplices with negative orientation are turned
-    (counted in ``warnings``). ``weight`` holds minus the off-diagonal stiffness, so the space is a weighted graph whose Laplacian
-    is the discrete one; on triangles these are the cotangent weights.
+    Only vertices of cells get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none. Simplices with negative
+    orientation are turned
+    (counted in ``warnings``). ``weight`` holds minus the off-diagonal stiffness, so the space is a weighted graph
+    whose Laplacian is the discrete one; on triangles these are the cotangent weights.
 
     Raises:
-        MeshError: cells of zero size or folded quadrilaterals (count and first ids), or cells the element does not know.
+        MeshError: cells of zero size or folded quadrilaterals (count and first ids), or cells the element does not
+            know.
     """
 
     def __init__(self, mesh: Mesh, element: Element | None = None, channels: int = 1, *, lumped: bool | None = None):
@@ -156,7 +158,8 @@ class Space(Graph):
         return Relation.from_edges(torch.arange(len(corners)), corners, len(corners), self.n)
 
     def assemble(self, local: list[Tensor], *, symmetric: bool = False) -> Sparse:
-        """The operator whose matrix is the sum of the local ones: local [m, k, k, ...] a block, in the order of ``blocks``."""
+        """The operator whose matrix is the sum of the local ones: local [m, k, k, ...] a block, in the order of
+        ``blocks``."""
         off = torch.cat([a[:, _off_diagonal(a.shape[1])].flatten(0, 1) for a in local])
         return Sparse(self.edges, self.edges.own(off), self.assemble_diagonal(local), symmetric=symmetric)
 
@@ -176,7 +179,8 @@ class Space(Graph):
         return flat.reshape(self.n, *values.shape[1:])
 
     def stiffness(self, kappa: Tensor | None = None) -> Tensor:
-        """Minus the off-diagonal stiffness [e] or [e, c] for conductivities per cell, [m|1], [m|1, c] or tensors [m|1, d, d]."""
+        """Minus the off-diagonal stiffness [e] or [e, c] for conductivities per cell, [m|1], [m|1, c] or tensors
+        [m|1, d, d]."""
         local = []
         for block in self.blocks():
             grad = block.gradients
@@ -275,7 +279,8 @@ class Space(Graph):
         tag = self.mesh.tag(name)
         if tag.dim != self.mesh.dim:
             raise MeshError(
-                f"set '{name}' of '{self.mesh.name}' has dimension {tag.dim}, a material needs cells of dimension {self.mesh.dim}"
+                f"set '{name}' of '{self.mesh.name}' has dimension {tag.dim}, "
+                f"a material needs cells of dimension {self.mesh.dim}"
             )
         return tag.ids
 

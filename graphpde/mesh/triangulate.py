@@ -1,11 +1,11 @@
-"""Unstructured triangles in a polygon with holes: place points, relax them by springs, triangulate, keep every boundary segment.
+"""Unstructured triangles in a polygon with holes: place points, relax them by springs, keep every boundary segment.
 
-The boundary is sampled first and never moves. Interior points stay outside the circle that has a boundary segment as its
-diameter; that one rule makes Delaunay contain every segment and leaves no obtuse angle facing the boundary, which is what the
-discrete maximum principle asks for.
+The boundary is sampled first and never moves. Interior points stay outside the circle that has a boundary segment as
+its diameter; that one rule makes Delaunay contain every segment and leaves no obtuse angle facing the boundary, which
+is what the discrete maximum principle asks for.
 
-Reference: Persson and Strang 2004, SIAM Review 46(2), 329-345 (springs); Chen and Holst 2011, CMAME 200, 967-984 (area-weighted
-smoothing); Ruppert 1995, J. Algorithms 18, 548-585 (encroached segments are split).
+Reference: Persson and Strang 2004, SIAM Review 46(2), 329-345 (springs that only push); Shewchuk 2002, Comput. Geom.
+22, 21-74 (empty diametral circles).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from graphpde.errors import MeshError
 from graphpde.mesh.outline import Boundary, SizeField, inside, sample_boundary, segment_lengths
 
 _CLEARANCE = 0.62  # distance kept from the middle of a segment, in segment lengths; 0.5 is the right angle
-_GRADING = 0.25  # growth of the edge length per unit of distance from finer parts of the boundary
 _SPRING_STEPS = 36
+_MOST_POINTS = 2e7
 
 
 class Triangulation(NamedTuple):
@@ -31,7 +31,7 @@ class Triangulation(NamedTuple):
 
 
 def triangulate(loops: list[np.ndarray], size: float, seed: int = 0) -> Triangulation:
-    """Triangles of edge length about ``size`` inside ``loops[0]`` and outside ``loops[1:]``, graded towards short sides.
+    """Triangles of edge length about ``size`` in ``loops[0]`` without ``loops[1:]``, graded towards short sides.
 
     Args:
         loops: corners [k, 2] of the outline, then of the holes, in either orientation.
@@ -41,6 +41,11 @@ def triangulate(loops: list[np.ndarray], size: float, seed: int = 0) -> Triangul
         MeshError: loops that cross or touch, lie outside, or are too close or too sharp to recover every segment.
     """
     boundary = sample_boundary(loops, size)
+    expected = float(np.prod(np.ptp(boundary.points, axis=0))) / size**2
+    if expected > _MOST_POINTS:
+        raise MeshError(
+            f"edge length {size:.3g} asks for about {expected:.1e} points, expected at most {_MOST_POINTS:.0e}"
+        )
     width = SizeField(boundary, size)
     free = _seeded(boundary, width, np.random.default_rng(seed))
     free = _relaxed(boundary, free, width)
@@ -172,26 +177,27 @@ def _areas(corner: np.ndarray) -> np.ndarray:
 
 def _inner_delaunay(boundary: Boundary, points: np.ndarray) -> np.ndarray:
     """Counter-clockwise Delaunay triangles of the points that lie inside the boundary."""
-    from scipy.spatial import Delaunay
+    from scipy.spatial import Delaunay, QhullError
 
-    origin = points.mean(0)
-    triangles = Delaunay(points - origin).simplices.astype(np.int64)
-    corner = points[triangles]
-    area = _areas(corner)
+    try:
+        triangles = Delaunay(points - points.mean(0)).simplices.astype(np.int64)
+    except QhullError:
+        raise MeshError("the polygon is too flat to triangulate; scale it or give it more height") from None
+    area = _areas(points[triangles])
     triangles[area < 0] = triangles[area < 0][:, [0, 2, 1]]
     # only triangles between boundary points can lie outside or be flat: segments fence off the interior points
     doubtful = (triangles < len(boundary.points)).all(1)
+    corner = points[triangles[doubtful]]
+    longest = ((corner - np.roll(corner, 1, axis=1)) ** 2).sum(-1).max(-1)
     keep = ~doubtful
-    sides = np.stack([corner[doubtful] - np.roll(corner[doubtful], 1, axis=1)])[0]
-    longest = (sides**2).sum(-1).max(-1) if doubtful.any() else np.zeros(0)
-    solid = np.abs(area[doubtful]) > 1e-9 * longest
-    keep[doubtful] = solid & inside(corner[doubtful].mean(1), boundary.points, boundary.segments)
+    keep[doubtful] = np.abs(area[doubtful]) > 1e-9 * longest
+    keep[doubtful] &= inside(corner.mean(1), boundary.points, boundary.segments)
     return triangles[keep]
 
 
 def _refuse_lost_segments(boundary: Boundary, triangles: np.ndarray) -> None:
     directed = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    n = int(triangles.max()) + 1
+    n = 1 + max(int(boundary.segments.max()), int(triangles.max(initial=0)))
     code = directed[:, 0] * n + directed[:, 1]
     border = code[~np.isin(code, directed[:, 1] * n + directed[:, 0])]
     wanted = boundary.segments[:, 0] * n + boundary.segments[:, 1]
@@ -199,6 +205,6 @@ def _refuse_lost_segments(boundary: Boundary, triangles: np.ndarray) -> None:
     if lost.any() or len(border) > len(wanted):
         where = boundary.points[boundary.segments[lost][0]].mean(0) if lost.any() else boundary.points[0]
         raise MeshError(
-            f"{int(lost.sum())} boundary segments cannot be kept, first near ({where[0]:.4g}, {where[1]:.4g}); corners are too "
-            f"sharp or parts too close for this size: take a smaller one"
+            f"{int(lost.sum())} boundary segments cannot be kept, first near ({where[0]:.4g}, {where[1]:.4g}); "
+            f"corners are too sharp or parts too close for this size: take a smaller one"
         )

@@ -25,11 +25,12 @@ class Advection(LinearTerm):
 
     On a space: the Galerkin matrix k_ij = \int v . grad N_i N_j less the boundary flux, made monotone by the smallest
     symmetric diffusion d_ij = max(0, -k_ij, -k_ji) (discrete upwinding); with lumped mass no new extrema appear as
-    long as v is free of divergence. What flows out leaves; what flows in carries the value of a Dirichlet condition there.
+    long as v is free of divergence. What flows out leaves; what flows in carries the value of a Dirichlet condition
+    there.
 
     On a graph: ``velocity`` is the signed flow rate q_e of each edge from source to destination in own order, one
-    direction of each edge given as positive (a partner edge counts with the opposite sign through its own entry, so give
-    zero there): the upstream node decides, m_j u_j' += q u_i, m_i u_i' -= q u_i.
+    direction of each edge given as positive (a partner edge counts with the opposite sign through its own entry, so
+    give zero there): the upstream node decides, m_j u_j' += q u_i, m_i u_i' -= q u_i.
 
     Args:
         domain: Space, Graph, torch-geometric Data or networkx graph.

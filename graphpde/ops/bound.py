@@ -12,7 +12,8 @@ from graphpde.ops.term import Mass
 def spectral_bound(operator: LinearOperator, mass: Mass) -> float | None:
     r"""Upper bound of |eigenvalues| of M^-1 L, or None where none is known.
 
-    For a symmetric Laplacian max over edges of d_u/m_u + d_v/m_v with d_i = \sum_j |w_ij|: unit weights and masses give the bound of
+    For a symmetric Laplacian max over edges of d_u/m_u + d_v/m_v with d_i = \sum_j |w_ij|: unit weights and masses
+    give the bound of
     Anderson and Morley 1985. Otherwise the row sums of Gershgorin. A consistent P1 or Q1 mass is at least 1/4 of its
     diagonal (Wathen 1987, table 1), so it enters as that.
     """

@@ -32,9 +32,10 @@ class Dirichlet(Placed):
 
     Args:
         where: named set, node numbers or predicate on positions [n, d] -> bool [n].
-        value: a number, a tensor [c] or [k, c], or f(x [k, d], t) -> [k] or [k, c] (use torch functions of t: explicit steppers
-            take its time derivative).
-        override: wins on nodes shared with another Dirichlet condition, which is an error otherwise unless both values agree.
+        value: a number, a tensor [c] or [k, c], or f(x [k, d], t) -> [k] or [k, c] (use torch functions of t:
+            explicit steppers take its time derivative).
+        override: wins on nodes shared with another Dirichlet condition, which is an error otherwise unless both
+            values agree.
     """
 
     def __init__(self, where: Where, value: Field, *, override: bool = False):
@@ -60,7 +61,7 @@ class Dirichlet(Placed):
 
 
 class Neumann(Placed):
-    """Inflow kappa du/dn = inflow on ``where`` (per length of boundary in the plane, per area in space; per node on a graph).
+    """Inflow kappa du/dn = inflow on ``where``: per length in the plane, per area in space, per node on a graph.
 
     Args:
         where: a named set of facets or a predicate; on a graph without elements a set of nodes.
@@ -127,7 +128,8 @@ class Constraint:
         slope = (self.value(t + h) - now) / h
         if not torch.allclose(self.rate(t), slope, rtol=1e-2, atol=1e-3 * (1 + float(slope.abs().max()))):
             raise ConditionError(
-                f"the time derivative of {self.label} does not agree with its values; write the value with torch functions of t"
+                f"the time derivative of {self.label} does not agree with its values; "
+                f"write the value with torch functions of t"
             )
 
 

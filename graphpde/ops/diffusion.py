@@ -22,20 +22,21 @@ Kappa = float | Tensor | Mapping[str, float]
 class Diffusion(LinearTerm):
     r"""Diffusion m_i u_i' = \sum_j \kappa w_ij (u_j - u_i); on a space div(kappa grad u) with P1/Q1 elements.
 
-    On triangles the weights w are the cotangent weights, so this is the finite-element heat operator; on any other graph they
-    are the edge weights. A self-loop has no effect, an isolated node keeps its value.
+    On triangles the weights w are the cotangent weights, so this is the finite-element heat operator; on any other
+    graph they are the edge weights. A self-loop has no effect, an isolated node keeps its value.
 
     Args:
-        domain: Space, Graph, torch-geometric Data or networkx graph; symmetric (every edge in both directions, equal weights).
-        kappa: conductivity >= 0 in length^2/time: a number; {set of cells: number} for materials (every cell in exactly one
-            set; the name "*" is the rest); a tensor [k|1] or [k|1, c] per cell (Space) or per edge in own order (Graph), with c
-            values for c channels; on a Space also [k|1, d, d].
+        domain: Space, Graph, torch-geometric Data or networkx graph; symmetric (every edge in both directions, equal
+            weights).
+        kappa: conductivity >= 0 in length^2/time. A number; {set of cells: number} for materials (every cell in exactly
+            one set; the name "*" is the rest); a tensor [k|1] or [k|1, c], one entry per cell (Space) or per edge in own
+            order (Graph), with c values for c channels; on a Space also [k|1, d, d].
         conservative: apply the operator edge by edge, one flux per undirected edge: total mass is then kept to the
             rounding of the sums over any number of steps, at about twice the cost of the sparse product.
 
     Raises:
-        ShapeError: kappa has neither one entry nor one per cell (edge). InputError: kappa negative or not finite, materials that
-        leave cells out or overlap, or a directed graph.
+        ShapeError: kappa has neither one entry nor one per cell (edge). InputError: kappa negative or not finite,
+        materials that leave cells out or overlap, or a directed graph.
 
     Reference: Meyer et al. 2003, eq. (8) (cotangent weights); Chamberlain et al. 2021, eq. (4) (graphs).
     """

@@ -167,7 +167,8 @@ class Condition:
 class Sum(Term):
     """Terms with factors and conditions on them, as one term.
 
-    Built by ``+`` and ``*``. Terms with a domain contribute weak forms, terms without one contribute rates (multiplied by
+    Built by ``+`` and ``*``. Terms with a domain contribute weak forms, terms without one contribute rates
+    (multiplied by
     the common mass). Scaling touches terms only, never conditions, and called as a plain term the sum ignores its
     conditions: they are bound when it is run (:class:`graphpde.ops.system.System`).
 

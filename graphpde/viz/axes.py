@@ -52,14 +52,16 @@ class Camera(NamedTuple):
     Attributes:
         elevation, azimuth: of the viewer [degrees].
         middle, box: centre and sides of the box [3].
-        zoom: at which the projected box fills the axes.
-        top: height of its upper end in the axes, 0..1.
+        size: width and height of a panel with the proportions of the projected box [inches].
+        zoom: at which the projected box fills such a panel.
+        top: height of its upper end in the axes, about 0..1.
     """
 
     elevation: float
     azimuth: float
     middle: np.ndarray
     box: np.ndarray
+    size: tuple[float, float]
     zoom: float
     top: float
 
@@ -78,11 +80,13 @@ def camera(points: np.ndarray) -> Camera:
     elevation, azimuth = (40 if thin[2] else 24), (-25 if thin[0] and not thin[1] else -58)
     box = np.maximum(extent, 0.02 * largest) + 0.04 * largest  # even a plane or a line gets a box with some depth
     right, upwards, _ = _directions(elevation, azimuth)
-    # matplotlib draws a box with this diagonal at zoom 1, into a square that is 1.85 wide
+    # at zoom 1 matplotlib draws a box with this diagonal into the largest square of the panel, whose side counts 1.85
     sides = 1.8294640721620434 * 25 / 24 * box / np.linalg.norm(box)
     width, height = np.abs(right) @ sides, np.abs(upwards) @ sides
-    zoom = 0.9 * 1.85 / max(width, height)
-    return Camera(elevation, azimuth, (low + high) / 2, box, zoom, min(1.0, 0.51 + 0.5 * height * zoom / 1.85))
+    ratio = float(np.clip(width / height, 0.6, 1.8))
+    size = (5.2, 5.2 / ratio) if ratio > 1 else (4.8 * ratio, 4.8)
+    zoom = 0.92 * 1.85 * min(size[0] / width, size[1] / height) / min(size)
+    return Camera(elevation, azimuth, (low + high) / 2, box, size, zoom, 0.52 + 0.5 * height * zoom / 1.85)
 
 
 def _directions(elevation: float, azimuth: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -100,7 +104,9 @@ def frame_space(axes: Any, view: Camera, length_unit: str | None, ticks: int = 5
     axes.set_box_aspect(tuple(view.box), zoom=view.zoom)
     for name, axis, middle, side in zip("xyz", (axes.xaxis, axes.yaxis, axes.zaxis), view.middle, view.box):
         getattr(axes, f"set_{name}lim")(middle - side / 2, middle + side / 2, view_margin=0)
-        getattr(axes, f"set_{name}label")(labelled(name, length_unit), labelpad=2, fontsize=10, color=INK)
+        getattr(axes, f"set_{name}label")(
+            labelled(name, length_unit), labelpad=-3 if name == "z" else 2, fontsize=10, color=INK
+        )
         axis.set_pane_color((1, 1, 1, 0))
         axis.line.set_color(FAINT)
         axis.line.set_linewidth(0.6)

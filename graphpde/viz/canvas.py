@@ -12,7 +12,6 @@ from graphpde.errors import InputError
 from graphpde.viz.files import written_aside
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FAINT = "#222222", "#8a8a8a"
@@ -35,7 +34,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
-    """Write a figure as PNG, SVG or PDF, by the extension; the file appears complete or not at all, and carries no date.
+    """Write a figure as PNG, SVG or PDF, by the extension, without a date; it appears complete or not at all.
 
     Raises:
         InputError: another extension. OutputError: the place cannot be written.

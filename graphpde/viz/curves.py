@@ -26,8 +26,8 @@ def plot_curves(
 ) -> Figure:
     """Curves y(x) with a common abscissa.
 
-    Curves that visibly vary share the upper axes; each curve that stays within 0.1 % of its first value gets axes of its
-    own below, showing (y - y0) / |y0|, so that a mass drift of 1e-15 can be read. Values that are not finite leave gaps.
+    Curves that visibly vary share the upper axes; each one that stays within 0.1 % of its first value gets axes of its
+    own below, showing (y - y0) / |y0|, so that a mass drift of 1e-15 can be read. Values that are not finite are gaps.
 
     Args:
         x: abscissa [k]. curves: name -> ordinates [k].

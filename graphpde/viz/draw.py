@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def draw_lines(axes: Any, ends: np.ndarray, **style: Any) -> None:
     if ends.shape[2] == 3:
         from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-        axes.add_collection3d(Line3DCollection(list(ends), **style), autolim=False)
+        axes.add_collection3d(Line3DCollection(list(ends), clip_on=False, **style), autolim=False)
     else:
         from matplotlib.collections import LineCollection
 
@@ -88,50 +89,46 @@ def draw_flat(axes: Axes, shape: Skin, values: np.ndarray, scale: Scale, lines: 
 def draw_solid(
     axes: Any,
     shape: Skin,
-    colours: Any,
+    values: np.ndarray,
+    colours: Callable[[np.ndarray], np.ndarray],
+    *,
     viewer: np.ndarray,
     lines: bool,
-    values: np.ndarray | None = None,
     limit: int = 60_000,
 ) -> None:
     """A surface or the skin of a solid, lit from beside the viewer; back sides of solids are left out.
 
     Args:
-        colours: with ``values`` [n] a function values -> RGBA, else RGBA of each triangle [k, 4].
+        values: numbers at the corners of the triangles [k, 3], linear between them.
+        colours: numbers [*] -> RGBA [*, 4].
+        viewer: direction to the viewer [3].
         lines: draw the edges of cells; those behind the body stay hidden.
         limit: number of triangles above which the picture is thinned out.
     """
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-    points, triangles, fixed = shape.points, shape.triangles, None if values is not None else colours
-    edges = shape.lines
+    points, triangles, edges = shape.points, shape.triangles, shape.lines
     if shape.outward is not None:
         front = shape.outward @ viewer > 1e-9
-        triangles = triangles[front]
-        fixed = None if fixed is None else fixed[front]
+        triangles, values = triangles[front], values[front]
         near = np.zeros(len(points), dtype=bool)
         near[triangles] = True
         edges = edges[near[edges].all(1)]
-    columns = np.arange(len(triangles)) if values is None else values
     if len(triangles) > limit:
         thinned = thin_out(points, triangles, limit)
-        columns = thinned.kept if values is None else group_means(thinned.group, columns[:, None])[:, 0]
-        points, triangles, lines = thinned.points, thinned.triangles, False
-    carried = np.repeat(columns[:, None], 3, 1) if values is None else columns[triangles]
-    corners = refine(np.concatenate([points[triangles], carried[:, :, None]], 2), min(16_000, limit // 2))
-    middle = corners[:, :, 3].mean(1)
-    rgba = colours(middle) if fixed is None else fixed[np.rint(middle).astype(np.int64)]
-    polygons = corners[:, :, :3]
-    rgba = _lit(rgba, normals(polygons), viewer)
-    rims = rgba
+        points, triangles, values = thinned.points, thinned.triangles, values[thinned.kept]
+        lines = False
+    corners = refine(np.concatenate([points[triangles], values[:, :, None]], 2), min(16_000, limit // 2))
+    faces = corners[:, :, :3]
+    rgba = rims = _lit(colours(corners[:, :, 3].mean(1)), normals(faces), viewer)
     if lines:
-        size = np.sqrt(np.median(np.linalg.norm(polygons[:, 1] - polygons[:, 0], axis=1)) ** 2 + 1e-300)
+        size = float(np.median(np.linalg.norm(faces[:, 1] - faces[:, 0], axis=1)))
         # mesh lines join the painter's queue as flat triangles, a little nearer to the viewer than the faces they bound
-        ends = pieces(points[edges], 1.5 * size, 3) + 0.8 * size * viewer
-        polygons = np.concatenate([polygons, ends[:, [0, 1, 1]]])
-        dark = np.tile([0.0, 0.0, 0.0, 0.45], (len(ends), 1))
-        rgba, rims = np.concatenate([rgba, dark * [1, 1, 1, 0]]), np.concatenate([rims, dark])
-    body = Poly3DCollection(polygons, facecolors=rgba, edgecolors=rims, linewidths=0.35)
+        strokes = pieces(shape.points[edges], 1.5 * size, 3) + 0.8 * size * viewer
+        faces = np.concatenate([faces, strokes[:, [0, 1, 1]]])
+        rgba = np.concatenate([rgba, np.tile([0.0, 0.0, 0.0, 0.0], (len(strokes), 1))])
+        rims = np.concatenate([rims, np.tile([0.0, 0.0, 0.0, 0.45], (len(strokes), 1))])
+    body = Poly3DCollection(faces, facecolors=rgba, edgecolors=rims, linewidths=0.35, clip_on=False)
     body.set_rasterized(True)
     axes.add_collection3d(body, autolim=False)
 

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from graphpde.errors import OutputError
@@ -33,7 +33,5 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise OutputError(f"cannot write '{path}': {reason}; choose another place or free some space") from error
     finally:
-        try:
+        with suppress(OSError):  # the folder itself may be gone or no folder; the first error says so
             aside.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself is gone or not a folder; the first error says so

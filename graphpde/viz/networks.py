@@ -76,4 +76,5 @@ def _draw_nodes(axes: Any, points: np.ndarray, values: np.ndarray, scale: Scale)
         *points.T, s=size, c=scale.colours(values), edgecolors="white", linewidths=0.3 if size > 6 else 0
     )
     dots.set_zorder(2)
+    dots.set_clip_on(False)
     dots.set_rasterized(len(points) > 5000)

@@ -35,8 +35,8 @@ th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px so
 th { color: var(--soft); font-weight: 600; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 ul.warnings { margin: .6rem 0 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .7rem .9rem; margin: 0 0 .5rem;
-      white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .7rem .9rem;
+      margin: 0 0 .5rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
 @media print {
   :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --card: #fff; --page: #fff; --ok: #0b6b3a;
           --ok-back: #fff; --bad: #a3161f; --bad-back: #fff; }

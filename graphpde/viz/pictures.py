@@ -144,7 +144,7 @@ def _channels(values: Any, mesh: Mesh) -> np.ndarray:
     array = as_array(values, "field")
     if array.ndim not in (1, 2) or array.shape[0] != mesh.n or array.size == 0:
         raise ShapeError(
-            f"field has shape {list(array.shape)}, expected [{mesh.n}] or [{mesh.n}, c] for the points of '{mesh.name}'; "
+            f"field has shape {list(array.shape)}, expected [{mesh.n}] or [{mesh.n}, c] for '{mesh.name}'; "
             f"values of unknowns become values at points by space.at_points(u)"
         )
     return array.reshape(mesh.n, -1)
@@ -176,8 +176,8 @@ def _frame_panels(seen: Scene, moments: int, channels: int) -> tuple[Figure, dic
         place = {(c, k): (k, c) if seen.wide else (c, k) for c in range(channels) for k in range(moments)}
     else:
         fitting = max(1, min(6, int(9.0 * height / (width * 2.4))))
-        columns = min(moments, 2 if moments == 4 and fitting == 3 else fitting)
-        rows = -(-moments // columns)
+        rows = -(-moments // fitting)
+        columns = -(-moments // rows)  # 4 moments where 3 fit: 2 and 2
         place = {(0, k): divmod(k, columns) for k in range(moments)}
     shrink = min(1.0, 10.5 / (columns * width), max(8.0 / (rows * height), 2.4 / height))
     figure, grid = seen.panels(rows, columns, seen.wide, shrink)

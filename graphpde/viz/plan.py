@@ -125,7 +125,9 @@ def _paint_faces(
         named = _coloured(len(rgba), sides, colours)
         for tag in sides.values():
             rgba[tag.ids.numpy()] = named[tag.ids.numpy()]
-    draw_solid(axes, seen.shape, rgba[seen.shape.owner], camera(seen.points[seen.used]).viewer, lines)
+    owner = np.repeat(seen.shape.owner[:, None].astype(np.float64), 3, 1)
+    viewer = camera(seen.points[seen.used]).viewer
+    draw_solid(axes, seen.shape, owner, lambda k: rgba[np.rint(k).astype(np.int64)], viewer=viewer, lines=lines)
 
 
 def _paint_edges(axes: Any, mesh: Mesh, seen: Scene, sets: Sets, colours: Colours) -> None:

@@ -126,7 +126,8 @@ def render(report: Report) -> str:
     """The page as text."""
     parts = [
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(report.title)}</title>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="generator" content="graphpde">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="generator" content="graphpde">',
         f"<style>{STYLE}</style>\n</head>\n<body>\n<main>",
         f'<h1>{escape(report.title)}</h1>\n<p class="summary">{escape(report.summary)}</p>',
         _badges(report.certificates),

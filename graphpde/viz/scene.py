@@ -45,7 +45,7 @@ class Scene(NamedTuple):
     def size(self) -> tuple[float, float]:
         """Width and height [inches] of one panel, in the proportions of the mesh where it is flat."""
         if not self.flat:
-            return (5.6, 3.6) if self.kind == "curve" else (5.2, 4.7)
+            return camera(self.points[self.used]).size if self.in_space else (5.6, 3.6)
         extent = np.maximum(np.ptp(self.points[self.used], axis=0), 1e-300)
         ratio = float(np.clip(extent[0] / extent[1], 0.12, 10.0))
         if ratio > 1:
@@ -89,7 +89,9 @@ class Scene(NamedTuple):
         if self.wide:
             place = {"location": "bottom", "aspect": 36, "shrink": 0.8, "pad": 0.03}
         elif self.in_space:
-            place = {"aspect": 20, "pad": 0.08, "shrink": 0.7}
+            width, height = self.size
+            # the label of the third axis stands outside of what the layout knows, farther in wide panels
+            place = {"aspect": 20, "pad": 0.14 * max(1.0, width / height), "shrink": 0.7}
         add_colour_bar(figure, scale, axes, labelled(scale.label, unit), place)
 
     def entitle(self, axes: Any, title: str | None, *, alone: bool = False) -> None:
@@ -97,8 +99,10 @@ class Scene(NamedTuple):
         if title and alone and not self.in_space:
             entitle(axes.figure, title)
         elif title:
-            place = {"y": camera(self.points[self.used]).top} if self.in_space else {}
-            axes.set_title(plain(title, 80), fontsize=10, color=INK, **place)
+            top = camera(self.points[self.used]).top if self.in_space else None
+            text = axes.set_title(plain(title, 80), fontsize=10, color=INK, y=top)
+            if top is not None:
+                text.set_y(top)  # axes in space move their title down by themselves
 
     def draw(self, axes: Any, u: np.ndarray, scale: Scale, style: Style) -> None:
         """Draw the field u [n] into framed axes."""
@@ -112,13 +116,14 @@ class Scene(NamedTuple):
             draw_flat(axes, self.shape, u, scale, lines, self.pairs)
         else:
             viewer = camera(self.points[self.used]).viewer
-            draw_solid(axes, self.shape, scale.colours, viewer, lines, u, 60_000 // style.panels)
+            corners, limit = u[self.shape.triangles], 60_000 // style.panels
+            draw_solid(axes, self.shape, corners, scale.colours, viewer=viewer, lines=lines, limit=limit)
         if self.kind != "curve" and np.isnan(u[self.used]).any():
             explain_empty(axes)
 
 
 class Style(NamedTuple):
-    """What all panels of a picture share: mesh lines, unit of length, number of ticks, and among how many they share time."""
+    """What all panels of a picture share: mesh lines, unit of length, ticks, and how many panels there are."""
 
     show_mesh: bool | None
     length_unit: str | None

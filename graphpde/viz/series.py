@@ -1,4 +1,4 @@
-"""Time series for ParaView (one VTU per moment, a PVD with their times) and for numpy (NPZ); usable after any interruption."""
+"""Time series for ParaView (a VTU per moment, a PVD with the times) and numpy (NPZ), usable after any interruption."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class SeriesWriter:
             raise InputError(f"frame {len(self.frames)} of '{self.path.name}' has time {t:g}{last}")
         if set(fields) != set(self.names):
             raise InputError(
-                f"frame at t={t:g} carries {sorted(fields)}, expected {sorted(self.names)}: a series has the same fields in all frames"
+                f"frame at t={t:g} carries {sorted(fields)}, expected {sorted(self.names)}; "
+                f"a series has the same fields in all frames"
             )
         arrays = {name: self._at_points(name, fields[name]) for name in self.names}
         frame = self.folder / f"{self.stem}_{len(self.frames):05d}.vtu"
@@ -103,7 +104,7 @@ def read_pvd(path: str | os.PathLike[str]) -> list[tuple[float, Path]]:
     """Times and frame files of a PVD, in its order; relative names are looked up beside it.
 
     Raises:
-        InputError: missing or unreadable file, not a PVD, a frame without a finite time, or a frame file that is missing.
+        InputError: missing or unreadable file, not a PVD, a frame without finite time or without its file.
     """
     path = Path(path)
     try:
@@ -140,9 +141,9 @@ def write_series(
 
     Args:
         path: the PVD file; the VTU files stand beside it under the same stem.
-        frames: a trajectory (``times`` [s], ``states`` [s, n, c], ``domain``), or pairs (t, {name: values [mesh.n, ...]}).
+        frames: a trajectory (``times`` [s], ``states`` [s, n, c], ``domain``), or pairs (t, {name: values at points}).
         names: one name for the field as it is, or one name per channel. Pairs bring these names themselves.
-        mesh: needed with pairs; with a trajectory found in its domain. A graph with positions is written as points and lines.
+        mesh: needed with pairs; a trajectory brings its own. A graph with positions becomes points and lines.
 
     Returns:
         The path of the PVD.
@@ -208,15 +209,9 @@ def write_npz(path: str | os.PathLike[str], times: Any, states: Any, points: Any
         ShapeError: as many states as times, and values for each point, are needed. OutputError: it cannot be written.
     """
     path = Path(path)
-    arrays = {
-        "times": numbers(times, "times"),
-        "states": numbers(states, "states"),
-        "points": numbers(points, "points"),
-    }
-    if arrays["states"].shape[:2] != (arrays["times"].size, len(arrays["points"])):
-        raise ShapeError(
-            f"states have shape {list(arrays['states'].shape)}, expected [{arrays['times'].size}, {len(arrays['points'])}, c]"
-        )
+    times, states, points = numbers(times, "times"), numbers(states, "states"), numbers(points, "points")
+    if states.shape[:2] != (times.size, len(points)):
+        raise ShapeError(f"states have shape {list(states.shape)}, expected [{times.size}, {len(points)}, c]")
     with written_aside(path) as aside, aside.open("wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, times=times, states=states, points=points)
     return path

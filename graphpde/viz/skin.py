@@ -1,4 +1,4 @@
-"""What of a mesh can be seen: triangles and lines with the points they stand on, fine enough to look smooth and few enough to draw."""
+"""What of a mesh can be seen: triangles and lines, fine enough to look smooth and few enough to draw."""
 
 from __future__ import annotations
 
@@ -109,7 +109,14 @@ def outline(faces: np.ndarray) -> np.ndarray:
 
 
 class Thinned(NamedTuple):
-    """A coarser picture: points [g, d], triangles [k, 3], the triangle each comes from [k], and the group of each old point [n]."""
+    """A coarser picture.
+
+    Attributes:
+        points: means of the old points of each group [g, d].
+        triangles: group numbers [k, 3].
+        kept: the old triangle that each one was [k].
+        group: the group of each old point [n], -1 for points of no triangle.
+    """
 
     points: np.ndarray
     triangles: np.ndarray
@@ -118,7 +125,7 @@ class Thinned(NamedTuple):
 
 
 def thin_out(points: np.ndarray, triangles: np.ndarray, limit: int) -> Thinned:
-    """At most ``limit`` triangles: points in one box of a regular grid become their mean, triangles that collapse vanish.
+    """At most ``limit`` triangles: points in one box of a grid become their mean, triangles that collapse vanish.
 
     Vertex clustering, Rossignac and Borrel 1993. For pictures only: no guarantee about topology.
     """
@@ -161,11 +168,11 @@ def refine(corners: np.ndarray, target: int) -> np.ndarray:
     solids face by face from back to front, which is right only for small faces, and in one colour each.
     """
     size = np.sqrt(4.0 * max(areas(corners[..., :3]).sum(), 1e-300) / target)
-    done = []
+    done: list[np.ndarray] = []
     for _ in range(8):
         sides = np.linalg.norm(corners[..., :3] - np.roll(corners[..., :3], -1, axis=1), axis=2).max(1)
         large = sides > size
-        if not large.any() or sum(map(len, done)) + len(corners) + 3 * int(large.sum()) > 4 * target:
+        if not large.any() or sum(len(d) for d in done) + len(corners) + 3 * int(large.sum()) > 4 * target:
             break
         done.append(corners[~large])
         a, b, c = corners[large].transpose(1, 0, 2)
@@ -178,7 +185,7 @@ def refine(corners: np.ndarray, target: int) -> np.ndarray:
 def pieces(ends: np.ndarray, size: float, dim: int, limit: int = 100_000) -> np.ndarray:
     """Segments [k', 2, d] no longer than ``size`` that cover the given ones [k, 2, d].
 
-    The first ``dim`` columns are coordinates, further ones values. Segments are longer if there were more than ``limit``.
+    The first ``dim`` columns are coordinates, further ones values. There are at most about ``limit`` new segments.
     """
     lengths = np.linalg.norm(ends[:, 1, :dim] - ends[:, 0, :dim], axis=1)
     size = max(size, lengths.sum() / limit, 1e-300)

@@ -21,7 +21,7 @@ from graphpde.core.kernels import csr, reference
 from graphpde.core.kernels.plan import Plan, index_dtype
 from graphpde.registry import Registry
 
-__all__ = ["BACKENDS", "Plan", "backend_name", "index_dtype", "plain_sddmm", "plain_spmm", "sddmm", "spmm", "use"]
+__all__ = ["BACKENDS", "Plan", "backend", "backend_name", "index_dtype", "plain_sddmm", "plain_spmm", "sddmm", "spmm", "use"]
 
 
 class Backend(Protocol):
@@ -47,6 +47,11 @@ def backend_name() -> str:
         return "csr"
     BACKENDS[name]
     return name
+
+
+def backend() -> Backend:
+    """The backend in force, for calls that nothing traces."""
+    return BACKENDS[backend_name()]
 
 
 @contextlib.contextmanager
@@ -80,13 +85,13 @@ def _spmm(
     w: Tensor | None,
     x: Tensor,
 ) -> Tensor:
-    return BACKENDS[backend_name()].spmm(Plan(ptr, idx, row, perm, n_in, n_out), w, x)
+    return backend().spmm(Plan(ptr, idx, row, perm, n_in, n_out), w, x)
 
 
 def _sddmm(
     ptr: Tensor | None, idx: Tensor, row: Tensor, perm: Tensor | None, n_in: int, n_out: int, g: Tensor, x: Tensor
 ) -> Tensor:
-    return BACKENDS[backend_name()].sddmm(Plan(ptr, idx, row, perm, n_in, n_out), g, x)
+    return backend().sddmm(Plan(ptr, idx, row, perm, n_in, n_out), g, x)
 
 
 for _device in ("CPU", "CUDA"):

@@ -49,7 +49,9 @@ class Part:
     def add_elements(self, kind: str, name: str, values: np.ndarray) -> None:
         width = 1 + CELLS[kind].nodes
         if len(values) % width:
-            raise Unreadable(f"the numbers under *ELEMENT, TYPE={name} are no multiple of {width}; the file seems cut off")
+            raise Unreadable(
+                f"the numbers under *ELEMENT, TYPE={name} are no multiple of {width}; the file seems cut off"
+            )
         rows = values.reshape(-1, width)
         self.elements.append((kind, name, rows[:, 0], rows[:, 1:]))
 

@@ -13,7 +13,11 @@ _SOLID = {
 }
 _PLANE = {3: "triangle", 4: "quad", 6: "triangle6", 8: "quad8", 9: "quad9"}
 _CURVE = {2: "line", 3: "line3"}
-_NODES_OF_ORDER = {1: 2, 2: 3, 3: 2}  # the last digit of beams and axisymmetric shells is an order, 3 a cubic of two nodes
+_NODES_OF_ORDER = {
+    1: 2,
+    2: 3,
+    3: 2,
+}  # the last digit of beams and axisymmetric shells is an order, 3 a cubic of two nodes
 
 _FAMILIES = (
     (re.compile(r"(?:C|AC|DC|DCC|F|COH|EC|G|CCL)3D(\d+)"), _SOLID, None),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from graphpde.mesh.cells import CELLS
 from graphpde.mesh.geometry import cell_measures, signed_measures
 from graphpde.mesh.mesh import Mesh
 
@@ -34,7 +33,9 @@ def _points(mesh: Mesh) -> list[str]:
     order = np.lexsort(x.T)
     same = int((x[order][1:] == x[order][:-1]).all(1).sum())
     if same:
-        out.append(f"{same} of {mesh.n} points have the same coordinates as another; cells meet there only if they share points")
+        out.append(
+            f"{same} of {mesh.n} points have the same coordinates as another; cells meet there only if they share points"
+        )
     return out
 
 
@@ -61,8 +62,6 @@ def _sizes(mesh: Mesh) -> list[str]:
         negative = int(((signed_measures(mesh) < 0) & ~flat).sum())
         if negative:
             out.append(f"{negative} of {mesh.n_cells} cells have negative orientation")
-    kinds = [kind for kind in mesh.cells if CELLS[kind].corners != kind]
-    out += [f"{len(mesh.cells[kind])} {kind} cells are used at their vertices" for kind in kinds]
     return out
 
 

@@ -72,9 +72,7 @@ def _assemble(content: Content) -> RawMesh:
     raw.blocks = [block.cells for block in merged]
     again = sum(len(block.new) - len(block.cells.nodes) for block in merged)
     if again:
-        raw.notes.append(
-            f"{again} elements are listed more than once; they count once, in all their groups"
-        )
+        raw.notes.append(f"{again} elements are listed more than once; they count once, in all their groups")
     physical, elementary = _members(merged, "groups"), _members(merged, "entities")
     for (dim, group), slots in sorted(physical.items()):
         raw.cell_sets.append(CellSet(content.names.get((dim, group), str(group)), slots))

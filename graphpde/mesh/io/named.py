@@ -114,7 +114,10 @@ def _unique_names(
     empty = []
     for (name, dim), parts in found.items():
         ids = np.unique(np.concatenate(parts))
-        ids = ids[(ids >= 0) & (ids < (mesh.n if dim == 0 else len(ids) + ids.max(initial=0) + 1))]
+        ids = ids[ids >= 0]
+        if dim == 0 and len(ids) and ids[-1] >= mesh.n:
+            notes.append(f"{int((ids >= mesh.n).sum())} numbers of point set '{name}' are no points and were dropped")
+            ids = ids[ids < mesh.n]
         if len(ids):
             sets.setdefault(name, {})[dim] = _tag(mesh, dim, torch.from_numpy(ids))
         else:

@@ -58,7 +58,9 @@ def _index(word: str, count: int) -> int:
 def _assemble(points: list, faces: dict, groups: dict) -> RawMesh:
     widths = {len(point) for point in points}
     if widths - {3, 4, 6, 7}:
-        raise Unreadable(f"a vertex has {min(widths - {3, 4, 6, 7})} numbers, expected x y z and perhaps a weight or a colour")
+        raise Unreadable(
+            f"a vertex has {min(widths - {3, 4, 6, 7})} numbers, expected x y z and perhaps a weight or a colour"
+        )
     raw = RawMesh(np.array([point[:3] for point in points], dtype=np.float64).reshape(-1, 3), [])
     if widths == {6}:
         raw.point_data["colour"] = np.array([point[3:] for point in points])

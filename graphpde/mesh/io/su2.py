@@ -50,7 +50,9 @@ def read(path: Path) -> RawMesh:
             body = lines[position : position + count]
             position += count
             if count < 0 or len(body) < count:
-                raise Unreadable(f"section {name} ends {count - len(body)} lines too early; the file seems to be cut off")
+                raise Unreadable(
+                    f"section {name} ends {count - len(body)} lines too early; the file seems to be cut off"
+                )
             if name == "NPOIN":
                 points = _points(body, dim)
             elif name == "NELEM":
@@ -74,7 +76,9 @@ def _points(body: list[str], dim: int) -> np.ndarray:
     width = len(body[0].split())
     values = numbers(" ".join(body), np.float64, "section NPOIN")
     if width < dim or len(values) != width * len(body):
-        raise Unreadable(f"section NPOIN has {len(values)} numbers on {len(body)} lines, expected {dim} coordinates each")
+        raise Unreadable(
+            f"section NPOIN has {len(values)} numbers on {len(body)} lines, expected {dim} coordinates each"
+        )
     return values.reshape(-1, width)[:, :dim]
 
 

@@ -20,7 +20,9 @@ _LAGRANGE = {68: "line", 69: "triangle", 70: "quad", 71: "tetra", 72: "hexahedro
 _NAMES = {0: "empty", 15: "pentagonal prism", 16: "hexagonal prism", 41: "convex point set", 42: "polyhedron"}
 
 
-def blocks_of(codes: np.ndarray, stops: np.ndarray, points: np.ndarray) -> tuple[list[Block], list[np.ndarray], list[str]]:
+def blocks_of(
+    codes: np.ndarray, stops: np.ndarray, points: np.ndarray
+) -> tuple[list[Block], list[np.ndarray], list[str]]:
     """Cell blocks, the listed cell that each cell came from, and one sentence for each kind that was left out.
 
     Args:

@@ -1,0 +1,194 @@
+"""The one table of mesh file formats: names, extensions, who reads and writes them, and how to tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from graphpde.mesh.io import abaqus, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtu_read
+from graphpde.mesh.io.checks import check_declared, check_ply
+from graphpde.mesh.io.raw import RawMesh, Unreadable
+from graphpde.mesh.io.references import check_hdf5, check_xdmf
+from graphpde.registry import Registry, unknown
+
+
+@dataclass(frozen=True)
+class Format:
+    """One mesh file format.
+
+    Attributes:
+        title: what people call it. extensions: lower case, with the dot.
+        read: path -> raw mesh. check: looks at a file before it is read and refuses what must not be.
+        writer: meshio's name of the writer, ``"own"``, or None.
+        keeps_sets: whether named sets survive writing.
+    """
+
+    title: str
+    extensions: tuple[str, ...]
+    read: Callable[[Path], RawMesh]
+    check: Callable[[Path], None] | None = None
+    writer: str | None = None
+    keeps_sets: bool = False
+
+
+FORMATS: Registry[Format] = Registry("mesh format")
+
+
+def _by_meshio(name: str) -> Callable[[Path], RawMesh]:
+    return partial(bridge.read, name=name)
+
+
+_declared = check_declared
+
+for _name, _format in {
+    "gmsh": Format("Gmsh", (".msh",), gmsh_read.read, None, "own", True),
+    "vtu": Format("VTK unstructured grid (XML)", (".vtu",), vtu_read.read, None, "own", True),
+    "vtk": Format("VTK legacy", (".vtk",), _by_meshio("vtk"), partial(_declared, name="vtk"), "vtk"),
+    "xdmf": Format("XDMF", (".xdmf", ".xmf"), _by_meshio("xdmf"), check_xdmf, "xdmf"),
+    "abaqus": Format("Abaqus, CalculiX", (".inp",), abaqus.read, None, "abaqus"),
+    "exodus": Format("Exodus II", (".e", ".exo", ".ex2", ".exii", ".g", ".gen"), exodus.read, check_hdf5, "exodus"),
+    "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, "nastran"),
+    "med": Format("MED (Salome)", (".med",), _by_meshio("med"), check_hdf5, "med"),
+    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), partial(_declared, name="medit"), "medit"),
+    "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, "netgen"),
+    "su2": Format("SU2", (".su2",), su2.read, None, "su2"),
+    "obj": Format("Wavefront OBJ", (".obj",), obj.read, None, "obj"),
+    "off": Format("Object File Format", (".off", ".coff"), off.read, None, "off"),
+    "ply": Format("Stanford PLY", (".ply",), _by_meshio("ply"), check_ply, "ply"),
+    "stl": Format("STL", (".stl",), _by_meshio("stl"), partial(_declared, name="stl"), "stl"),
+    "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, "tecplot"),
+    "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), _by_meshio("avsucd"), None, "avsucd"),
+    "ugrid": Format("AFLR UGRID", (".ugrid",), _by_meshio("ugrid")),
+    "cgns": Format("CGNS", (".cgns",), _by_meshio("cgns"), check_hdf5),
+    "flac3d": Format("FLAC3D", (".f3grid",), _by_meshio("flac3d")),
+    "tetgen": Format("TetGen", (".node", ".ele"), _by_meshio("tetgen")),
+    "ansys": Format("Ansys Fluent", (".msh",), _by_meshio("ansys")),
+    "dolfin-xml": Format("DOLFIN XML", (".xml",), _by_meshio("dolfin-xml")),
+    "permas": Format("PERMAS", (".post", ".dato"), _by_meshio("permas")),
+    "mdpa": Format("Kratos", (".mdpa",), _by_meshio("mdpa")),
+    "wkt": Format("Well-known text", (".wkt",), _by_meshio("wkt")),
+    "h5m": Format("MOAB", (".h5m",), _by_meshio("h5m"), check_hdf5),
+    "hmf": Format("HMF", (".hmf",), _by_meshio("hmf"), check_hdf5),
+}.items():
+    FORMATS.add(_name)(_format)
+
+PACKED = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}
+
+# what people hand over that is no mesh for this library, and what to do about it
+_FOREIGN = {
+    ".unv": "I-DEAS universal files are not read; open it in Gmsh or Salome and save it as .msh or .med",
+    ".neu": "Gambit neutral files are not read; convert it to .msh or .vtu",
+    ".xda": "libMesh's own text format is not read; save it as Exodus (.e) with meshtool",
+    ".xdr": "libMesh's own binary format is not read; save it as Exodus (.e) with meshtool",
+    ".vtp": "VTK surface files (PolyData) are not read; save it as an unstructured grid (.vtu) in ParaView",
+    ".vti": "VTK images are not read; save it as an unstructured grid (.vtu) in ParaView",
+    ".pvd": "it is a list of files; read one of the .vtu files that it names",
+    ".pvtu": "it is a list of pieces; read the .vtu files that it names or merge them in ParaView",
+    ".h5": "HDF5 holds only the numbers of a mesh; read the .xdmf file beside it",
+    ".json": "JSON has no common mesh format; write the mesh as .vtu or .msh",
+    ".geo": "it is a geometry, not a mesh; mesh it with Gmsh first",
+    ".step": "it is a geometry, not a mesh; mesh it with Gmsh first",
+    ".stp": "it is a geometry, not a mesh; mesh it with Gmsh first",
+    ".iges": "it is a geometry, not a mesh; mesh it with Gmsh first",
+    ".igs": "it is a geometry, not a mesh; mesh it with Gmsh first",
+    ".brep": "it is a geometry, not a mesh; mesh it with Gmsh first",
+    ".smesh": "it is an input of TetGen, not a mesh; run tetgen on it and read the .node file",
+    ".poly": "it is an input of Triangle or TetGen, not a mesh; run it and read the .node file",
+    ".md": "it is a text, not a mesh",
+    ".txt": "it is a text, not a mesh",
+}
+
+
+def extensions() -> list[str]:
+    """All known extensions, sorted."""
+    return sorted({extension for known in FORMATS.values() for extension in known.extensions})
+
+
+def extension_of(path: Path) -> str:
+    """The extension in lower case; behind a packed one (``.msh.xz``) the inner one."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def format_of(path: Path, head: bytes) -> str:
+    """The name of the format by extension and, where several share one, by the first bytes.
+
+    Raises:
+        Unreadable: an unknown extension, or a content that none of the formats of that extension begins with.
+    """
+    extension = extension_of(path)
+    if extension in _FOREIGN:
+        raise Unreadable(_FOREIGN[extension])
+    names = [name for name, known in FORMATS.items() if extension in known.extensions]
+    if len(names) == 1 and extension != ".mesh":
+        return names[0]
+    text = head.lstrip()
+    if extension == ".msh":
+        return _msh(text)
+    if extension in (".mesh", ".inp", ".dat"):
+        return {".mesh": _mesh, ".inp": _inp, ".dat": _dat}[extension](text)
+    found = _magic(text)
+    if found and not extension:
+        return found
+    if not extension:
+        raise Unreadable("it has no extension and its content is not recognised; name the format, e.g. format='gmsh'")
+    raise Unreadable(str(unknown("extension", extension, extensions())))
+
+
+def _magic(text: bytes) -> str | None:
+    """The format of a file without extension, where its first bytes tell."""
+    marks = {
+        b"$MeshFormat": "gmsh",
+        b"# vtk DataFile": "vtk",
+        b"<VTKFile": "vtu",
+        b"MeshVersionFormatted": "medit",
+        b"OFF": "off",
+        b"ply": "ply",
+        b"mesh3d": "netgen",
+    }
+    return next((name for mark, name in marks.items() if text.startswith(mark)), None)
+
+
+def _msh(text: bytes) -> str:
+    if b"$MeshFormat" in text:
+        return "gmsh"
+    if text.startswith(b"$NOD"):
+        raise Unreadable("it is of the old Gmsh format 1; open it in Gmsh and save it as version 4.1 or 2.2")
+    if text.startswith(b"("):
+        return "ansys"
+    raise Unreadable("it begins neither like a Gmsh file ($MeshFormat) nor like one of Ansys Fluent")
+
+
+def _mesh(text: bytes) -> str:
+    if text.startswith(b"MFEM"):
+        raise Unreadable("it is of MFEM's own format, which is not read; save it from MFEM as .vtu or .vtk")
+    if b"MeshVersionFormatted" in text:
+        return "medit"
+    raise Unreadable("it does not begin with MeshVersionFormatted as Medit files do")
+
+
+def _inp(text: bytes) -> str:
+    if text.startswith(b"\x07"):
+        raise Unreadable("it is a binary AVS-UCD file; save it as text or as .vtu")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    body = [line for line in lines if not line.startswith((b"#", b"**"))]
+    words = body[0].split() if body else []
+    if body and body[0].startswith(b"*") or (lines and not body and lines[0].startswith(b"**")):
+        return "abaqus"
+    if len(words) == 5 and all(word.isdigit() for word in words):
+        return "avsucd"
+    raise Unreadable("it begins neither like an Abaqus deck (*KEYWORD) nor like an AVS-UCD file (five counts)")
+
+
+def _dat(text: bytes) -> str:
+    upper = text.upper()
+    first = upper.split(None, 1)[0] if upper else b""
+    if first.startswith((b"TITLE", b"VARIABLES", b"ZONE")) and b"=" in upper[:200] and b"BEGIN BULK" not in upper:
+        return "tecplot"
+    if any(mark in upper for mark in (b"BEGIN BULK", b"GRID", b"CEND")) or upper.startswith((b"$", b"SOL ", b"ID ")):
+        return "nastran"
+    raise Unreadable("it begins neither like a Tecplot file (VARIABLES) nor like a Nastran deck (BEGIN BULK)")
