@@ -94,8 +94,8 @@ class _Spmm(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         w, x = ctx.saved_tensors
         _, want_w, want_x = ctx.needs_input_grad
-        grad_w = sddmm(ctx.sides, g, x) if want_w else None
-        grad_x = spmm(ctx.sides.flip(), w, g) if want_x else None
+        grad_w = sddmm(ctx.sides, g, x.conj()) if want_w else None
+        grad_x = spmm(ctx.sides.flip(), w.conj(), g) if want_x else None
         return None, grad_w, grad_x
 
     @staticmethod
@@ -156,8 +156,8 @@ class _Sddmm(torch.autograd.Function):
     def backward(ctx: Any, s: Tensor) -> Any:
         g, x = ctx.saved_tensors
         _, want_g, want_x = ctx.needs_input_grad
-        grad_g = spmm(ctx.sides, s, x) if want_g else None
-        grad_x = spmm(ctx.sides.flip(), s, g) if want_x else None
+        grad_g = spmm(ctx.sides, s, x.conj()) if want_g else None
+        grad_x = spmm(ctx.sides.flip(), s, g.conj()) if want_x else None
         return None, grad_g, grad_x
 
     @staticmethod

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from graphpde.mesh.irregular import jittered, random_cube, random_square
 from graphpde.mesh.mesh import Mesh
-from graphpde.mesh.network import network, star
-from graphpde.mesh.polygon import circle, disk, l_bracket, plate_with_holes, polygon
-from graphpde.mesh.sphere import sphere
+from graphpde.mesh.networks import network, star
+from graphpde.mesh.planar import circle, disk, l_bracket, plate_with_holes, polygon
 from graphpde.mesh.structured import box, cell_count, interval, rectangle, tag_boundary
+from graphpde.mesh.surfaces import sphere
 from graphpde.registry import Registry
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 SHAPES: Registry[Callable[..., Mesh]] = Registry("shape")
-"""Shape name -> callable with the keyword ``size`` (target edge length); the first line of its docstring is its help."""
+"""Shape name -> callable with the keyword ``size`` (target edge length); its docstring's first line is its help."""
 
 for _shape in (disk, plate_with_holes, l_bracket, sphere):
     SHAPES.add(_shape.__name__)(_shape)

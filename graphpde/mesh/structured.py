@@ -96,8 +96,8 @@ def box(
 ) -> Mesh:
     """A box of ``nx`` x ``ny`` x ``nz`` equal cells; sets "left"/"right" (x), "front"/"back" (y), "bottom"/"top" (z).
 
-    Tetrahedra: six a cell, all round the diagonal from the lowest to the highest corner (Kuhn 1960), in a node order that
-    :func:`~graphpde.mesh.refine.refine` hands down, so that all its descendants have the same shape.
+    Tetrahedra: six a cell, all round the diagonal from the lowest to the highest corner (Kuhn 1960), in a node order
+    that :func:`~graphpde.mesh.refine.refine` hands down, so that all their descendants have the same shape.
 
     Args:
         nx, ny, nz: cells along x, y and z. lengths: of the edges. origin: the lowest corner.
@@ -166,9 +166,11 @@ def _corners(counts: tuple[int, ...]) -> Tensor:
 
 
 def _with_sides(mesh: Mesh, *pairs: tuple[str, str]) -> Mesh:
+    def at(axis: int, value: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda x: x[:, axis] == value
+
     low, high = mesh.points.amin(0), mesh.points.amax(0)
-    where: dict[str, Callable[[Tensor], Tensor]] = {}
+    where = {}
     for axis, (first, last) in enumerate(pairs):
-        where[first] = lambda x, k=axis: x[:, k] == low[k]
-        where[last] = lambda x, k=axis: x[:, k] == high[k]
+        where[first], where[last] = at(axis, low[axis]), at(axis, high[axis])
     return tag_boundary(mesh, **where)

@@ -94,7 +94,7 @@ def draw_solid(
     *,
     viewer: np.ndarray,
     lines: bool,
-    limit: int = 60_000,
+    limit: int = 120_000,
 ) -> None:
     """A surface or the skin of a solid, lit from beside the viewer; back sides of solids are left out.
 
@@ -107,13 +107,10 @@ def draw_solid(
     """
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-    points, triangles, edges = shape.points, shape.triangles, shape.lines
+    points, triangles = shape.points, shape.triangles
     if shape.outward is not None:
         front = shape.outward @ viewer > 1e-9
         triangles, values = triangles[front], values[front]
-        near = np.zeros(len(points), dtype=bool)
-        near[triangles] = True
-        edges = edges[near[edges].all(1)]
     if len(triangles) > limit:
         thinned = thin_out(points, triangles, limit)
         points, triangles, values = thinned.points, thinned.triangles, values[thinned.kept]
@@ -124,13 +121,20 @@ def draw_solid(
     if lines:
         size = float(np.median(np.linalg.norm(faces[:, 1] - faces[:, 0], axis=1)))
         # mesh lines join the painter's queue as flat triangles, a little nearer to the viewer than the faces they bound
-        strokes = pieces(shape.points[edges], 1.5 * size, 3) + 0.8 * size * viewer
+        strokes = pieces(points[_near(shape.lines, triangles)], 1.5 * size, 3) + 0.8 * size * viewer
         faces = np.concatenate([faces, strokes[:, [0, 1, 1]]])
         rgba = np.concatenate([rgba, np.tile([0.0, 0.0, 0.0, 0.0], (len(strokes), 1))])
         rims = np.concatenate([rims, np.tile([0.0, 0.0, 0.0, 0.45], (len(strokes), 1))])
     body = Poly3DCollection(faces, facecolors=rgba, edgecolors=rims, linewidths=0.35, clip_on=False)
     body.set_rasterized(True)
     axes.add_collection3d(body, autolim=False)
+
+
+def _near(edges: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """The edges whose ends both belong to these triangles."""
+    used = np.zeros(max(int(edges.max()), int(triangles.max())) + 1, dtype=bool)
+    used[triangles] = True
+    return edges[used[edges].all(1)]
 
 
 def _lit(rgba: np.ndarray, normal: np.ndarray, viewer: np.ndarray) -> np.ndarray:

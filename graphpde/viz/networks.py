@@ -11,6 +11,7 @@ from graphpde.viz.arrays import as_array
 from graphpde.viz.colours import Scale, make_scale
 from graphpde.viz.draw import draw_lines
 from graphpde.viz.scene import Scene
+from graphpde.viz.skin import distinct
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def _distinct(pairs: np.ndarray, n: int) -> np.ndarray:
     if pairs.size and (pairs.min() < 0 or pairs.max() >= n):
         raise GraphError(f"a pair names node {pairs.min() if pairs.min() < 0 else pairs.max()}, expected 0..{n - 1}")
     pairs = np.sort(pairs, axis=1)
-    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    return distinct(pairs[pairs[:, 0] != pairs[:, 1]])[0]
 
 
 def _draw_nodes(axes: Any, points: np.ndarray, values: np.ndarray, scale: Scale) -> None:

@@ -179,7 +179,7 @@ def _frame_panels(seen: Scene, moments: int, channels: int) -> tuple[Figure, dic
         rows = -(-moments // fitting)
         columns = -(-moments // rows)  # 4 moments where 3 fit: 2 and 2
         place = {(0, k): divmod(k, columns) for k in range(moments)}
-    shrink = min(1.0, 10.5 / (columns * width), max(8.0 / (rows * height), 2.4 / height))
+    shrink = min(1.0, 8.6 / (columns * width), max(7.0 / (rows * height), 2.4 / height))
     figure, grid = seen.panels(rows, columns, seen.wide, shrink)
     panels = {key: grid[cell] for key, cell in place.items()}
     for spare in set(grid.flat) - set(panels.values()):

@@ -14,6 +14,7 @@ from graphpde.viz.canvas import FAINT, INK, plain
 from graphpde.viz.colours import set_colours, tints
 from graphpde.viz.draw import MESH_LINES, draw_lines, draw_solid
 from graphpde.viz.scene import Scene, scene
+from graphpde.viz.skin import thin_out
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -65,7 +66,7 @@ def plot_mesh(
     _paint_edges(axes, mesh, seen, sets[1], colours)
     _paint_points(axes, seen, sets[0], colours)
     _list_sets(figure, _legend(mesh, colours), below=seen.wide or seen.in_space)
-    seen.entitle(axes, _describe(mesh) if title is None else title, alone=True)
+    seen.entitle(axes, _describe(mesh) if title is None else title)
     return figure
 
 
@@ -103,9 +104,12 @@ def _paint_cells(axes: Any, mesh: Mesh, seen: Scene, materials: Sets, colours: C
     if seen.shape is None:
         return
     rgba = _coloured(mesh.n_cells, materials, colours)[seen.shape.owner]
-    triangles = list(seen.points[seen.shape.triangles])
+    triangles = seen.points[seen.shape.triangles]
+    if len(triangles) > 200_000:
+        thinned = thin_out(seen.points, seen.shape.triangles, 200_000)
+        triangles, rgba = thinned.points[thinned.triangles], rgba[thinned.kept]
     # without smoothing no seams shine through between neighbours
-    fill = PolyCollection(triangles, facecolors=rgba, edgecolors="none", antialiaseds=False)
+    fill = PolyCollection(list(triangles), facecolors=rgba, edgecolors="none", antialiaseds=False)
     fill.set_rasterized(True)
     axes.add_collection(fill, autolim=False)
     if lines:
@@ -177,5 +181,9 @@ def _list_sets(figure: Figure, rows: list[tuple[Artist, str]], below: bool) -> N
     if len(rows) > LISTED:
         rows = [*rows[:LISTED], (Line2D([], [], linestyle="none"), f"and {len(rows) - LISTED} more")]
     handles, texts = [handle for handle, _ in rows], [text for _, text in rows]
-    where: dict[str, Any] = {"loc": "outside lower center", "ncols": 4} if below else {"loc": "outside right center"}
+    where: dict[str, Any] = {"loc": "outside right center"}
+    if below:
+        where = {"loc": "outside lower center", "ncols": 4}
+    else:  # panels leave room for a colour bar of 1.3 inches; the legend takes its place
+        figure.set_figwidth(figure.get_figwidth() - 0.8 + 0.075 * max(len(text) for text in texts))
     figure.legend(handles, texts, frameon=False, fontsize=9, **where)

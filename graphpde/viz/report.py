@@ -35,11 +35,16 @@ class Picture:
     caption: str
 
     @classmethod
-    def of(cls, figure: Figure, caption: str, dpi: int = 130) -> Picture:
+    def of(cls, figure: Figure, caption: str) -> Picture:
         """The picture of a figure, as PNG."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, **CROP)
+        figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None}, **CROP)
         return cls(buffer.getvalue(), caption)
+
+    @property
+    def width(self) -> int | None:
+        """Width on the page [px] at which texts in all pictures have one size; None for SVG, which brings its own."""
+        return round(int.from_bytes(self.data[16:20], "big") / 1.3) if self.media == "image/png" else None
 
     @property
     def media(self) -> str:
@@ -117,7 +122,7 @@ def mesh_table(mesh: Mesh) -> Table:
     kinds = {0: "points", mesh.dim - 1: "facets", mesh.dim: "cells"}
     rows: list[tuple[str, Any]] = [("points", mesh.n), ("points used by cells", len(mesh.used_points))]
     rows += [(f"{kind} cells", len(nodes)) for kind, nodes in mesh.cells.items()]
-    rows += [("dimension of cells / space", f"{mesh.dim} / {mesh.space_dim}")]
+    rows += [("dimension of the cells", mesh.dim), ("dimension of space", mesh.space_dim)]
     rows += [(f"set '{name}', {kinds.get(tag.dim, 'edges')}", len(tag.ids)) for name, tag in mesh.tags.items()]
     return Table(f"Mesh {mesh.name}", rows, notes=mesh.warnings)
 
@@ -159,7 +164,8 @@ def _badges(certificates: Sequence[Certificate]) -> str:
 def _figure(picture: Picture) -> str:
     source = f"data:{picture.media};base64,{base64.b64encode(picture.data).decode('ascii')}"
     caption = escape(picture.caption)
-    return f'<figure>\n<img src="{source}" alt="{caption}">\n<figcaption>{caption}</figcaption>\n</figure>'
+    width = "" if picture.width is None else f' width="{picture.width}"'
+    return f'<figure>\n<img src="{source}" alt="{caption}"{width}>\n<figcaption>{caption}</figcaption>\n</figure>'
 
 
 def _table(table: Table) -> str:

@@ -116,7 +116,7 @@ class Scene(NamedTuple):
             draw_flat(axes, self.shape, u, scale, lines, self.pairs)
         else:
             viewer = camera(self.points[self.used]).viewer
-            corners, limit = u[self.shape.triangles], 60_000 // style.panels
+            corners, limit = u[self.shape.triangles], 120_000 // style.panels
             draw_solid(axes, self.shape, corners, scale.colours, viewer=viewer, lines=lines, limit=limit)
         if self.kind != "curve" and np.isnan(u[self.used]).any():
             explain_empty(axes)

@@ -17,14 +17,19 @@ class Skin(NamedTuple):
         triangles: point numbers [k, 3].
         owner: the cell (2-D, surfaces) or the facet number (solids) of each triangle [k].
         outward: normals out of a solid [k, 3]; None where both sides can be seen.
-        lines: edges of cells or faces, without the diagonals of split quadrilaterals [j, 2].
+        faces: the faces as they were, triangles and quadrilaterals [m, 3..4] padded with -1.
     """
 
     points: np.ndarray
     triangles: np.ndarray
     owner: np.ndarray
     outward: np.ndarray | None
-    lines: np.ndarray
+    faces: np.ndarray
+
+    @property
+    def lines(self) -> np.ndarray:
+        """Their distinct sides [j, 2], without the diagonals of split quadrilaterals."""
+        return _sides(self.faces)
 
 
 def skin(mesh: Mesh) -> Skin:
@@ -43,7 +48,7 @@ def skin(mesh: Mesh) -> Skin:
         outward = normals(points[triangles])
         away = points[triangles].mean(1) - inside
         outward *= np.where((outward * away).sum(1) < 0, -1.0, 1.0)[:, None]
-    return Skin(points, triangles, owner[face], outward, outline(faces))
+    return Skin(points, triangles, owner[face], outward, faces)
 
 
 def _centres(mesh: Mesh) -> np.ndarray:
@@ -97,15 +102,25 @@ def normals(corners: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300)
 
 
-def outline(faces: np.ndarray) -> np.ndarray:
-    """The distinct sides [j, 2] of polygons [m, 3..4], -1 padded."""
+def _sides(faces: np.ndarray) -> np.ndarray:
     after = np.roll(faces, -1, axis=1)
     if faces.shape[1] == 4:
         closing = faces[:, 3] < 0
         after[closing, 2] = faces[closing, 0]
     pairs = np.stack([faces, after], 2).reshape(-1, 2)
-    pairs = np.sort(pairs[(pairs >= 0).all(1)], axis=1)
-    return np.unique(pairs, axis=0)
+    return distinct(np.sort(pairs[(pairs >= 0).all(1)], axis=1))[0]
+
+
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct rows of numbers >= 0, where each first stood, and its number for each row given.
+
+    As ``numpy.unique`` with ``axis=0``, but several times faster: the rows are compared as single integers.
+    """
+    key = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        key = key * (int(column.max(initial=0)) + 1) + column
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return rows[first], first, inverse.reshape(-1)
 
 
 class Thinned(NamedTuple):
@@ -135,15 +150,12 @@ def thin_out(points: np.ndarray, triangles: np.ndarray, limit: int) -> Thinned:
     size = max(np.sqrt(2.0 * areas(points[triangles]).sum() / limit), 1e-6 * extent, 1e-300)
     while True:
         boxes = np.floor((points[used] - low) / size).astype(np.int64)
-        _, inverse = np.unique(boxes, axis=0, return_inverse=True)
-        inverse = inverse.reshape(-1)
         group = np.full(len(points), -1)
-        group[used] = inverse
+        group[used] = distinct(boxes)[2]
         corners = group[triangles]
         a, b, c = corners.T
         alive = np.flatnonzero((a != b) & (b != c) & (c != a))
-        _, first = np.unique(np.sort(corners[alive], axis=1), axis=0, return_index=True)
-        kept = alive[np.sort(first)]
+        kept = alive[np.sort(distinct(np.sort(corners[alive], axis=1))[1])]
         if len(kept) <= limit:
             return Thinned(group_means(group, points), corners[kept], kept, group)
         size *= 1.2

@@ -19,7 +19,7 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
     if plan.ptr is None:
         return m
     index = plan.row.to(torch.int64)[None, :, None].expand(m.shape)
-    return torch.zeros_like(m[:, :1]).expand(-1, plan.n_out, -1).scatter_add(1, index, m)
+    return m.new_zeros(m.shape[0], plan.n_out, m.shape[2]).scatter_add(1, index, m)
 
 
 def sddmm(plan: Plan, g: Tensor, x: Tensor) -> Tensor:

@@ -61,8 +61,11 @@ def muted() -> Iterator[list[str]]:
                 table.pop(kind, None)
 
 
-def read(path: Path, name: str) -> RawMesh:
+def read(path: Path, name: str, limits: str = "") -> RawMesh:
     """Read a file by meshio's reader of that name.
+
+    Args:
+        limits: what meshio reads of this format, said when it gives up.
 
     Raises:
         Unreadable: meshio gave up. Anything else that its readers let through is left to the caller.
@@ -75,8 +78,14 @@ def read(path: Path, name: str) -> RawMesh:
             mesh = reader_map[name](str(path))
         except (meshio.ReadError, SystemExit) as error:
             text = "" if isinstance(error, SystemExit) else str(error)
-            raise Unreadable(_reason(text, said)) from None
-    return _raw(mesh, said)
+            reason = _reason(text, said)
+            raise Unreadable(f"{limits} ({reason})" if limits else reason) from None
+    raw = _raw(mesh, said)
+    if name == "flac3d":  # its sets count through all blocks
+        starts = np.cumsum([0, *(len(block.nodes) for block in raw.blocks)])
+        for cells in raw.cell_sets:
+            cells.members[:] = [None if m is None else m - first for m, first in zip(cells.members, starts)]
+    return raw
 
 
 def write(path: Path, mesh: Any, name: str, **options: Any) -> list[str]:
@@ -97,8 +106,8 @@ def write(path: Path, mesh: Any, name: str, **options: Any) -> list[str]:
 
 
 def _reason(text: str, said: list[str]) -> str:
-    text = " ".join([*text.split("\n")[:2], *said[:1]]).strip() if text or said else ""
-    return text or "meshio's reader gave up without a reason; the content is not what the format asks for"
+    text = " ".join([*text.split("\n")[:2], *said[:1]]).strip().rstrip(".")
+    return text or "its content is not what the format asks for (meshio's reader gave no reason)"
 
 
 def _raw(mesh: Any, said: list[str]) -> RawMesh:
@@ -119,7 +128,7 @@ def _raw(mesh: Any, said: list[str]) -> RawMesh:
             raw.cell_sets.append(CellSet(str(name), members))
     families = getattr(mesh, "cell_tags", None)
     if isinstance(families, dict):  # MED: a family number stands for any number of groups
-        _families(raw, families)
+        _families(raw, families, getattr(mesh, "point_tags", {}))
     elif array := next((name for name in TAG_ARRAYS if name in raw.cell_data), None):
         named = {tuple(map(int, value)): key for key, value in mesh.field_data.items() if np.size(value) == 2}
         raw.cell_sets += tag_sets(raw, array, named)
@@ -129,18 +138,17 @@ def _raw(mesh: Any, said: list[str]) -> RawMesh:
 def tag_sets(raw: RawMesh, array: str, named: dict[tuple[int, int], str]) -> list[CellSet]:
     """Sets from an integer cell array; ``named`` maps (number, dimension) to a name, others are called by their number.
 
-    An array without any value but zero says nothing and gives no sets.
+    Values that are all zero in one dimension say nothing there and give no set.
     """
     parts = raw.cell_data[array]
     if not all(part is None or (part.ndim == 1 and whole(part)) for part in parts):
         return []
-    if not any(part is not None and part.any() for part in parts):
-        return []
+    dims = [dimension(block.kind) for block in raw.blocks]
+    telling = {dim for dim, part in zip(dims, parts) if part is not None and part.any()}
     members: dict[str, list[np.ndarray | None]] = {}
-    for number, (block, part) in enumerate(zip(raw.blocks, parts)):
-        if part is None:
+    for number, (dim, part) in enumerate(zip(dims, parts)):
+        if part is None or dim not in telling:
             continue
-        dim = dimension(block.kind)
         for value in np.unique(part):
             name = named.get((int(value), dim), str(int(value)))
             members.setdefault(name, [None] * len(parts))[number] = np.flatnonzero(part == value)
@@ -160,15 +168,13 @@ def dimension(kind: str) -> int:
     return CELLS[base].dim if base in CELLS else 2 if base == "polygon" else -1
 
 
-def _families(raw: RawMesh, families: dict[int, list[str]]) -> None:
+def _families(raw: RawMesh, of_cells: dict[int, list[str]], of_points: dict[int, list[str]]) -> None:
     parts = raw.cell_data.get("cell_tags", [None] * len(raw.blocks))
-    groups: dict[str, list[np.ndarray | None]] = {}
-    for family, names in families.items():
-        for name in names:
-            slots = groups.setdefault(str(name), [None] * len(raw.blocks))
-            for number, part in enumerate(parts):
-                rows = np.flatnonzero(part == family) if part is not None else np.empty(0, dtype=np.int64)
-                if len(rows):
-                    known = slots[number]
-                    slots[number] = rows if known is None else np.concatenate([known, rows])
-    raw.cell_sets += [CellSet(name, slots) for name, slots in groups.items()]
+    for name in dict.fromkeys(name for names in of_cells.values() for name in names):
+        mine = [family for family, names in of_cells.items() if name in names]
+        members = [None if part is None else np.flatnonzero(np.isin(part, mine)) for part in parts]
+        raw.cell_sets.append(CellSet(str(name), members))
+    points = raw.point_data.get("point_tags", np.zeros(len(raw.points)))
+    for name in dict.fromkeys(name for names in of_points.values() for name in names):
+        mine = [family for family, names in of_points.items() if name in names]
+        raw.point_sets.append((str(name), np.flatnonzero(np.isin(points, mine))))

@@ -64,6 +64,9 @@ def check_ply(path: Path) -> None:
         raise Unreadable("it does not begin with 'ply'")
     if b"end_header" not in head:
         raise Unreadable("its header does not end; it seems to be cut off")
-    for match in re.finditer(rb"^element\s+\w+\s+(\d+)", head.partition(b"end_header")[0], re.M):
-        if int(match[1]) > path.stat().st_size:
-            raise Unreadable(f"it declares {int(match[1])} elements and has only {path.stat().st_size} bytes")
+    declared = re.findall(rb"^element\s+(\w+)\s+(\d+)", head.partition(b"end_header")[0], re.M)
+    for name, count in declared:
+        if int(count) > path.stat().st_size:
+            raise Unreadable(f"it declares {int(count)} {name.decode()} and has only {path.stat().st_size} bytes")
+    if {name for name, count in declared if int(count)} < {b"vertex", b"face"}:
+        raise Unreadable("it has no vertices or no faces")

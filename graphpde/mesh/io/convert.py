@@ -37,6 +37,7 @@ def to_mesh(raw: RawMesh, name: str) -> Mesh:
         MeshError: an index out of range or a point that is not finite.
     """
     points = np.asarray(raw.points, dtype=np.float64)
+    points = points if points.size else points.reshape(0, 3)
     if points.ndim != 2 or points.shape[1] not in (1, 2, 3):
         raise Unreadable(f"its points have shape {list(points.shape)}, expected [n, 1..3]")
     usable = _usable(raw, len(points))
@@ -71,37 +72,45 @@ def _usable(raw: RawMesh, n: int) -> _Usable:
     """Known cell types only: polygons of three and four corners, high orders cut back to their corners."""
     blocks, kept, notes = [], [], []
     left_out: dict[str, int] = {}
+    many_sided: dict[str, int] = {}
     for number, block in enumerate(raw.blocks):
         nodes = np.asarray(block.nodes)
         if nodes.ndim != 2 or not len(nodes):
             continue
-        nodes = nodes.astype(np.int64)
-        kind = block.kind.lower().replace("vtk_lagrange_", "")
-        if kind == "polygon":
-            if nodes.shape[1] > 4:
-                raise Unreadable(f"it has {len(nodes)} polygons of {nodes.shape[1]} corners; split them into triangles")
-            kind = {2: "degenerate face", 3: "triangle", 4: "quad"}.get(nodes.shape[1], "degenerate face")
-        match = _ORDER.match(kind)
-        if match and kind not in CELLS:
-            kind = match.group(1)
-            nodes = nodes[:, : CELLS[kind].nodes]
-            notes.append(f"{len(nodes)} {block.kind} cells of high order are taken at their corners")
+        kind, nodes = _kind(block.kind, nodes.astype(np.int64))
         if kind not in CELLS:
             left_out[kind] = left_out.get(kind, 0) + len(nodes)
+            if block.kind == "polygon" and nodes.shape[1] > 4:
+                many_sided[kind] = left_out[kind]
             continue
+        if CELLS[kind].nodes < block.nodes.shape[1]:
+            notes.append(f"{len(nodes)} {block.kind} cells of high order are taken at their corners")
         if nodes.shape[1] != CELLS[kind].nodes:
             raise Unreadable(f"its {kind} cells have {nodes.shape[1]} points, expected {CELLS[kind].nodes}")
         low, high = int(nodes.min()), int(nodes.max())
         if low < 0 or high >= n:
-            bad = low if low < 0 else high
-            raise Unreadable(f"a {kind} cell names point {bad}, expected 0..{n - 1}")
+            raise Unreadable(f"a {kind} cell names point {low if low < 0 else high}, expected 0..{n - 1}")
         blocks.append(Block(kind, nodes))
         kept.append(number)
-    for kind, count in left_out.items():
-        notes.append(f"{count} cells of type {kind} were left out")
+    if many_sided and not any(CELLS[block.kind].dim == 3 for block in blocks):
+        named = listed(f"{count} {kind}" for kind, count in many_sided.items())
+        raise Unreadable(f"it has faces with more than four corners ({named}); split them into triangles")
     if left_out and not any(CELLS[block.kind].dim for block in blocks):
-        raise Unreadable(f"its cells are of types without a place here: {listed(left_out)}")
+        named = listed(f"{count} {kind}" for kind, count in left_out.items())
+        raise Unreadable(f"its cells are of types without a place here: {named}")
+    notes += [f"{count} {kind} cells were left out" for kind, count in left_out.items()]
     return _Usable(blocks, kept, notes)
+
+
+def _kind(name: str, nodes: np.ndarray) -> tuple[str, np.ndarray]:
+    """The type of a block by this library's name, which may be unknown, and its points."""
+    kind = name.lower().replace("vtk_lagrange_", "")
+    if kind == "polygon":
+        return {3: "triangle", 4: "quad"}.get(nodes.shape[1], f"{nodes.shape[1]}-sided"), nodes
+    match = _ORDER.match(kind)
+    if match and kind not in CELLS:
+        return match.group(1), nodes[:, : CELLS[match.group(1)].nodes]
+    return kind, nodes
 
 
 def _dimension(

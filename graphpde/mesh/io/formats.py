@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from graphpde.mesh.io import abaqus, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtu_read
+from graphpde.mesh.io import abaqus, avsucd, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtk_read, vtu_read
 from graphpde.mesh.io.checks import check_declared, check_ply
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.references import check_hdf5, check_xdmf
@@ -22,7 +22,7 @@ class Format:
         title: what people call it. extensions: lower case, with the dot.
         read: path -> raw mesh. check: looks at a file before it is read and refuses what must not be.
         writer: meshio's name of the writer, ``"own"``, or None.
-        keeps_sets: whether named sets survive writing.
+        sets: which named sets survive writing: "all", "facets" or "none". keeps_fields: whether data do.
     """
 
     title: str
@@ -30,40 +30,45 @@ class Format:
     read: Callable[[Path], RawMesh]
     check: Callable[[Path], None] | None = None
     writer: str | None = None
-    keeps_sets: bool = False
+    sets: str = "none"
+    keeps_fields: bool = False
+
+    def set_dims(self, dim: int) -> tuple[int, ...]:
+        """Dimensions of the named sets that survive writing a mesh of dimension ``dim``."""
+        return {"all": (0, 1, 2, 3), "facets": (dim - 1,), "none": ()}[self.sets]
 
 
 FORMATS: Registry[Format] = Registry("mesh format")
 
 
-def _by_meshio(name: str) -> Callable[[Path], RawMesh]:
-    return partial(bridge.read, name=name)
+def _by_meshio(name: str, limits: str = "") -> Callable[[Path], RawMesh]:
+    return partial(bridge.read, name=name, limits=limits)
 
 
-_declared = check_declared
+_CGNS = "only HDF5 files with one base 'Base' and one unstructured zone 'Zone1' are read"
 
 for _name, _format in {
-    "gmsh": Format("Gmsh", (".msh",), gmsh_read.read, None, "own", True),
-    "vtu": Format("VTK unstructured grid (XML)", (".vtu",), vtu_read.read, None, "own", True),
-    "vtk": Format("VTK legacy", (".vtk",), _by_meshio("vtk"), partial(_declared, name="vtk"), "vtk"),
-    "xdmf": Format("XDMF", (".xdmf", ".xmf"), _by_meshio("xdmf"), check_xdmf, "xdmf"),
+    "gmsh": Format("Gmsh", (".msh",), gmsh_read.read, None, "own", "all"),
+    "vtu": Format("VTK unstructured grid (XML)", (".vtu",), vtu_read.read, None, "own", "all", True),
+    "vtk": Format("VTK legacy", (".vtk",), vtk_read.read, None, "vtk", keeps_fields=True),
+    "xdmf": Format("XDMF", (".xdmf", ".xmf"), _by_meshio("xdmf"), check_xdmf, "xdmf", keeps_fields=True),
     "abaqus": Format("Abaqus, CalculiX", (".inp",), abaqus.read, None, "abaqus"),
     "exodus": Format("Exodus II", (".e", ".exo", ".ex2", ".exii", ".g", ".gen"), exodus.read, check_hdf5, "exodus"),
     "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, "nastran"),
     "med": Format("MED (Salome)", (".med",), _by_meshio("med"), check_hdf5, "med"),
-    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), partial(_declared, name="medit"), "medit"),
+    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), partial(check_declared, name="medit"), "medit"),
     "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, "netgen"),
-    "su2": Format("SU2", (".su2",), su2.read, None, "su2"),
+    "su2": Format("SU2", (".su2",), su2.read, None, "own", "facets"),
     "obj": Format("Wavefront OBJ", (".obj",), obj.read, None, "obj"),
     "off": Format("Object File Format", (".off", ".coff"), off.read, None, "off"),
     "ply": Format("Stanford PLY", (".ply",), _by_meshio("ply"), check_ply, "ply"),
-    "stl": Format("STL", (".stl",), _by_meshio("stl"), partial(_declared, name="stl"), "stl"),
+    "stl": Format("STL", (".stl",), _by_meshio("stl"), partial(check_declared, name="stl"), "stl"),
     "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, "tecplot"),
-    "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), _by_meshio("avsucd"), None, "avsucd"),
+    "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), avsucd.read, None, "avsucd"),
     "ugrid": Format("AFLR UGRID", (".ugrid",), _by_meshio("ugrid")),
-    "cgns": Format("CGNS", (".cgns",), _by_meshio("cgns"), check_hdf5),
+    "cgns": Format("CGNS", (".cgns",), _by_meshio("cgns", _CGNS), check_hdf5),
     "flac3d": Format("FLAC3D", (".f3grid",), _by_meshio("flac3d")),
-    "tetgen": Format("TetGen", (".node", ".ele"), _by_meshio("tetgen")),
+    "tetgen": Format("TetGen", (".node", ".ele"), _by_meshio("tetgen", "only linear tetrahedra are read")),
     "ansys": Format("Ansys Fluent", (".msh",), _by_meshio("ansys")),
     "dolfin-xml": Format("DOLFIN XML", (".xml",), _by_meshio("dolfin-xml")),
     "permas": Format("PERMAS", (".post", ".dato"), _by_meshio("permas")),

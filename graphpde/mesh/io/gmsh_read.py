@@ -2,7 +2,7 @@
 
 An element in several groups is listed once per group in format 2 and belongs to an entity with several groups in format
 4: both come out as one element in several sets. A group is known by its name, or by its number as a string if it has
-none; in a file without any group the elementary entities serve as sets ``entity:NUMBER``.
+none; in a file without any group the elementary entities, where there are several, serve as sets ``entity:NUMBER``.
 
 Source: Gmsh reference manual, "MSH file format" and "MSH file format version 2 (Legacy)".
 """
@@ -76,8 +76,10 @@ def _assemble(content: Content) -> RawMesh:
     physical, elementary = _members(merged, "groups"), _members(merged, "entities")
     for (dim, group), slots in sorted(physical.items()):
         raw.cell_sets.append(CellSet(content.names.get((dim, group), str(group)), slots))
-    if not physical:
-        raw.cell_sets += [CellSet(f"entity:{entity}", slots) for (_, entity), slots in sorted(elementary.items())]
+    dims = [dim for dim, _ in elementary]
+    for (dim, entity), slots in sorted(elementary.items()):
+        if not physical and dims.count(dim) > 1:
+            raw.cell_sets.append(CellSet(f"entity:{entity}", slots))
     raw.cell_data["gmsh:geometrical"] = [_first(block.entities, block) for block in merged]
     if physical:
         raw.cell_data["gmsh:physical"] = [_first(block.groups, block) for block in merged]

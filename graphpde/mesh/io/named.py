@@ -92,19 +92,33 @@ def named_sets(raw: RawMesh, numbering: Numbering) -> tuple[dict[str, TagSet], l
             key = (cells.name, CELLS[numbering.blocks[new].kind].dim)
             found.setdefault(key, []).append(numbering.ids[new][rows])
     for block, ids, done in zip(numbering.blocks, numbering.ids, grouped):
+        done |= ids < 0
         if CELLS[block.kind].dim < mesh.dim and not done.all():
             found.setdefault((CELLS[block.kind].corners, CELLS[block.kind].dim), []).append(ids[~done])
     notes = numbering.lost()
     strangers = 0
-    for facets in raw.facet_sets:
-        ids = numbering.find(facets.dim, np.asarray(facets.corners, dtype=np.int64))
+    for (name, dim), corners in _joined(raw).items():
+        ids = numbering.find(dim, corners)
         strangers += int((ids < 0).sum())
-        found.setdefault((facets.name, facets.dim), []).append(ids)
+        found.setdefault((name, dim), []).append(ids)
     if strangers:
         notes.append(f"{strangers} facets of named sets are no facets of the mesh and were dropped")
     for name, ids in raw.point_sets:
         found.setdefault((name, 0), []).append(np.asarray(ids, dtype=np.int64))
     return _unique_names(mesh, found, notes)
+
+
+def _joined(raw: RawMesh) -> dict[tuple[str, int], np.ndarray]:
+    """The facet sets by name and dimension, each one array padded to one width."""
+    parts: dict[tuple[str, int], list[np.ndarray]] = {}
+    for facets in raw.facet_sets:
+        parts.setdefault((facets.name, facets.dim), []).append(np.asarray(facets.corners, dtype=np.int64))
+    out = {}
+    for key, arrays in parts.items():
+        width = max(rows.shape[1] for rows in arrays)
+        padded = [np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=-1) for rows in arrays]
+        out[key] = np.concatenate(padded)
+    return out
 
 
 def _unique_names(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graphpde.mesh.cells import CELLS
+from graphpde.mesh.io.nastran_systems import Systems
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, positions
 from graphpde.mesh.io.references import inside
 
@@ -55,20 +56,22 @@ def read(path: Path) -> RawMesh:
     """Read a bulk data deck; INCLUDE is followed inside the folder of the deck.
 
     Raises:
-        Unreadable: points in local coordinate systems, a missing include, a field that is no number.
+        Unreadable: an undefined coordinate system, a missing include, a field that is no number.
     """
     ids: list[int] = []
     points: list[list[float]] = []
     rows: dict[str, list[list[int]]] = {}
     groups: dict[str, list[int]] = {}
     lost: Counter[str] = Counter()
-    local, default = 0, ""
+    systems, of_point, default = Systems(), [], ""  # type: Systems, list[int], str
     for name, fields in _entries(_lines(path, path.parent, 0)):
         try:
             if name == "GRID":
                 ids.append(int(fields[0]))
                 points.append([_real(field) for field in fields[2:5]])
-                local += (fields[1] or default or "0") != "0"
+                of_point.append(int(fields[1] or default or 0))
+            elif name.startswith("CORD2"):
+                systems.define(name, int(fields[0]), int(fields[1] or 0), [_real(field) for field in fields[2:11]])
             elif name == "GRDSET":
                 default = fields[1]
             elif name in _ELEMENTS:
@@ -81,9 +84,8 @@ def read(path: Path) -> RawMesh:
                 lost[name] += 1
         except ValueError:
             raise Unreadable(f"the entry {name} {', '.join(fields[:5])} has a field that is no number") from None
-    if local:
-        raise Unreadable(f"{local} points stand in local coordinate systems (CP), which are not read")
-    return _assemble(np.array(ids, dtype=np.int64), points, rows, groups, lost)
+    x = systems.to_basic(np.array(of_point, dtype=np.int64), np.array(points, dtype=np.float64).reshape(-1, 3))
+    return _assemble(np.array(ids, dtype=np.int64), x, rows, groups, lost)
 
 
 def _lines(path: Path, folder: Path, depth: int) -> Iterator[str]:
@@ -151,12 +153,12 @@ def _nodes(name: str, element: _Element, fields: list[str]) -> tuple[str, list[i
 
 def _assemble(
     ids: np.ndarray,
-    points: list[list[float]],
+    points: np.ndarray,
     rows: dict[str, list[list[int]]],
     groups: dict[str, list[int]],
     lost: Counter,
 ) -> RawMesh:
-    raw = RawMesh(np.array(points, dtype=np.float64).reshape(-1, 3), [])
+    raw = RawMesh(points, [])
     for kind, nodes in rows.items():
         raw.blocks.append(Block(kind, positions(ids, np.array(nodes, dtype=np.int64), "point")))
     raw.cell_data["nastran:ref"] = [np.array(groups[kind], dtype=np.int64) for kind in rows]

@@ -38,6 +38,9 @@ def check_xdmf(path: Path) -> None:
     data = path.read_bytes()
     if b"<!ENTITY" in data or b"xi:include" in data.lower() and b"xpointer" not in data.lower():
         raise Unreadable("it defines entities or includes other files, which is not allowed")
+    grids = len(re.findall(rb"<Grid\b[^>]*GridType\s*=\s*[\"']Uniform", data, re.IGNORECASE))
+    if b"CollectionType" in data or grids > 1:
+        raise Unreadable("it is a collection of grids (a time series or checkpoint); save a single one")
     for attributes, text in _ITEM.findall(data):
         form = re.search(rb"Format\s*=\s*[\"'](\w+)", attributes, re.IGNORECASE)
         kind = form.group(1).lower() if form else b"xml"

@@ -1,6 +1,6 @@
-"""Reader of SU2 meshes: points, elements and markers by their names.
+"""SU2 meshes: points, elements and markers by their names, read and written.
 
-Source: SU2 documentation, "Mesh File" (type codes as in VTK, the wedge as in gmsh).
+Source: SU2 documentation, "Mesh File" (type codes and node orders as in VTK).
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from graphpde.errors import OutputError
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, integers, numbers, runs
+from graphpde.mesh.io.vtk_cells import WEDGE
+from graphpde.mesh.mesh import Mesh
 
 _KINDS = {
     1: ("vertex", 1),
@@ -91,7 +94,8 @@ def _elements(body: list[str], what: str) -> list[tuple[str, np.ndarray]]:
         raise Unreadable(f"{what} begins with '{body[0][:40]}', which is no element")
     values = integers(numbers(" ".join(body), np.float64, what), f"the numbers of {what}")
     parts = runs(values, len(body), (0,), lambda code: 1 + _width(code) + extra, what)
-    return [(_KINDS[code][0], rows[:, 1 : 1 + _width(code)]) for (code,), rows in parts]
+    found = [(_KINDS[code][0], rows[:, 1 : 1 + _width(code)]) for (code,), rows in parts]
+    return [(kind, rows[:, WEDGE] if kind == "wedge" else rows) for kind, rows in found]
 
 
 def _width(code: int) -> int:
@@ -113,3 +117,29 @@ def _assemble(points: np.ndarray, found: list, markers: list) -> RawMesh:
         members = [np.arange(len(b.nodes)) if own == name else None for b, own in zip(raw.blocks, owner)]
         raw.cell_sets.append(CellSet(name, members))
     return raw
+
+
+def write(path: Path, mesh: Mesh) -> None:
+    """Write a mesh of dimension 2 or 3; sets of facets become markers.
+
+    Raises:
+        OutputError: cells that SU2 does not know, or a surface in 3-D.
+    """
+    codes = {kind: code for code, (kind, _) in _KINDS.items()}
+    if mesh.dim != mesh.space_dim or any(kind not in codes for kind in mesh.cells):
+        raise OutputError(f"cannot write '{path.name}': SU2 knows linear cells of plane and solid meshes only")
+    of_width = {2: "line", 3: "triangle", 4: "quad"}
+    with open(path, "w", encoding="utf-8", newline="\n") as out:
+        out.write(f"NDIME= {mesh.dim}\nNELEM= {mesh.n_cells}\n")
+        for kind, nodes in mesh.cells.items():
+            rows = nodes[:, WEDGE] if kind == "wedge" else nodes
+            out.writelines(f"{codes[kind]} {' '.join(map(str, row))}\n" for row in rows.tolist())
+        out.write(f"NPOIN= {mesh.n}\n")
+        out.writelines(" ".join(map(repr, row)) + "\n" for row in mesh.points.tolist())
+        markers = {name: tag for name, tag in mesh.tags.items() if tag.dim == mesh.dim - 1}
+        out.write(f"NMARK= {len(markers)}\n")
+        for name, tag in markers.items():
+            out.write(f"MARKER_TAG= {' '.join(name.split())}\nMARKER_ELEMS= {len(tag.ids)}\n")
+            for row in mesh.facets.nodes[tag.ids].tolist():
+                corners = [node for node in row if node >= 0]
+                out.write(f"{codes[of_width[len(corners)]]} {' '.join(map(str, corners))}\n")

@@ -15,6 +15,7 @@ from graphpde.mesh.io.raw import Block, Unreadable
 
 WEDGE = [0, 2, 1, 3, 5, 4]
 _KINDS = {cell.vtk: kind for kind, cell in CELLS.items() if cell.vtk < 68}
+IMPLIED = 10**7  # points that an image may imply without listing them
 _BOX = {8: ("quad", [0, 1, 3, 2]), 11: ("hexahedron", [0, 1, 3, 2, 4, 5, 7, 6])}
 _LAGRANGE = {68: "line", 69: "triangle", 70: "quad", 71: "tetra", 72: "hexahedron", 73: "wedge", 74: "pyramid"}
 _NAMES = {0: "empty", 15: "pentagonal prism", 16: "hexagonal prism", 41: "convex point set", 42: "polyhedron"}
@@ -80,3 +81,46 @@ def _block(code: int, size: int, rows: np.ndarray) -> tuple[Block | None, np.nda
         linear = _LAGRANGE[code]
         return Block(linear if size == CELLS[linear].nodes else f"{linear}{size}", rows), same
     return None, same
+
+
+def structured(
+    dataset: str,
+    dimensions: list[int],
+    points: np.ndarray | None,
+    axes: dict[str, np.ndarray],
+    image: tuple[list[float], list[float]],
+) -> tuple[np.ndarray, list[Block]]:
+    """Points and cells that a grid of ``dimensions`` points implies; the first index runs fastest.
+
+    Args:
+        points: of a STRUCTURED_GRID. axes: coordinates along x, y, z of a RECTILINEAR_GRID. image: spacing and origin.
+
+    Raises:
+        Unreadable: counts that do not agree, or a grid that no honest file would imply.
+    """
+    if len(dimensions) != 3 or min(dimensions, default=0) < 1:
+        raise Unreadable(f"its DIMENSIONS are {dimensions}, expected three counts")
+    count = dimensions[0] * dimensions[1] * dimensions[2]
+    if dataset == "STRUCTURED_GRID":
+        if points is None or len(points) != count:
+            raise Unreadable(f"its DIMENSIONS ask for {count} points, it has {0 if points is None else len(points)}")
+    else:
+        if dataset == "RECTILINEAR_GRID":
+            along = [axes.get(axis, np.zeros(0)) for axis in "XYZ"]
+            if [len(line) for line in along] != dimensions:
+                raise Unreadable(f"its coordinates have {[len(line) for line in along]} values, expected {dimensions}")
+        else:
+            if count > IMPLIED:
+                raise Unreadable(f"it implies a grid of {count} points, more than the {IMPLIED} that are read")
+            along = [origin + h * np.arange(n) for n, h, origin in zip(dimensions, *image)]
+        z, y, x = np.meshgrid(along[2], along[1], along[0], indexing="ij")
+        points = np.stack([x.reshape(-1), y.reshape(-1), z.reshape(-1)], 1)
+    number = np.arange(count).reshape(dimensions[::-1])
+    number = number.squeeze(tuple(axis for axis in range(3) if number.shape[axis] == 1))
+    if number.ndim == 3:
+        corners = [(0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)]
+    else:
+        corners = [[()], [(0,), (1,)], [(0, 0), (0, 1), (1, 1), (1, 0)]][number.ndim]
+    parts = [number[tuple(slice(c, n - 1 + c) for c, n in zip(corner, number.shape))].reshape(-1) for corner in corners]
+    kind = {0: "vertex", 1: "line", 2: "quad", 3: "hexahedron"}[number.ndim]
+    return points, [Block(kind, np.stack(parts, 1))]

@@ -26,8 +26,8 @@ def polygon(
 ) -> Mesh:
     """Triangles of edge length about ``size`` in a polygon with holes; sets "outer", "hole0", "hole1", ...
 
-    Every side is recovered exactly, no obtuse angle faces the boundary, and triangles shrink towards sides or gaps shorter
-    than ``size``. The same arguments give the same mesh.
+    Every side is recovered exactly, no obtuse angle faces the boundary, and triangles shrink towards sides or gaps
+    shorter than ``size``. The same arguments give the same mesh.
 
     Args:
         outline: corners [k, 2] in order, either way round, the first not repeated. size: target edge length.
@@ -89,7 +89,7 @@ def plate_with_holes(
 
 
 def l_bracket(size: float = 0.05, length: float = 1.0, thickness: float = 0.4, bolt: float = 0.1) -> Mesh:
-    """An L-shaped bracket with a bolt hole in triangles; sets "bottom", "right", "top", "left", "inner", "outer", "hole0".
+    """An L-shaped bracket in triangles; sets "bottom", "right", "inner", "top", "left", "outer" and "hole0" (its bolt).
 
     Args:
         size: target edge length. length: of both legs. thickness: of both legs. bolt: radius of the hole in the corner.

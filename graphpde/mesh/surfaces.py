@@ -1,4 +1,4 @@
-"""The sphere as a surface of triangles."""
+"""Closed surfaces of triangles in space: the sphere."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ def network(
     size: float | None = None,
     names: Mapping[str, Sequence[int]] | None = None,
     branches: Mapping[str, Sequence[int]] | None = None,
+    name: str = "network",
 ) -> Mesh:
     """A network of straight lines between points, each cut into equal cells no longer than ``size``.
 
@@ -29,6 +30,7 @@ def network(
         points: [n, d]. lines: pairs of point numbers [k, 2]; two lines may join the same points.
         size: longest cell allowed; None leaves every line one cell.
         names: set of points -> their numbers. branches: set of cells -> numbers of the lines they come from.
+        name: of the mesh.
 
     Raises:
         MeshError: lines that name a point that is not there, lines without length, a set that names what is not there.
@@ -49,18 +51,18 @@ def network(
         chain = np.concatenate([[a], np.arange(count, count + k - 1), [b]])
         cells.append(np.stack([chain[:-1], chain[1:]], 1))
         count += k - 1
-    mesh = Mesh(np.concatenate(new), {"line": np.concatenate(cells)}, name="network")
+    mesh = Mesh(np.concatenate(new), {"line": np.concatenate(cells)}, name=name)
     line_of_cell = torch.from_numpy(np.repeat(np.arange(len(ends)), pieces))
     tags = {}
-    for name, ids in (names or {}).items():
-        _check_numbers(f"set '{name}'", np.asarray(ids), len(x), "points")
-        tags[name] = mesh.make_tag(0, list(ids))
-    for name, ids in (branches or {}).items():
-        _check_numbers(f"set '{name}'", np.asarray(ids), len(ends), "lines")
-        if name in tags:
-            raise MeshError(f"set '{name}' is given for points and for branches; use two names")
+    for label, ids in (names or {}).items():
+        _check_numbers(f"set '{label}'", np.asarray(ids), len(x), "points")
+        tags[label] = mesh.make_tag(0, list(ids))
+    for label, ids in (branches or {}).items():
+        _check_numbers(f"set '{label}'", np.asarray(ids), len(ends), "lines")
+        if label in tags:
+            raise MeshError(f"set '{label}' is given for points and for branches; use two names")
         chosen = torch.isin(line_of_cell, torch.as_tensor(list(ids)))
-        tags[name] = mesh.make_tag(1, chosen.nonzero()[:, 0])
+        tags[label] = mesh.make_tag(1, chosen.nonzero()[:, 0])
     return mesh.with_tags(**tags)
 
 
@@ -81,6 +83,7 @@ def star(arms: int = 3, n: int = 10, length: float = 1.0) -> Mesh:
         size=length / n,
         names={"centre": [0], **ends},
         branches={f"arm{k}": [k] for k in range(arms)},
+        name="star",
     )
 
 

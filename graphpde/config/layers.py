@@ -1,0 +1,108 @@
+"""Layers of a problem: defaults < file < command line, merged as plain tables before anything is checked."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graphpde.errors import ConfigError
+
+LARGEST = 10_000_000  # bytes of a problem file; more is not one
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """The tables of a problem file, the mesh's path made relative to where the file lies.
+
+    Raises:
+        ConfigError: the file is missing, not a problem file, or not TOML.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise ConfigError(f"'{path}' is a folder; for a run folder name the problem file in it, '{path / 'config.toml'}'")
+        if path.suffix.lower() != ".toml":
+            raise ConfigError(f"'{path}' is not a problem file (.toml); for a mesh write --pde heat --mesh {path}")
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"'{path}' has {path.stat().st_size} bytes; a problem file is small text")
+        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no problem file '{path}'") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"'{path}' is not text in UTF-8 (byte {error.start})") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"'{path}' is not TOML: {str(error) or 'nested too deeply'}") from None
+    return _anchored(values, path.parent)
+
+
+def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same tables with the mesh's path relative to ``folder``."""
+    mesh = values.get("mesh")
+    if isinstance(mesh, str) and mesh:
+        return {**values, "mesh": str(folder / mesh)}
+    if isinstance(mesh, dict) and isinstance(mesh.get("path"), str) and mesh["path"]:
+        return {**values, "mesh": {**mesh, "path": str(folder / mesh["path"])}}
+    return values
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``over`` says on top: tables merge key by key, anything else replaces.
+
+    What cannot stand beside what is new goes: another kind of mesh, an inflow where a value is given now (or the
+    reverse), the parameters of another reaction.
+    """
+    base = copy.deepcopy(dict(base))
+    if "mesh" in over and _kind_of_mesh(base.get("mesh")) != _kind_of_mesh(over["mesh"]):
+        base.pop("mesh", None)
+    old, new = base.get("reaction"), over.get("reaction")
+    if isinstance(old, dict) and isinstance(new, Mapping) and new.get("name", old.get("name")) != old.get("name"):
+        del base["reaction"]
+    rules = base.get("boundary")
+    for name, rule in _tables(over.get("boundary")).items():
+        mine = rules.get(name) if isinstance(rules, dict) else None
+        if isinstance(mine, dict) and isinstance(rule, Mapping) and ("value" in rule) != ("inflow" in rule):
+            for key in ("value", "inflow"):
+                if key not in rule:
+                    mine.pop(key, None)
+    return _merged(base, over)
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in over.items():
+        mine = base.get(key)
+        base[key] = _merged(mine, value) if isinstance(mine, dict) and isinstance(value, Mapping) else value
+    return base
+
+
+def _kind_of_mesh(mesh: Any) -> str:
+    return "shape" if isinstance(mesh, Mapping) and "path" not in mesh else "path"
+
+
+def _tables(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def assign(setting: str) -> dict[str, Any]:
+    """The tables of one ``key.path=value`` of the command line; a value that is not TOML is text.
+
+    ``time.dt=0.1``, ``initial.u=exp(-x**2)``, ``boundary."a name".value=1``.
+
+    Raises:
+        ConfigError: no ``=``, or a key that TOML does not know.
+    """
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise ConfigError(f"'{setting}' is not KEY=VALUE, for example time.dt=0.01")
+    for written in (value, json.dumps(value)):
+        try:
+            found = tomllib.loads(f"{key} = {written}")
+        except tomllib.TOMLDecodeError:
+            continue
+        if "\n" not in setting:
+            return found
+    raise ConfigError(f"'{key}' is not a key; expected names joined by dots, such as time.dt")

@@ -1,0 +1,170 @@
+"""From a checked problem to objects: the mesh read, the terms built, the times and the step found; nothing written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from graphpde.config.schema import BoundaryRule, Config, MeshSource, TimePlan
+from graphpde.dynamics import STEPPERS
+from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
+from graphpde.dynamics.stepper import Stepper
+from graphpde.errors import ConditionError, ConfigError, MeshError
+from graphpde.mesh.generate import SHAPES
+from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.space import Space
+from graphpde.ops.boundary import Dirichlet, Neumann
+from graphpde.ops.reaction import REACTIONS, Reaction
+from graphpde.ops.source import Source
+from graphpde.ops.system import Sum, as_sum
+from graphpde.problems import PDES, Pde, initial_state
+from graphpde.problems.values import as_field
+
+STEPS = 100  # of a run whose step nobody gave
+SAFETY = 0.9  # of the stability bound, for a step that nobody gave
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A problem ready to run.
+
+    Attributes:
+        config: everything said, defaults included; written to the run folder.
+        pde, mesh, space: what is solved where. system: the frozen right-hand side. u0: initial state [n, c], boundary values put in.
+        stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
+    """
+
+    config: Config
+    pde: Pde
+    mesh: Mesh
+    space: Space
+    system: Sum
+    u0: Tensor
+    stepper: Stepper | None
+    times: Tensor
+    dt: float | None
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """``heat-plate``."""
+        return f"{self.pde.name}-{self.config.mesh.label}"
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each field, of length and of time."""
+        return {"length": "m", "time": "s", **self.pde.units, **self.config.output.units}
+
+
+def prepare(config: Config) -> Setup:
+    """Read or make the mesh and build everything that the run needs.
+
+    Raises:
+        InputError: whatever the user must change, said before anything is computed or written.
+    """
+    pde = PDES[config.pde]()
+    _check_device(config.device)
+    mesh = open_mesh(config.mesh)
+    space = Space(mesh, channels=len(pde.fields))
+    dtype = getattr(torch, config.dtype)
+    if config.device != "cpu" or dtype != torch.float64:
+        space = space.to(config.device, dtype)
+    coefficients = {**pde.default_coefficients(space), **config.coefficients}
+    initial = {**pde.default_initial(space, coefficients, config.driven), **config.initial}
+    noise = pde.noise if config.noise is None else config.noise
+    config = replace(config, coefficients=coefficients, initial=initial, noise=noise)
+    start = torch.tensor(config.time.start, dtype=torch.float64, device=space.device)
+    u0 = initial_state(initial, pde.fields, space, config.time.start, noise, config.seed)
+    with torch.no_grad():
+        system = as_sum(build_term(pde, space, config), None, u0, start)
+        u0 = system.reset(start, u0)
+    if config.steady:
+        _require_level(config, space, system)
+        return Setup(config, pde, space.mesh, space, system, u0, None, start[None].cpu(), None, 1)
+    return _with_times(config, pde, space, system, u0)
+
+
+def open_mesh(source: MeshSource) -> Mesh:
+    """The mesh of a file or of a shape.
+
+    Raises:
+        MeshError: it cannot be read or made.
+    """
+    if source.path is not None:
+        from graphpde.mesh.io import read_mesh
+
+        return read_mesh(source.path, format=source.format)
+    assert source.shape is not None
+    try:
+        return SHAPES[source.shape](**source.options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, MeshError):
+            raise
+        given = ", ".join(f"{k} = {v}" for k, v in source.options.items())
+        raise MeshError(f"shape '{source.shape}' cannot be made with {given or 'its defaults'}: {error}") from error
+
+
+def build_term(pde: Pde, space: Space, config: Config) -> Sum:
+    """The terms of the PDE with sources, reaction and conditions."""
+    total = pde.terms(space, config.coefficients)
+    if config.source:
+        total = total + Source(space, as_field(config.source, pde.fields))
+    name = config.reaction.name if config.reaction else pde.reaction
+    if name is not None:
+        total = total + Reaction(REACTIONS[name](**(config.reaction.parameters if config.reaction else {})))
+    for place, rule in config.boundary.items():
+        total = total + _condition(place, rule, pde)
+    return total
+
+
+def _condition(place: str, rule: BoundaryRule, pde: Pde) -> Dirichlet | Neumann:
+    if rule.inflow is not None:
+        return Neumann(place, as_field(rule.inflow, pde.fields))
+    assert rule.value is not None
+    return Dirichlet(place, as_field(rule.value, pde.fields), override=rule.override)
+
+
+def _require_level(config: Config, space: Space, system: Sum) -> None:
+    if system.fixed is None and not system.nonlinear and config.pde != "advection":
+        sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
+        raise ConditionError(
+            f"a steady {config.pde} solution needs a value somewhere, or it is only known up to a constant; give one with "
+            f"--bc NAME=VALUE; the sets of '{space.mesh.name}' are {sets}"
+        )
+
+
+def _with_times(config: Config, pde: Pde, space: Space, system: Sum, u0: Tensor) -> Setup:
+    plan = config.time
+    name = plan.stepper or pde.stepper
+    kind = STEPPERS[name]
+    options = {"method": config.solver.method, "rtol": config.solver.rtol} if kind.implicit else {}
+    stepper = kind(**options)
+    end, dt = plan.end, plan.dt
+    if end is None:
+        end = plan.start + pde.duration(space, config.coefficients)
+    if dt is None:
+        dt = min((end - plan.start) / STEPS, pde.longest_step or math.inf)
+        limit = longest_stable_step(system, stepper)
+        if limit is not None and SAFETY * limit < dt:
+            dt = SAFETY * limit
+    times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
+    interval = (end - plan.start) / plan.frames
+    if not math.isfinite(interval) or not bool((times.diff() > 0).all()):
+        raise ConfigError(f"{plan.frames} frames from {plan.start:g} to {end:g} do not fit; take fewer or another start")
+    per_frame = max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
+    dt = interval / per_frame
+    if not config.solver.allow_unstable:
+        refuse_unstable(system, stepper, dt)
+    resolved = replace(config, time=TimePlan(plan.start, end, dt, plan.frames, name))
+    return Setup(resolved, pde, space.mesh, space, system, u0, stepper, times, dt, per_frame * plan.frames)
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(1, device=torch.device(name))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it is not known"
+        raise ConfigError(f"device '{name}' cannot be used ({reason}); 'graphpde doctor' lists what there is, cpu always works") from None

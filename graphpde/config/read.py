@@ -1,0 +1,230 @@
+"""Nested tables to a checked :class:`Config`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graphpde.config.schema import BoundaryRule, ByField, Config, MeshSource, Output, ReactionChoice, Solver, TimePlan
+from graphpde.config.section import Section, choice, integer, number, quantity, text, truth
+from graphpde.dynamics import STEPPERS
+from graphpde.errors import ConfigError
+from graphpde.mesh.generate import SHAPES
+from graphpde.ops.reaction import REACTIONS
+from graphpde.problems import PDES, Pde
+from graphpde.registry import unknown
+
+SPACE = ("x", "y", "z")
+SPACE_TIME = (*SPACE, "t")
+METHODS = ("auto", "direct", "cg", "gmres")
+PICTURES = ("none", "summary", "all")
+MOST_FRAMES = 100_000
+
+
+def read_config(values: Mapping[str, Any]) -> Config:
+    """The problem that nested tables describe, every key and value checked; nothing is opened yet.
+
+    Raises:
+        UnknownName: a key or name that is not known, with the nearest one. ConfigError: a value of the wrong kind or out
+            of range. FormulaError: a formula outside the whitelist.
+    """
+    top = Section(values)
+    if "pde" not in values:
+        raise ConfigError(f"the problem names no pde; expected one of {', '.join(sorted(PDES))} (pde = ... or --pde)")
+    pde = PDES[top.take("pde", choice("pde", PDES), "")]()
+    steady = top.take("steady", truth, False) or pde.stationary
+    if steady and not pde.balanced:
+        raise ConfigError(f"steady = true is not offered for {pde.name}, whose patterns live on in time; leave it out")
+    if pde.stationary and "time" in values:
+        raise ConfigError(f"{pde.name} has no time; remove [time]")
+    if "mesh" not in values:
+        raise ConfigError('the problem has no mesh; give mesh = "file", --mesh FILE, or [mesh] with a shape')
+    initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), ({}, None))
+    config = Config(
+        mesh=top.take("mesh", _mesh, MeshSource()),
+        pde=pde.name,
+        steady=steady,
+        seed=top.take("seed", integer(0, 2**63 - 1), 0),
+        device=top.take("device", text, "cpu"),
+        dtype=top.take("dtype", choice("dtype", ("float64", "float32")), "float64"),
+        coefficients=top.take("coefficients", lambda v, where: _coefficients(v, where, pde), {}),
+        initial=initial,
+        noise=noise,
+        boundary=top.take("boundary", lambda v, where: _boundary(v, where, pde), {}),
+        source=top.take("source", lambda v, where: _by_field(v, where, pde, SPACE_TIME), {}),
+        reaction=top.take("reaction", lambda v, where: _reaction(v, where, pde), None),
+        time=top.take("time", _time, TimePlan()),
+        output=top.take("output", lambda v, where: _output(v, where, pde), Output()),
+        solver=top.take("solver", _solver, Solver()),
+    )
+    top.close()
+    return config
+
+
+def _mesh(value: Any, where: str) -> MeshSource:
+    if isinstance(value, str):
+        return MeshSource(path=Path(text(value, where)))
+    section = Section(value, where)
+    path = section.take("path", text, "")
+    form = section.take("format", text, "") or None
+    if path:
+        section.close()
+        return MeshSource(path=Path(path), format=form)
+    shape = section.take("shape", choice("shape", SHAPES), "")
+    if not shape:
+        raise ConfigError(f'{where} names neither a path nor a shape; give [{where}] path = "file" or shape = "disk"')
+    known = inspect.signature(SHAPES[shape]).parameters
+    options = {}
+    for name, parameter in known.items():
+        if name in section.values:
+            options[name] = section.take(name, _option, parameter.default)
+        else:
+            section.take(name, _option, None)
+    section.close()
+    return MeshSource(shape=shape, options=options)
+
+
+def _option(value: Any, where: str) -> Any:
+    """A number or nested lists of numbers, as generators take them."""
+    if isinstance(value, list):
+        return [_option(part, where) for part in value]
+    return value if isinstance(value, int) and not isinstance(value, bool) else number()(value, where)
+
+
+def _coefficients(value: Any, where: str, pde: Pde) -> dict[str, Any]:
+    section = Section(value, where)
+    out: dict[str, Any] = {}
+    for name, coefficient in pde.coefficients.items():
+        read = _vector if coefficient.kind == "vector" else _conductivity
+        found = section.take(name, read, None)
+        if found is not None:
+            out[name] = found
+    section.close()
+    return out
+
+
+def _conductivity(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        if not value:
+            raise ConfigError(f'{where} is an empty table, expected a number per material, for example "*" = 1.0')
+        return {str(name): number(0.0)(part, f"{where}.{name}") for name, part in value.items()}
+    found = quantity(SPACE)(value, where)
+    return number(0.0)(found, where) if isinstance(found, float) else found
+
+
+def _vector(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 3:
+        raise ConfigError(f"{where} is {value!r}, expected one number or formula per dimension, such as [1.0, 0.0]")
+    return [quantity(SPACE)(part, f"{where}[{k}]") for k, part in enumerate(value)]
+
+
+def _by_field(value: Any, where: str, pde: Pde, names: Sequence[str]) -> ByField:
+    """A value for each field; one value alone is enough where there is one field."""
+    if not isinstance(value, Mapping):
+        if len(pde.fields) > 1:
+            table = ", ".join(f"{name} = ..." for name in pde.fields)
+            raise ConfigError(f"{where} is one value and {pde.name} has the fields {', '.join(pde.fields)}; give {{{table}}}")
+        return {pde.fields[0]: quantity(names)(value, where)}
+    section = Section(value, where)
+    found = {name: section.take(name, quantity(names), 0.0) for name in pde.fields}
+    section.close()
+    return {name: part for name, part in found.items() if name in value}
+
+
+def _initial(value: Any, where: str, pde: Pde) -> tuple[ByField, float | None]:
+    if not isinstance(value, Mapping):
+        return _by_field(value, where, pde, SPACE), None
+    section = Section(value, where)
+    found = {name: section.take(name, quantity(SPACE), 0.0) for name in pde.fields}
+    noise = section.take("noise", number(0.0), None)
+    section.close()
+    return {name: part for name, part in found.items() if name in value}, noise
+
+
+def _boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
+    out = {}
+    for name, rule in Section(value, where).values.items():
+        if not isinstance(rule, Mapping):  # outer = 0.0 is short for [boundary.outer] value = 0.0
+            rule = {"value": rule}
+        section = Section(rule, f"{where}.{name}")
+        given = section.take("value", lambda v, at: _complete(v, at, pde), None)
+        inflow = section.take("inflow", lambda v, at: _by_field(v, at, pde, SPACE_TIME), None)
+        override = section.take("override", truth, False)
+        section.close()
+        if (given is None) == (inflow is None):
+            got = "both a value and an inflow" if given is not None else "neither a value nor an inflow"
+            raise ConfigError(f"{where}.{name} has {got}, expected one of them")
+        if override and given is None:
+            raise ConfigError(f"{where}.{name} overrides with an inflow, which takes nothing from other sets; leave it out")
+        out[str(name)] = BoundaryRule(given, inflow, override)
+    return out
+
+
+def _complete(value: Any, where: str, pde: Pde) -> ByField:
+    found = _by_field(value, where, pde, SPACE_TIME)
+    missing = [name for name in pde.fields if name not in found]
+    if missing:
+        raise ConfigError(f"{where} says nothing about {', '.join(missing)}; a boundary value needs every field of {pde.name}")
+    return found
+
+
+def _reaction(value: Any, where: str, pde: Pde) -> ReactionChoice:
+    section = Section(value, where)
+    name = section.take("name", choice("reaction", REACTIONS), pde.reaction or "")
+    if not name:
+        raise ConfigError(f"{where} has no name; expected one of {', '.join(sorted(REACTIONS))}")
+    channels = getattr(REACTIONS[name], "channels", ())
+    if len(channels) > 1 and len(channels) != len(pde.fields):
+        raise ConfigError(f"reaction '{name}' acts on {len(channels)} fields, {pde.name} has {len(pde.fields)}; choose another")
+    known = inspect.signature(REACTIONS[name]).parameters
+    parameters = {key: section.take(key, number(), math.nan) for key in known}
+    section.close()
+    return ReactionChoice(name, {key: v for key, v in parameters.items() if key in section.values})
+
+
+def _time(value: Any, where: str) -> TimePlan:
+    section = Section(value, where)
+    plan = TimePlan(
+        start=section.take("start", number(), 0.0),
+        end=section.take("end", number(), None),
+        dt=section.take("dt", number(0.0, above=True), None),
+        frames=section.take("frames", integer(1, MOST_FRAMES), TimePlan.frames),
+        stepper=section.take("stepper", choice("stepper", STEPPERS), None),
+    )
+    section.close()
+    if plan.end is not None and plan.end <= plan.start:
+        raise ConfigError(f"{where}.end is {plan.end:g}, expected a time after the start at {plan.start:g}")
+    return plan
+
+
+def _output(value: Any, where: str, pde: Pde) -> Output:
+    section = Section(value, where)
+
+    def units(table: Any, at: str) -> dict[str, str]:
+        inner = Section(table, at)
+        found = {name: inner.take(name, text, "") for name in (*pde.fields, "length", "time")}
+        inner.close()
+        return {name: unit for name, unit in found.items() if unit}
+
+    out = Output(
+        pictures=section.take("pictures", choice("pictures", PICTURES), Output.pictures),
+        npz=section.take("npz", truth, Output.npz),
+        report=section.take("report", truth, Output.report),
+        units=section.take("units", units, {}),
+    )
+    section.close()
+    return out
+
+
+def _solver(value: Any, where: str) -> Solver:
+    section = Section(value, where)
+    out = Solver(
+        method=section.take("method", choice("solver", METHODS), Solver.method),
+        rtol=section.take("rtol", number(0.0, above=True), Solver.rtol),
+        allow_unstable=section.take("allow_unstable", truth, False),
+    )
+    section.close()
+    return out

@@ -1,0 +1,144 @@
+"""What a problem file says, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphpde.formula import Formula
+
+Value = float | Formula
+ByField = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class MeshSource:
+    """Where the mesh comes from: a file, or a shape of ``graphpde list shapes`` with its options."""
+
+    path: Path | None = None
+    format: str | None = None
+    shape: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Short name for run folders."""
+        return self.shape if self.path is None else self.path.name.split(".")[0]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class BoundaryRule:
+    """What holds on a named set: a value or an inflow for each field.
+
+    ``override``: the value wins where the set shares nodes with another one.
+    """
+
+    value: ByField | None = None
+    inflow: ByField | None = None
+    override: bool = False
+
+
+@dataclass(frozen=True)
+class ReactionChoice:
+    """A reaction by name with its parameters."""
+
+    name: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TimePlan:
+    """When, how finely and by which stepper; None = found from the PDE, the mesh and the coefficients."""
+
+    start: float = 0.0
+    end: float | None = None
+    dt: float | None = None
+    frames: int = 20
+    stepper: str | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a run writes besides the fields: pictures ("none", "summary" or "all" = one of every frame), NPZ, report; and units."""
+
+    pictures: str = "summary"
+    npz: bool = True
+    report: bool = True
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Solver:
+    """The linear solver of implicit steppers and steady states; whether explicit steps may exceed the stability bound."""
+
+    method: str = "auto"
+    rtol: float = 1e-10
+    allow_unstable: bool = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """One problem, completely; missing coefficients, initial values and times are filled in by ``prepare``."""
+
+    mesh: MeshSource
+    pde: str
+    steady: bool = False
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "float64"
+    coefficients: Mapping[str, Any] = field(default_factory=dict)
+    initial: ByField = field(default_factory=dict)
+    noise: float | None = None
+    boundary: Mapping[str, BoundaryRule] = field(default_factory=dict)
+    source: ByField = field(default_factory=dict)
+    reaction: ReactionChoice | None = None
+    time: TimePlan = TimePlan()
+    output: Output = Output()
+    solver: Solver = Solver()
+
+    @property
+    def driven(self) -> bool:
+        """Whether a boundary value, an inflow or a source moves the fields whatever they start from."""
+        return bool(self.boundary or self.source)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain values, as a problem file writes them."""
+        mesh = self.mesh
+        where: Any = {"shape": mesh.shape, **mesh.options} if mesh.path is None else {"path": str(mesh.path)}
+        if mesh.format:
+            where["format"] = mesh.format
+        out: dict[str, Any] = {"pde": self.pde, "steady": self.steady, "seed": self.seed}
+        out |= {"device": self.device, "dtype": self.dtype, "mesh": where}
+        out["coefficients"] = {name: _plain(value) for name, value in self.coefficients.items()}
+        out["initial"] = _plain(self.initial) | ({} if self.noise is None else {"noise": self.noise})
+        out["boundary"] = {name: _rule(rule) for name, rule in self.boundary.items()}
+        out["source"] = _plain(self.source)
+        if self.reaction is not None:
+            out["reaction"] = {"name": self.reaction.name, **self.reaction.parameters}
+        if self.steady and self.time.start:  # the moment at which boundary values and sources are taken
+            out["time"] = {"start": self.time.start}
+        elif not self.steady:
+            out["time"] = {k: v for k, v in vars(self.time).items() if v is not None}
+        out["output"] = {**vars(self.output), "units": dict(self.output.units)}
+        out["solver"] = dict(vars(self.solver))
+        return {key: value for key, value in out.items() if value != {}}
+
+
+def _rule(rule: BoundaryRule) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for kind, given in (("value", rule.value), ("inflow", rule.inflow)):
+        if given is not None:
+            out[kind] = _plain(next(iter(given.values()))) if len(given) == 1 else _plain(given)
+    return out | ({"override": True} if rule.override else {})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Formula):
+        return value.text
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,48 @@
+"""Files that are whole or not there: written in a folder of their own beside the target, then moved into place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graphpde.errors import OutputError
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path of the same name in a fresh folder beside the target; what is written there replaces the target at the end.
+
+    An error on the way leaves the target as it was and nothing behind.
+
+    Raises:
+        OutputError: the folder is missing or cannot be written, the disk is full, the target is a folder.
+    """
+    target = Path(path)
+    folder = None
+    try:
+        if target.is_dir():
+            raise OutputError(f"cannot write '{target}': it is a folder; name a file in it")
+        folder = tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent)
+        aside = Path(folder) / target.name
+        yield aside
+        os.replace(aside, target)
+    except OSError as error:
+        raise OutputError(f"cannot write '{target}': {_why(error, target)}") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _why(error: OSError, target: Path) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"you may not write into the folder '{target.parent}'"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"there is no folder '{target.parent}'; create it first"
+    return str(error.strerror or error)

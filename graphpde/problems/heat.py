@@ -1,0 +1,35 @@
+"""The heat equation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from graphpde.core.graph import Graph
+from graphpde.ops.diffusion import Diffusion
+from graphpde.ops.system import Sum
+from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, diffusion_time
+from graphpde.problems.values import conductivity, typical
+
+
+@PDES.add("heat")
+class Heat(Pde):
+    """du/dt = div(kappa grad u) + f, starting from zero unless an initial value is given.
+
+    Backward Euler by default: the usual first run switches a boundary value on at t = 0, and a method that does not damp
+    (Crank-Nicolson) answers such a jump with ringing that looks like a bug. Whoever has smooth data asks for
+    crank_nicolson. The run takes 0.2 length^2 / kappa: heat has then crossed most of the longest side.
+    """
+
+    name, title = "heat", "Heat equation"
+    equation = "du/dt = div(kappa grad u) + f"
+    units = {"u": "K"}
+    coefficients = {"kappa": Coefficient("thermal diffusivity", "length^2/time")}
+
+    def default_coefficients(self, space: Graph) -> dict[str, Plain]:
+        return {"kappa": 1.0}
+
+    def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
+        return Sum.of(Diffusion(space, conductivity(space, coefficients["kappa"])))
+
+    def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
+        return diffusion_time(Box.of(space).length, typical(space, coefficients["kappa"]), 0.2)

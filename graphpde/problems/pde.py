@@ -1,0 +1,145 @@
+"""What a PDE of the library declares, and the registry of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphpde.core.graph import Graph
+from graphpde.errors import ConfigError
+from graphpde.formula import Formula
+from graphpde.ops.system import Sum
+from graphpde.registry import Registry
+
+Value = float | Formula
+"""A number or a formula in x, y, z and t."""
+
+Plain = Any
+"""A coefficient as given: a Value, {material: number}, or a sequence of Values for a vector."""
+
+
+class Coefficient(NamedTuple):
+    """A coefficient that a PDE reads.
+
+    Attributes:
+        meaning: for lists and messages. unit: in powers of the units of length and time.
+        kind: "conductivity" (a number >= 0, a formula, or a number per material), or "vector" (one value per dimension).
+    """
+
+    meaning: str
+    unit: str
+    kind: str = "conductivity"
+
+
+class Box(NamedTuple):
+    """The box around a domain.
+
+    Attributes:
+        low, high: its corners [d].
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, space: Graph) -> Box:
+        """The box around the nodes.
+
+        Raises:
+            ConfigError: the domain has no positions.
+        """
+        if space.pos is None:
+            raise ConfigError("the domain has no positions; the problems of the library need a mesh")
+        return cls(space.pos.amin(0).cpu().double(), space.pos.amax(0).cpu().double())
+
+    @property
+    def length(self) -> float:
+        """The longest side."""
+        return float((self.high - self.low).max())
+
+    @property
+    def centre(self) -> Tensor:
+        return (self.low + self.high) / 2
+
+
+def nearest_node(space: Graph, point: Tensor) -> Tensor:
+    """The position [d] of the node nearest to a point [d]."""
+    assert space.pos is not None
+    pos = space.pos.cpu().double()
+    return pos[(pos - point).square().sum(1).argmin()]
+
+
+def squared_distance(point: Tensor, digits: int = 4) -> str:
+    """The text of |x - point|^2 for a point [d]."""
+    shifts = [f"({name} - {v:.{digits}g})**2".replace("- -", "+ ") for name, v in zip("xyz", point.tolist())]
+    return " + ".join(shifts)
+
+
+class Pde:
+    """A PDE by name: fields, coefficients, terms and the defaults that make it run with nothing but a mesh.
+
+    Attributes:
+        name: in the registry. title: for reports. equation: as text.
+        fields: names of the channels. units: field -> unit where nobody says otherwise.
+        coefficients: name -> what it is. stationary: whether it has no time at all. balanced: whether it has steady states worth asking for.
+        stepper: name of the default stepper. longest_step: no default step exceeds it. noise: default amplitude of the noise on the initial state.
+        reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    equation: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]] = ("u",)
+    units: ClassVar[Mapping[str, str]] = {}
+    coefficients: ClassVar[Mapping[str, Coefficient]] = {}
+    stationary: ClassVar[bool] = False
+    balanced: ClassVar[bool] = True
+    stepper: ClassVar[str] = "backward_euler"
+    longest_step: ClassVar[float | None] = None
+    noise: ClassVar[float] = 0.0
+    reaction: ClassVar[str | None] = None
+
+    def default_coefficients(self, space: Graph) -> dict[str, Plain]:
+        """A value for every coefficient, in the scale of the domain where it must have one."""
+        raise NotImplementedError(f"{type(self).__name__} does not define default_coefficients(space)")
+
+    def default_initial(self, space: Graph, coefficients: Mapping[str, Plain], driven: bool) -> dict[str, Value]:
+        """Initial values of the fields; ``driven`` says whether a boundary value or a source moves them anyway."""
+        return dict.fromkeys(self.fields, 0.0)
+
+    def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
+        """What moves the fields, without sources, reactions and conditions."""
+        raise NotImplementedError(f"{type(self).__name__} does not define terms(space, coefficients)")
+
+    def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
+        """How long a run takes when nobody says: until there is something to see.
+
+        Raises:
+            ConfigError: the coefficients set no scale, for example kappa = 0.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define duration(space, coefficients)")
+
+
+PDES: Registry[type[Pde]] = Registry("pde")
+
+
+def rounded_down(x: float) -> float:
+    """The largest number with two significant digits that is at most x > 0."""
+    unit = 10.0 ** (math.floor(math.log10(x)) - 1)
+    return float(f"{math.floor(x / unit * (1 + 1e-12)) * unit:.1e}")
+
+
+def diffusion_time(length: float, kappa: float, share: float) -> float:
+    """``share`` of length^2 / kappa, to two digits.
+
+    Raises:
+        ConfigError: there is no such time.
+    """
+    if not (kappa > 0 and length > 0):
+        raise ConfigError(f"kappa = {kappa:g} sets no time scale; give the end of the run (time.end or --t-end)")
+    return rounded_down(share * length**2 / kappa)
+
