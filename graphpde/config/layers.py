@@ -23,7 +23,9 @@ def load(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         if path.is_dir():
-            raise ConfigError(f"'{path}' is a folder; for a run folder name the problem file in it, '{path / 'config.toml'}'")
+            raise ConfigError(
+                f"'{path}' is a folder; for a run folder name the problem file in it, '{path / 'config.toml'}'"
+            )
         if path.suffix.lower() != ".toml":
             raise ConfigError(f"'{path}' is not a problem file (.toml); for a mesh write --pde heat --mesh {path}")
         if path.stat().st_size > LARGEST:

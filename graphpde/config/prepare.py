@@ -19,7 +19,8 @@ from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Dirichlet, Neumann
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
-from graphpde.ops.system import Sum, as_sum
+from graphpde.ops.system import System
+from graphpde.ops.term import Sum
 from graphpde.problems import PDES, Pde, initial_state
 from graphpde.problems.values import as_field
 
@@ -33,15 +34,16 @@ class Setup:
 
     Attributes:
         config: everything said, defaults included; written to the run folder.
-        pde, mesh, space: what is solved where. system: the frozen right-hand side. u0: initial state [n, c], boundary values put in.
+        pde, space: what is solved where; ``space.mesh`` is the mesh. term: the right-hand side. system: the same made ready.
+        u0: initial state [n, c] with the boundary values put in.
         stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
     """
 
     config: Config
     pde: Pde
-    mesh: Mesh
     space: Space
-    system: Sum
+    term: Sum
+    system: System
     u0: Tensor
     stepper: Stepper | None
     times: Tensor
@@ -79,12 +81,16 @@ def prepare(config: Config) -> Setup:
     start = torch.tensor(config.time.start, dtype=torch.float64, device=space.device)
     u0 = initial_state(initial, pde.fields, space, config.time.start, noise, config.seed)
     with torch.no_grad():
-        system = as_sum(build_term(pde, space, config), None, u0, start)
+        term = build_term(pde, space, config)
+        system = System(term, None, start)
         u0 = system.reset(start, u0)
+    _require_finite(u0, pde)
     if config.steady:
         _require_level(config, space, system)
-        return Setup(config, pde, space.mesh, space, system, u0, None, start[None].cpu(), None, 1)
-    return _with_times(config, pde, space, system, u0)
+        return Setup(config, pde, space, term, system, u0, None, start[None].cpu(), None, 1)
+    config, stepper, times = _plan(config, pde, space, system)
+    steps = config.time.frames * round(float(times[1] - times[0]) / config.time.dt)
+    return Setup(config, pde, space, term, system, u0, stepper, times, config.time.dt, steps)
 
 
 def open_mesh(source: MeshSource) -> Mesh:
@@ -127,7 +133,7 @@ def _condition(place: str, rule: BoundaryRule, pde: Pde) -> Dirichlet | Neumann:
     return Dirichlet(place, as_field(rule.value, pde.fields), override=rule.override)
 
 
-def _require_level(config: Config, space: Space, system: Sum) -> None:
+def _require_level(config: Config, space: Space, system: System) -> None:
     if system.fixed is None and not system.nonlinear and config.pde != "advection":
         sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
         raise ConditionError(
@@ -136,7 +142,18 @@ def _require_level(config: Config, space: Space, system: Sum) -> None:
         )
 
 
-def _with_times(config: Config, pde: Pde, space: Space, system: Sum, u0: Tensor) -> Setup:
+def _require_finite(u0: Tensor, pde: Pde) -> None:
+    bad = (~torch.isfinite(u0)).nonzero()
+    if len(bad):
+        node, channel = bad[0].tolist()
+        raise ConfigError(
+            f"the initial value of {pde.fields[channel]} is not finite at {len(bad)} of {u0.shape[0]} nodes, first at node "
+            f"{node}; mend its formula"
+        )
+
+
+def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[Config, Stepper, Tensor]:
+    """The configuration with its times and step filled in, the stepper, and the times to save."""
     plan = config.time
     name = plan.stepper or pde.stepper
     kind = STEPPERS[name]
@@ -153,13 +170,14 @@ def _with_times(config: Config, pde: Pde, space: Space, system: Sum, u0: Tensor)
     times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
     interval = (end - plan.start) / plan.frames
     if not math.isfinite(interval) or not bool((times.diff() > 0).all()):
-        raise ConfigError(f"{plan.frames} frames from {plan.start:g} to {end:g} do not fit; take fewer or another start")
+        raise ConfigError(
+            f"{plan.frames} frames from {plan.start:g} to {end:g} do not fit; take fewer or another start"
+        )
     per_frame = max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
     dt = interval / per_frame
     if not config.solver.allow_unstable:
         refuse_unstable(system, stepper, dt)
-    resolved = replace(config, time=TimePlan(plan.start, end, dt, plan.frames, name))
-    return Setup(resolved, pde, space.mesh, space, system, u0, stepper, times, dt, per_frame * plan.frames)
+    return replace(config, time=TimePlan(plan.start, end, dt, plan.frames, name)), stepper, times
 
 
 def _check_device(name: str) -> None:
@@ -167,4 +185,6 @@ def _check_device(name: str) -> None:
         torch.empty(1, device=torch.device(name))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it is not known"
-        raise ConfigError(f"device '{name}' cannot be used ({reason}); 'graphpde doctor' lists what there is, cpu always works") from None
+        raise ConfigError(
+            f"device '{name}' cannot be used ({reason}); 'graphpde doctor' lists what there is, cpu always works"
+        ) from None

@@ -126,7 +126,9 @@ def _by_field(value: Any, where: str, pde: Pde, names: Sequence[str]) -> ByField
     if not isinstance(value, Mapping):
         if len(pde.fields) > 1:
             table = ", ".join(f"{name} = ..." for name in pde.fields)
-            raise ConfigError(f"{where} is one value and {pde.name} has the fields {', '.join(pde.fields)}; give {{{table}}}")
+            raise ConfigError(
+                f"{where} is one value and {pde.name} has the fields {', '.join(pde.fields)}; give {{{table}}}"
+            )
         return {pde.fields[0]: quantity(names)(value, where)}
     section = Section(value, where)
     found = {name: section.take(name, quantity(names), 0.0) for name in pde.fields}
@@ -158,7 +160,9 @@ def _boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
             got = "both a value and an inflow" if given is not None else "neither a value nor an inflow"
             raise ConfigError(f"{where}.{name} has {got}, expected one of them")
         if override and given is None:
-            raise ConfigError(f"{where}.{name} overrides with an inflow, which takes nothing from other sets; leave it out")
+            raise ConfigError(
+                f"{where}.{name} overrides with an inflow, which takes nothing from other sets; leave it out"
+            )
         out[str(name)] = BoundaryRule(given, inflow, override)
     return out
 
@@ -167,7 +171,9 @@ def _complete(value: Any, where: str, pde: Pde) -> ByField:
     found = _by_field(value, where, pde, SPACE_TIME)
     missing = [name for name in pde.fields if name not in found]
     if missing:
-        raise ConfigError(f"{where} says nothing about {', '.join(missing)}; a boundary value needs every field of {pde.name}")
+        raise ConfigError(
+            f"{where} says nothing about {', '.join(missing)}; a boundary value needs every field of {pde.name}"
+        )
     return found
 
 
@@ -178,7 +184,9 @@ def _reaction(value: Any, where: str, pde: Pde) -> ReactionChoice:
         raise ConfigError(f"{where} has no name; expected one of {', '.join(sorted(REACTIONS))}")
     channels = getattr(REACTIONS[name], "channels", ())
     if len(channels) > 1 and len(channels) != len(pde.fields):
-        raise ConfigError(f"reaction '{name}' acts on {len(channels)} fields, {pde.name} has {len(pde.fields)}; choose another")
+        raise ConfigError(
+            f"reaction '{name}' acts on {len(channels)} fields, {pde.name} has {len(pde.fields)}; choose another"
+        )
     known = inspect.signature(REACTIONS[name]).parameters
     parameters = {key: section.take(key, number(), math.nan) for key in known}
     section.close()

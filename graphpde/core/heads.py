@@ -26,7 +26,7 @@ def folded(x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
-    """x [*, n, c] and weight [e] or [*, e, h] in one type: that of x, unless it would cut off digits or an imaginary part.
+    """x [*, n, c] and weight [e] or [*, e, h] in one type: that of x, unless only x is integer or only x is real.
 
     Raises:
         ShapeError: the weights do not fit.
@@ -42,7 +42,7 @@ def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
             torch.broadcast_shapes(weight.shape[:-2], x.shape[:-2])
         except RuntimeError:
             raise ShapeError(
-                f"weight has batch {list(weight.shape[:-2])} and x has {list(x.shape[:-2])}, expected batches that broadcast"
+                f"weight has batch {list(weight.shape[:-2])} and x {list(x.shape[:-2])}, expected batches that broadcast"
             ) from None
     kind = x.dtype if torch.can_cast(weight.dtype, x.dtype) else torch.promote_types(x.dtype, weight.dtype)
     return x.to(kind), weight.to(kind)

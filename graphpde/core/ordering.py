@@ -74,7 +74,7 @@ def node_numbers(x: Any, what: str, n: int) -> Tensor:
     """``x`` as node numbers [e], each in 0..n-1.
 
     Raises:
-        IndexTypeError: not integers. ShapeError: not one dimension. GraphError: out of range, naming the first position.
+        IndexTypeError: not integers. ShapeError: not one dimension. GraphError: out of range, names the first position.
     """
     x = torch.as_tensor(x)
     if x.numel() == 0:

@@ -53,8 +53,8 @@ class Relation:
 
         Args:
             src, dst: node numbers [e], any integer type.
-            coalesce: merge equal pairs (mesh assembly wants it; a citation graph or parallel pipes do not). Own order is
-                then sorted by destination, then source; ``own(ones)`` gives the multiplicity.
+            coalesce: merge equal pairs (mesh assembly wants it; a citation graph or parallel pipes do not). Own order
+                is then sorted by destination, then source; ``own(ones)`` gives the multiplicity.
 
         Raises:
             IndexTypeError: indices are not integers. ShapeError: different lengths. GraphError: an index out of range.
@@ -129,6 +129,7 @@ class Relation:
     def _to_src(self) -> Sides:
         """Edges -> sources."""
         plan = self.sides.backward
+        assert plan.perm is not None
         each = torch.arange(self.n_edges, dtype=plan.idx.dtype, device=self.device)
         down = Plan(plan.ptr, plan.perm, plan.row, None, self.n_edges, self.n_src)
         return Sides(down, Plan(None, self.sides.forward.idx, each, None, self.n_src, self.n_edges))

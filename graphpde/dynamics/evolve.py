@@ -67,7 +67,7 @@ def evolve(
     counts = [_steps(float(b - a), dt) for a, b in zip(times[:-1].detach(), times[1:].detach(), strict=True)]
     if not stepper.implicit and not allow_unstable and counts:
         spans = (times.detach().diff() / torch.tensor(counts, dtype=times.dtype)).tolist()
-        _refuse_unstable(system, stepper, max(spans))
+        refuse_unstable(system, stepper, max(spans))
     save = save or SaveAll()
     save.add(t, u0)
     u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
@@ -159,15 +159,21 @@ def _steps(interval: float, dt: float | None) -> int:
     return 1 if dt is None else max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
 
 
-def _refuse_unstable(f: System, stepper: Stepper, dt: float) -> None:
+def longest_stable_step(f: System, stepper: Stepper) -> float | None:
+    """The stability bound of an explicit stepper on the linear part; None where there is none or none is known."""
     bound = f.spectral_bound()
-    if bound is None or bound == 0:
-        return
-    limit = stepper.real_extent() / bound
-    if dt > limit * (1 + 1e-9):
+    return None if stepper.implicit or not bound else stepper.real_extent() / bound
+
+
+def refuse_unstable(f: System, stepper: Stepper, dt: float) -> None:
+    """Refuse explicit steps beyond the bound.
+
+    Raises:
+        StepTooLong: names the bound and an implicit stepper.
+    """
+    limit = longest_stable_step(f, stepper)
+    if limit is not None and dt > limit * (1 + 1e-9):
+        extent = stepper.real_extent()
         raise StepTooLong(
-            dt,
-            limit,
-            stepper.name,
-            f"its real extent {stepper.real_extent():.3g} over the bound {bound:.3g} of {f.label}",
+            dt, limit, stepper.name, f"its real extent {extent:.3g} over the bound {extent / limit:.3g} of {f.label}"
         )

@@ -11,7 +11,7 @@ from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.ops.advection import Advection
-from graphpde.ops.system import Sum
+from graphpde.ops.term import Sum
 from graphpde.problems.pde import (
     PDES,
     Box,

@@ -11,7 +11,7 @@ from graphpde.core.graph import Graph
 from graphpde.formula import Formula
 from graphpde.mesh.space import Space
 from graphpde.ops.diffusion import Diffusion
-from graphpde.ops.system import Sum
+from graphpde.ops.term import Sum
 from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, nearest_node, squared_distance
 from graphpde.problems.values import conductivity, per_cell
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from graphpde.core.graph import Graph
 from graphpde.ops.diffusion import Diffusion
-from graphpde.ops.system import Sum
+from graphpde.ops.term import Sum
 from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, diffusion_time
 from graphpde.problems.values import conductivity, typical
 

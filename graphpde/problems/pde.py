@@ -12,7 +12,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
-from graphpde.ops.system import Sum
+from graphpde.ops.term import Sum
 from graphpde.registry import Registry
 
 Value = float | Formula
@@ -142,4 +142,3 @@ def diffusion_time(length: float, kappa: float, share: float) -> float:
     if not (kappa > 0 and length > 0):
         raise ConfigError(f"kappa = {kappa:g} sets no time scale; give the end of the run (time.end or --t-end)")
     return rounded_down(share * length**2 / kappa)
-

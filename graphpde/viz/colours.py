@@ -57,7 +57,7 @@ class Scale(NamedTuple):
 
 
 def make_scale(values: np.ndarray, label: str, vmin: float | None, vmax: float | None, cmap: str) -> Scale:
-    """The colour scale of these values (NaN = no value) between ``vmin`` and ``vmax``, found where None.
+    """The colour scale of values at points [n, *] (NaN = no value) between ``vmin`` and ``vmax``, found where None.
 
     Raises:
         InputError: infinite values, no value at all, limits in the wrong order. UnknownName: no such colour map.
@@ -67,27 +67,24 @@ def make_scale(values: np.ndarray, label: str, vmin: float | None, vmax: float |
 
     if cmap not in colormaps:
         raise unknown("colour map", cmap, [k for k in colormaps if not k.endswith("_r")])
-    infinite = np.isinf(values)
-    if infinite.any():
+    infinite = np.argwhere(np.isinf(values))
+    if len(infinite):
         raise InputError(
-            f"field '{label}' is infinite at {int(infinite.sum())} points, first {np.argwhere(infinite)[0].tolist()}; "
-            f"draw the last finite state"
+            f"field '{label}' has {len(infinite)} infinite values, first at point {infinite[0, 0]}; "
+            f"draw the last state that is finite"
         )
     present = values[~np.isnan(values)]
     if not present.size:
         raise InputError(f"field '{label}' has no value on the vertices of the cells (all NaN); nothing can be drawn")
-    low = float(present.min()) if vmin is None else float(vmin)
-    high = float(present.max()) if vmax is None else float(vmax)
-    if not (np.isfinite(low) and np.isfinite(high)) or (vmin is not None and vmax is not None and low >= high):
-        raise InputError(f"colour limits of '{label}' are {low:g} and {high:g}, expected two numbers vmin < vmax")
+    low = float(present.min() if vmin is None else vmin)
+    high = float(present.max() if vmax is None else vmax)
+    if not low <= high or not np.isfinite(high - low) or low == vmin == vmax:
+        raise InputError(f"colours of '{label}' would range from {low:g} to {high:g}, expected finite vmin < vmax")
     constant = None
-    # a field that is constant up to round-off must not look like noise
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
-        middle = 0.5 * (low + high)
-        constant, spread = middle, 0.5 * max(abs(middle), 1e-300) or 0.5
-        if middle == 0.0:
-            spread = 0.5
-        low, high = middle - spread, middle + spread
+    if high - low <= 1e-12 * max(abs(low), abs(high)):  # constant up to round-off must not look like noise
+        constant = 0.5 * (low + high)
+        spread = 0.5 * abs(constant) or 0.5
+        low, high = constant - spread, constant + spread
     return Scale(Normalize(low, high), colormaps[cmap], constant, label)
 
 

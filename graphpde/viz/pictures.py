@@ -57,7 +57,7 @@ def plot_field(
     """
     fields = _channels(values, mesh)
     labels = _labels(label, fields.shape[1])
-    scales = [make_scale(u[mesh.used_points.numpy()], name, vmin, vmax, cmap) for u, name in zip(fields.T, labels)]
+    scales = [make_scale(u, name, vmin, vmax, cmap) for u, name in zip(fields.T, labels)]
     seen = scene(mesh)
     if ax is None:
         figure, grid = seen.panels(1, len(labels), seen.wide)
@@ -116,8 +116,7 @@ def plot_frames(
     shown = np.unique(np.linspace(0, len(times) - 1, min(frames, len(times))).round().astype(np.int64))
     fields = np.stack([_channels(states[k], mesh) for k in shown])
     labels = _labels(label, fields.shape[2])
-    used = mesh.used_points.numpy()
-    scales = [make_scale(fields[:, used, c].T, name, vmin, vmax, cmap) for c, name in enumerate(labels)]
+    scales = [make_scale(fields[:, :, c].T, name, vmin, vmax, cmap) for c, name in enumerate(labels)]
     titles = [moment(times[k], time_unit) for k in shown]
     seen = scene(mesh)
     if seen.kind == "curve":
@@ -147,7 +146,10 @@ def _channels(values: Any, mesh: Mesh) -> np.ndarray:
             f"field has shape {list(array.shape)}, expected [{mesh.n}] or [{mesh.n}, c] for '{mesh.name}'; "
             f"values of unknowns become values at points by space.at_points(u)"
         )
-    return array.reshape(mesh.n, -1)
+    seen = np.full((mesh.n, array.size // mesh.n), np.nan)  # values beside the mesh must not stretch the colours
+    used = mesh.used_points.numpy()
+    seen[used] = array.reshape(mesh.n, -1)[used]
+    return seen
 
 
 def _labels(label: str | Sequence[str], channels: int) -> list[str]:

@@ -25,6 +25,9 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
     """As :func:`reference.spmm`; types without a compressed-row product fall back to it."""
     if plan.ptr is None or x.dtype not in _PRODUCT_TYPES or plan.idx.numel() == 0 or x.numel() == 0:
         return reference.spmm(plan, w, x)
+    if torch.is_autocast_enabled(x.device.type):  # it would hand the product a type that compressed rows do not have
+        with torch.autocast(x.device.type, enabled=False):
+            return spmm(plan, w, x)
     if w is None:
         w = x.new_ones(1, plan.idx.numel()).expand(x.shape[0], -1)
     elif plan.perm is not None:
@@ -35,6 +38,7 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
 
 
 def _product(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
+    assert plan.ptr is not None
     # check_invariants=False: the plan is right by construction and checking costs more than the product
     a = torch.sparse_csr_tensor(plan.ptr, plan.idx, w, (plan.n_out, plan.n_in), check_invariants=False)
     return a @ x
