@@ -58,20 +58,22 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     What cannot stand beside what is new goes: another kind of mesh, an inflow where a value is given now (or the
     reverse), the parameters of another reaction.
     """
-    base = copy.deepcopy(dict(base))
-    if "mesh" in over and _kind_of_mesh(base.get("mesh")) != _kind_of_mesh(over["mesh"]):
-        base.pop("mesh", None)
-    old, new = base.get("reaction"), over.get("reaction")
+    merged: dict[str, Any] = copy.deepcopy(dict(base))
+    if "mesh" in over and _kind_of_mesh(merged.get("mesh")) != _kind_of_mesh(over["mesh"]):
+        merged.pop("mesh", None)
+    old, new = merged.get("reaction"), over.get("reaction")
     if isinstance(old, dict) and isinstance(new, Mapping) and new.get("name", old.get("name")) != old.get("name"):
-        del base["reaction"]
-    rules = base.get("boundary")
+        del merged["reaction"]
+    rules = merged.get("boundary")
     for name, rule in _tables(over.get("boundary")).items():
+        if isinstance(rules, dict) and name in rules and not isinstance(rules[name], dict):
+            rules[name] = {"value": rules[name]}  # left = 1.0 is short for that
         mine = rules.get(name) if isinstance(rules, dict) else None
         if isinstance(mine, dict) and isinstance(rule, Mapping) and ("value" in rule) != ("inflow" in rule):
             for key in ("value", "inflow"):
                 if key not in rule:
                     mine.pop(key, None)
-    return _merged(base, over)
+    return _merged(merged, over)
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from graphpde.config.schema import BoundaryRule, Config, MeshSource, TimePlan
+from graphpde.config.schema import BoundaryRule, Config, MeshSource, ReactionChoice, TimePlan
 from graphpde.dynamics import STEPPERS
 from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
 from graphpde.dynamics.stepper import Stepper
@@ -34,9 +37,10 @@ class Setup:
 
     Attributes:
         config: everything said, defaults included; written to the run folder.
-        pde, space: what is solved where; ``space.mesh`` is the mesh. term: the right-hand side. system: the same made ready.
+        pde, space: what is solved where; ``space.mesh`` is the mesh. term: the right-hand side. system: it made ready.
         u0: initial state [n, c] with the boundary values put in.
         stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
+        timings: seconds spent on reading the mesh and on assembly.
     """
 
     config: Config
@@ -49,6 +53,7 @@ class Setup:
     times: Tensor
     dt: float | None
     steps: int
+    timings: Mapping[str, float]
 
     @property
     def name(self) -> str:
@@ -69,7 +74,9 @@ def prepare(config: Config) -> Setup:
     """
     pde = PDES[config.pde]()
     _check_device(config.device)
+    clock = time.perf_counter()
     mesh = open_mesh(config.mesh)
+    timings = {"read the mesh": time.perf_counter() - clock}
     space = Space(mesh, channels=len(pde.fields))
     dtype = getattr(torch, config.dtype)
     if config.device != "cpu" or dtype != torch.float64:
@@ -77,7 +84,7 @@ def prepare(config: Config) -> Setup:
     coefficients = {**pde.default_coefficients(space), **config.coefficients}
     initial = {**pde.default_initial(space, coefficients, config.driven), **config.initial}
     noise = pde.noise if config.noise is None else config.noise
-    config = replace(config, coefficients=coefficients, initial=initial, noise=noise)
+    config = replace(config, coefficients=coefficients, initial=initial, noise=noise, reaction=_reaction(config, pde))
     start = torch.tensor(config.time.start, dtype=torch.float64, device=space.device)
     u0 = initial_state(initial, pde.fields, space, config.time.start, noise, config.seed)
     with torch.no_grad():
@@ -85,12 +92,15 @@ def prepare(config: Config) -> Setup:
         system = System(term, None, start)
         u0 = system.reset(start, u0)
     _require_finite(u0, pde)
+    timings["assemble"] = time.perf_counter() - clock - timings["read the mesh"]
     if config.steady:
         _require_level(config, space, system)
-        return Setup(config, pde, space, term, system, u0, None, start[None].cpu(), None, 1)
-    config, stepper, times = _plan(config, pde, space, system)
-    steps = config.time.frames * round(float(times[1] - times[0]) / config.time.dt)
-    return Setup(config, pde, space, term, system, u0, stepper, times, config.time.dt, steps)
+        return Setup(config, pde, space, term, system, u0, None, start[None].cpu(), None, 1, timings)
+    plan, stepper, times = _plan(config, pde, space, system)
+    assert plan.dt is not None
+    steps = plan.frames * round(float(times[1] - times[0]) / plan.dt)
+    config = replace(config, time=plan)
+    return Setup(config, pde, space, term, system, u0, stepper, times, plan.dt, steps, timings)
 
 
 def open_mesh(source: MeshSource) -> Mesh:
@@ -118,12 +128,20 @@ def build_term(pde: Pde, space: Space, config: Config) -> Sum:
     total = pde.terms(space, config.coefficients)
     if config.source:
         total = total + Source(space, as_field(config.source, pde.fields))
-    name = config.reaction.name if config.reaction else pde.reaction
-    if name is not None:
-        total = total + Reaction(REACTIONS[name](**(config.reaction.parameters if config.reaction else {})))
+    if config.reaction is not None:
+        total = total + Reaction(REACTIONS[config.reaction.name](**config.reaction.parameters))
     for place, rule in config.boundary.items():
         total = total + _condition(place, rule, pde)
     return total
+
+
+def _reaction(config: Config, pde: Pde) -> ReactionChoice | None:
+    """The reaction with all its parameters said."""
+    name = config.reaction.name if config.reaction else pde.reaction
+    if name is None:
+        return None
+    defaults = {key: p.default for key, p in inspect.signature(REACTIONS[name]).parameters.items()}
+    return ReactionChoice(name, {**defaults, **(config.reaction.parameters if config.reaction else {})})
 
 
 def _condition(place: str, rule: BoundaryRule, pde: Pde) -> Dirichlet | Neumann:
@@ -137,8 +155,8 @@ def _require_level(config: Config, space: Space, system: System) -> None:
     if system.fixed is None and not system.nonlinear and config.pde != "advection":
         sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
         raise ConditionError(
-            f"a steady {config.pde} solution needs a value somewhere, or it is only known up to a constant; give one with "
-            f"--bc NAME=VALUE; the sets of '{space.mesh.name}' are {sets}"
+            f"a steady {config.pde} solution needs a value somewhere, or it is only known up to a constant; "
+            f"give one with --bc NAME=VALUE; the sets of '{space.mesh.name}' are {sets}"
         )
 
 
@@ -147,13 +165,13 @@ def _require_finite(u0: Tensor, pde: Pde) -> None:
     if len(bad):
         node, channel = bad[0].tolist()
         raise ConfigError(
-            f"the initial value of {pde.fields[channel]} is not finite at {len(bad)} of {u0.shape[0]} nodes, first at node "
-            f"{node}; mend its formula"
+            f"the initial value of {pde.fields[channel]} is not finite at {len(bad)} of {u0.shape[0]} nodes, first at "
+            f"node {node}; mend its formula"
         )
 
 
-def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[Config, Stepper, Tensor]:
-    """The configuration with its times and step filled in, the stepper, and the times to save."""
+def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[TimePlan, Stepper, Tensor]:
+    """The plan with its end and step filled in, the stepper, and the times to save."""
     plan = config.time
     name = plan.stepper or pde.stepper
     kind = STEPPERS[name]
@@ -177,7 +195,7 @@ def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[Confi
     dt = interval / per_frame
     if not config.solver.allow_unstable:
         refuse_unstable(system, stepper, dt)
-    return replace(config, time=TimePlan(plan.start, end, dt, plan.frames, name)), stepper, times
+    return TimePlan(plan.start, end, dt, plan.frames, name), stepper, times
 
 
 def _check_device(name: str) -> None:

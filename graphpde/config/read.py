@@ -15,9 +15,8 @@ from graphpde.errors import ConfigError
 from graphpde.mesh.generate import SHAPES
 from graphpde.ops.reaction import REACTIONS
 from graphpde.problems import PDES, Pde
-from graphpde.registry import unknown
+from graphpde.problems.pde import SPACE
 
-SPACE = ("x", "y", "z")
 SPACE_TIME = (*SPACE, "t")
 METHODS = ("auto", "direct", "cg", "gmres")
 PICTURES = ("none", "summary", "all")
@@ -28,8 +27,8 @@ def read_config(values: Mapping[str, Any]) -> Config:
     """The problem that nested tables describe, every key and value checked; nothing is opened yet.
 
     Raises:
-        UnknownName: a key or name that is not known, with the nearest one. ConfigError: a value of the wrong kind or out
-            of range. FormulaError: a formula outside the whitelist.
+        UnknownName: a key or name that is not known, with the nearest one. ConfigError: a value of the wrong kind
+            or out of range. FormulaError: a formula outside the whitelist.
     """
     top = Section(values)
     if "pde" not in values:
@@ -42,7 +41,8 @@ def read_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"{pde.name} has no time; remove [time]")
     if "mesh" not in values:
         raise ConfigError('the problem has no mesh; give mesh = "file", --mesh FILE, or [mesh] with a shape')
-    initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), ({}, None))
+    nothing: tuple[ByField, float | None] = ({}, None)
+    initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), nothing)
     config = Config(
         mesh=top.take("mesh", _mesh, MeshSource()),
         pde=pde.name,
@@ -131,19 +131,19 @@ def _by_field(value: Any, where: str, pde: Pde, names: Sequence[str]) -> ByField
             )
         return {pde.fields[0]: quantity(names)(value, where)}
     section = Section(value, where)
-    found = {name: section.take(name, quantity(names), 0.0) for name in pde.fields}
+    found = {name: section.take(name, quantity(names), None) for name in pde.fields}
     section.close()
-    return {name: part for name, part in found.items() if name in value}
+    return {name: part for name, part in found.items() if part is not None}
 
 
 def _initial(value: Any, where: str, pde: Pde) -> tuple[ByField, float | None]:
     if not isinstance(value, Mapping):
         return _by_field(value, where, pde, SPACE), None
     section = Section(value, where)
-    found = {name: section.take(name, quantity(SPACE), 0.0) for name in pde.fields}
+    found = {name: section.take(name, quantity(SPACE), None) for name in pde.fields}
     noise = section.take("noise", number(0.0), None)
     section.close()
-    return {name: part for name, part in found.items() if name in value}, noise
+    return {name: part for name, part in found.items() if part is not None}, noise
 
 
 def _boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:

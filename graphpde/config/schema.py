@@ -61,7 +61,10 @@ class TimePlan:
 
 @dataclass(frozen=True)
 class Output:
-    """What a run writes besides the fields: pictures ("none", "summary" or "all" = one of every frame), NPZ, report; and units."""
+    """What a run writes besides the fields, and in which units.
+
+    ``pictures``: "none", "summary", or "all" = also one of every frame.
+    """
 
     pictures: str = "summary"
     npz: bool = True
@@ -71,7 +74,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Solver:
-    """The linear solver of implicit steppers and steady states; whether explicit steps may exceed the stability bound."""
+    """The linear solver of implicit steps and steady states; whether explicit steps may exceed the stability bound."""
 
     method: str = "auto"
     rtol: float = 1e-10

@@ -1,4 +1,4 @@
-"""Strict reading of one table: every key is asked for by name, every value is checked, what is left over is an error."""
+"""Strict reading of one table: every key is asked for by name, every value checked, what is left over an error."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from graphpde.formula import Formula
 from graphpde.registry import unknown
 
 T = TypeVar("T")
+D = TypeVar("D")
 Read = Callable[[Any, str], T]
 
 
@@ -30,7 +31,7 @@ class Section:
         self.values, self.path = dict(values), path
         self._known: list[str] = []
 
-    def take(self, key: str, read: Read[T], default: T) -> T:
+    def take(self, key: str, read: Read[T], default: D) -> T | D:
         """The checked value of a key, or the default where it is missing."""
         self._known.append(key)
         return read(self.values[key], self.place(key)) if key in self.values else default

@@ -1,6 +1,32 @@
-"""Relations, graphs and the kernels that sum over edges."""
+"""Relations, graphs, operators and the kernels that sum over edges."""
 
-from graphpde.core.graph import Graph, TagSet
+from graphpde.core.bridges import as_graph, from_networkx, from_pyg, to_networkx, to_pyg
+from graphpde.core.edge_difference import EdgeDifference
+from graphpde.core.graph import Graph, TagSet, unbatch, union
+from graphpde.core.jacobian import Action, BlockDiagonal
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, pin
+from graphpde.core.neighbors import complete, knn, radius
 from graphpde.core.relation import Relation
 
-__all__ = ["Graph", "Relation", "TagSet"]
+__all__ = [
+    "Action",
+    "BlockDiagonal",
+    "Diagonal",
+    "EdgeDifference",
+    "Graph",
+    "LinearOperator",
+    "Relation",
+    "Sparse",
+    "TagSet",
+    "as_graph",
+    "complete",
+    "from_networkx",
+    "from_pyg",
+    "knn",
+    "pin",
+    "radius",
+    "to_networkx",
+    "to_pyg",
+    "unbatch",
+    "union",
+]

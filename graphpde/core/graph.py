@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -37,13 +38,47 @@ class Incidence(NamedTuple):
     """The signed incidence of a graph.
 
     Attributes:
-        relation: nodes -> undirected edges, two entries each. sign: +1 at the first node, -1 at the second, in own order.
+        relation: nodes -> undirected edges, two entries each. sign: +1 at the first node, -1 at the second, own order.
         edge: the directed own edge that each undirected one was taken from [E].
     """
 
     relation: Relation
     sign: Tensor
     edge: Tensor
+
+
+def selected(predicate: Callable[[Tensor], Any], points: Tensor) -> Tensor:
+    """Where a predicate on points [n, d] holds, as bool [n].
+
+    Raises:
+        ConditionError: it returned another shape.
+    """
+    mask = torch.as_tensor(predicate(points), device=points.device)
+    if tuple(mask.shape) != (len(points),):
+        raise ConditionError(
+            f"the predicate returned shape {list(mask.shape)}, expected one truth value a point: [{len(points)}]"
+        )
+    return mask != 0
+
+
+def numbers(given: Any, count: int, what: str) -> Tensor:
+    """Numbers [k] of nodes or facets from a list of them or a mask [count].
+
+    Raises:
+        ConditionError: not whole numbers, or one that is out of range.
+    """
+    ids = torch.as_tensor(given).reshape(-1)
+    if ids.dtype == torch.bool:
+        if len(ids) != count:
+            raise ConditionError(f"a mask of {len(ids)} {what}s was given, expected {count}")
+        return ids.nonzero()[:, 0]
+    if ids.numel() and (ids.is_floating_point() or ids.is_complex()):
+        raise ConditionError(f"the {what} list has type {ids.dtype}, expected whole numbers or a mask")
+    ids = ids.to(torch.int64)
+    wrong = (ids < 0) | (ids >= count)
+    if bool(wrong.any()):
+        raise ConditionError(f"the {what} list names {what} {int(ids[wrong][0])}, expected 0..{count - 1}")
+    return ids
 
 
 class Graph:
@@ -55,16 +90,19 @@ class Graph:
         weight: edge weights [e]; None counts as 1.
         measure: node measure (lumped mass, volume, length) [n]; None counts as 1.
         batch: graph number of each node [n] for disjoint unions, non-decreasing.
+        ptr: node offsets of the graphs [g + 1] instead of ``batch``, which cannot say that the last graphs are empty.
         tags: name -> :class:`TagSet` with ids = nodes.
 
     Raises:
-        GraphError: the relation does not map the nodes to themselves, or the batch decreases. ShapeError: wrong lengths.
+        GraphError: the relation does not map the nodes to themselves, or ``batch`` or ``ptr`` do not count up.
+        ShapeError: wrong lengths.
     """
 
     edges: Relation
     pos: Tensor | None
     batch: Tensor | None
     tags: dict[str, TagSet]
+    _ptr: Tensor | None
     _weight: Tensor | None
     _measure: Tensor | None
 
@@ -76,6 +114,7 @@ class Graph:
         weight: Tensor | None = None,
         measure: Tensor | None = None,
         batch: Tensor | None = None,
+        ptr: Tensor | None = None,
         tags: Mapping[str, TagSet] | None = None,
     ):
         if edges.n_src != edges.n_dst:
@@ -87,11 +126,10 @@ class Graph:
             weight = check_shape(weight, "e", "weight", e=edges.n_edges)
         if measure is not None:
             measure = check_shape(measure, "n", "measure", n=n)
-        if batch is not None:
-            batch = check_shape(batch, "n", "batch", n=n)
-            if n and bool((batch[1:] < batch[:-1]).any()):
-                raise GraphError("batch decreases; nodes of one graph must stand together (sort them first)")
-        self.__dict__.update(edges=edges, pos=pos, _weight=weight, _measure=measure, batch=batch, tags=dict(tags or {}))
+        batch, ptr = _checked_batch(batch, ptr, n)
+        self.__dict__.update(
+            edges=edges, pos=pos, _weight=weight, _measure=measure, batch=batch, _ptr=ptr, tags=dict(tags or {})
+        )
 
     def __setattr__(self, key: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen; build a new one instead of setting '{key}'")
@@ -133,6 +171,8 @@ class Graph:
     @cached_property
     def ptr(self) -> Tensor:
         """Node offsets of the graphs in a disjoint union [g + 1]."""
+        if self._ptr is not None:
+            return self._ptr
         if self.batch is None:
             return torch.tensor([0, self.n], device=self.device)
         count = torch.bincount(self.batch)
@@ -145,10 +185,10 @@ class Graph:
         raise unknown("named set of the graph", str(name), self.tags)
 
     def nodes_of(self, where: Where) -> Tensor:
-        """Nodes of a named set, of numbers, or where a predicate on positions [n, d] -> bool [n] holds.
+        """Nodes of a named set, of numbers (or a mask [n]), or where a predicate on positions [n, d] -> bool [n] holds.
 
         Raises:
-            ConditionError: nothing is selected. UnknownName: no such set; lists the known ones.
+            ConditionError: nothing is selected, or a number is out of range. UnknownName: no such set.
         """
         if isinstance(where, str | int):
             nodes, what = self.tag(where).nodes, f"named set '{where}'"
@@ -157,14 +197,11 @@ class Graph:
                 raise ConditionError(
                     "a predicate needs node positions and this graph has none; give node numbers instead"
                 )
-            mask = torch.as_tensor(where(self.pos), device=self.pos.device)
-            nodes, what = mask.reshape(-1).nonzero()[:, 0], "the predicate"
+            nodes, what = selected(where, self.pos).nonzero()[:, 0], "the predicate"
         else:
-            nodes, what = torch.as_tensor(where).to(torch.int64).reshape(-1), "the node list"
+            nodes, what = numbers(where, self.n, "node").to(self.device), "the node list"
         if nodes.numel() == 0:
             raise ConditionError(f"{what} holds no nodes; check the set or the predicate")
-        if int(nodes.min()) < 0 or int(nodes.max()) >= self.n:
-            raise ConditionError(f"{what} names node {int(nodes.max())}, expected 0..{self.n - 1}")
         return nodes
 
     @property
@@ -188,9 +225,23 @@ class Graph:
         one = torch.ones(len(edge), dtype=self.dtype, device=self.device)
         return Incidence(relation, relation.own(torch.cat([one, -one])), edge)
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Graph:
-        """The same graph elsewhere; indices keep their type."""
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
+        """The same graph elsewhere; indices keep their type. Asked twice it gives the same object, so that terms which
+        share a domain still share it after each has moved."""
+        here = (self.device, self.dtype)
+        target = (self.device if device is None else torch.empty(0, device=device).device, dtype or self.dtype)
+        if target == here:
+            return self
+        moved: Any = self._elsewhere.get(target)
+        if moved is None:
+            moved = self._elsewhere[target] = self._moved_to(*target)
+        return moved
 
+    @cached_property
+    def _elsewhere(self) -> WeakValueDictionary[tuple[torch.device, torch.dtype], Any]:
+        return WeakValueDictionary()
+
+    def _moved_to(self, device: torch.device, dtype: torch.dtype) -> Graph:
         def move(x: Tensor | None) -> Tensor | None:
             if x is None:
                 return None
@@ -199,14 +250,16 @@ class Graph:
         tags = {k: TagSet(t.dim, t.ids.to(device), t.nodes.to(device)) for k, t in self.tags.items()}
         return Graph(
             self.edges.to(device), pos=move(self.pos), weight=move(self._weight), measure=move(self._measure),
-            batch=move(self.batch), tags=tags,
+            ptr=None if self.batch is None else move(self.ptr), tags=tags,
         )  # fmt: skip
 
     # reductions: the only global sums; a partitioned graph all-reduces here
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """Inner product sum_i m_i u_i . v_i over nodes and channels, [*, n, c] -> [*]."""
-        return (self._weighted(u) * v).sum((-2, -1))
+        weighted = self._weighted(u)
+        check_shape(v, "* n c", "field", n=self.n, c=u.shape[-1])
+        return (weighted * v).sum((-2, -1))
 
     def integral(self, u: Tensor) -> Tensor:
         """Integral sum_i m_i u_i, [*, n, c] -> [*, c]."""
@@ -218,7 +271,8 @@ class Graph:
 
     def _weighted(self, u: Tensor) -> Tensor:
         check_shape(u, "* n c", "field", n=self.n)
-        return self.measure.to(u.dtype)[:, None] * u
+        measure = self.measure.to(u.dtype) if u.is_floating_point() or u.is_complex() else self.measure
+        return measure[:, None] * u
 
     # disjoint unions
 
@@ -256,13 +310,13 @@ def union(graphs: Sequence[Graph]) -> Graph:
             raise InputError(f"{len(present)} of {len(parts)} graphs have '{name.strip('_')}', expected all or none")
         return torch.cat(present)
 
-    batch = torch.cat([torch.full((g.n,), k, dtype=torch.int64, device=g.device) for k, g in enumerate(graphs)])
+    ptr = torch.tensor(offsets, device=edges.device)
     tags = {
         f"{name}:{k}": TagSet(t.dim, t.ids + o if t.dim == 0 else t.ids, t.nodes + o)
         for k, (g, o) in enumerate(zip(graphs, offsets))
         for name, t in g.tags.items()
     }
-    return Graph(edges, pos=joined("pos"), weight=joined("_weight"), measure=joined("_measure"), batch=batch, tags=tags)
+    return Graph(edges, pos=joined("pos"), weight=joined("_weight"), measure=joined("_measure"), ptr=ptr, tags=tags)
 
 
 def unbatch(graph: Graph) -> list[Graph]:
@@ -271,14 +325,18 @@ def unbatch(graph: Graph) -> list[Graph]:
     Raises:
         GraphError: an edge joins two graphs of the batch.
     """
-    ptr = graph.ptr.tolist()
+    if graph.batch is None:
+        return [graph]
+    nodes = graph.ptr.tolist()
+    edges = graph.edges.ptr[graph.ptr].tolist()  # own order is sorted by destination: each graph is one run of edges
     src, dst = graph.edges.pairs()
-    cut = torch.bucketize(dst, graph.ptr[1:], right=True)
-    if src.numel() and not bool((torch.bucketize(src, graph.ptr[1:], right=True) == cut).all()):
+    first, last = graph.ptr[graph.batch[dst]], graph.ptr[graph.batch[dst] + 1]
+    if not bool(((first <= src) & (src < last)).all()):
         raise GraphError("an edge joins two graphs of the batch; such a graph cannot be taken apart")
     out = []
-    for k, (low, high) in enumerate(zip(ptr[:-1], ptr[1:])):
-        mine = (cut == k).nonzero()[:, 0]
+    for k in range(len(nodes) - 1):
+        low, high = nodes[k : k + 2]
+        mine, run = slice(low, high), slice(*edges[k : k + 2])
         tags = {}
         for name, t in graph.tags.items():
             base, _, number = name.rpartition(":")
@@ -286,11 +344,32 @@ def unbatch(graph: Graph) -> list[Graph]:
                 tags[base] = TagSet(t.dim, t.ids - low if t.dim == 0 else t.ids, t.nodes - low)
         out.append(
             Graph(
-                Relation.from_edges(src[mine] - low, dst[mine] - low, high - low, high - low),
-                pos=None if graph.pos is None else graph.pos[low:high],
-                weight=None if graph._weight is None else graph._weight[mine],
-                measure=None if graph._measure is None else graph._measure[low:high],
+                Relation.from_edges(src[run] - low, dst[run] - low, high - low, high - low),
+                pos=None if graph.pos is None else graph.pos[mine],
+                weight=None if graph._weight is None else graph._weight[run],
+                measure=None if graph._measure is None else graph._measure[mine],
                 tags=tags,
             )
         )
     return out
+
+
+def _checked_batch(batch: Tensor | None, ptr: Tensor | None, n: int) -> tuple[Tensor | None, Tensor | None]:
+    """(graph number of each node, offsets), each an integer tensor that counts up, or None."""
+    if batch is not None:
+        batch = check_shape(batch, "n", "batch", n=n)
+        if batch.is_floating_point() or batch.dtype == torch.bool:
+            raise GraphError(f"batch has type {batch.dtype}, expected whole numbers of graphs")
+        if n and (int(batch[0]) < 0 or bool((batch[1:] < batch[:-1]).any())):
+            raise GraphError("batch decreases or is negative; nodes of one graph must stand together (sort them first)")
+        batch = batch.to(torch.int64)
+    if ptr is None:
+        return batch, None
+    ptr = check_shape(ptr, "g", "ptr").to(torch.int64)
+    if ptr.numel() == 0 or int(ptr[0]) != 0 or int(ptr[-1]) != n or bool((ptr.diff() < 0).any()):
+        raise GraphError(f"ptr = {ptr.tolist()[:8]}, expected offsets that count up from 0 to {n} nodes")
+    numbers = torch.arange(ptr.numel() - 1, device=ptr.device)
+    spread = torch.repeat_interleave(numbers, ptr.diff(), output_size=n)
+    if batch is not None and not torch.equal(batch, spread):
+        raise GraphError("batch and ptr disagree; give one of them")
+    return spread, ptr

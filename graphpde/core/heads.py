@@ -42,7 +42,7 @@ def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
             torch.broadcast_shapes(weight.shape[:-2], x.shape[:-2])
         except RuntimeError:
             raise ShapeError(
-                f"weight has batch {list(weight.shape[:-2])} and x {list(x.shape[:-2])}, expected batches that broadcast"
+                f"weight has batch {list(weight.shape[:-2])}, x {list(x.shape[:-2])}, expected batches that broadcast"
             ) from None
     kind = x.dtype if torch.can_cast(weight.dtype, x.dtype) else torch.promote_types(x.dtype, weight.dtype)
     return x.to(kind), weight.to(kind)

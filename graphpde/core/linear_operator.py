@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -68,9 +67,17 @@ class LinearOperator:
         return add(self, other)
 
     def __mul__(self, factor: Scalar) -> LinearOperator:
-        return Scaled(self, factor)
+        """Multiple by a number, or by one factor per channel [c]: y = factor * (A x)."""
+        return self._times(_checked(factor))
 
     __rmul__ = __mul__
+
+    def _times(self, factor: Scalar) -> LinearOperator:
+        return Scaled(self, factor)
+
+    def assembled(self) -> LinearOperator:
+        """The form with the cheapest sparse matrix."""
+        return self
 
     def __neg__(self) -> LinearOperator:
         return self * -1.0
@@ -89,7 +96,7 @@ class Diagonal(LinearOperator):
         self.n = values.shape[0]
 
     def matvec(self, x: Tensor) -> Tensor:
-        return _columns(self.values).to(x.dtype) * x
+        return columns(self.values).to(x.dtype) * x
 
     def transpose(self) -> Diagonal:
         return self
@@ -112,14 +119,12 @@ class Diagonal(LinearOperator):
     def channels(self) -> int:
         return 1 if self.values.dim() == 1 else self.values.shape[1]
 
-    def __mul__(self, factor: Scalar) -> Diagonal:
-        return Diagonal(self.values * factor)
-
-    __rmul__ = __mul__
+    def _times(self, factor: Scalar) -> Diagonal:
+        return Diagonal(times(self.values, factor))
 
 
 class Sparse(LinearOperator):
-    """y_i = d_i x_i + sum_{j->i} w_ij x_j on a relation without self-loops.
+    """y_i = d_i x_i + sum_{j->i} w_ij x_j; a self-loop adds to d_i.
 
     Args:
         relation: n -> n.
@@ -140,7 +145,7 @@ class Sparse(LinearOperator):
         return cls(relation, weight, -(total[:, 0] if weight.dim() == 1 else total), symmetric=symmetric)
 
     def matvec(self, x: Tensor) -> Tensor:
-        return self.relation.propagate(x, weight=self.weight) + _columns(self.diag).to(x.dtype) * x
+        return self.relation.propagate(x, weight=self.weight) + columns(self.diag).to(x.dtype) * x
 
     def transpose(self) -> Sparse:
         if self.symmetric:
@@ -149,16 +154,20 @@ class Sparse(LinearOperator):
         return Sparse(back, back.own(self.weight), self.diag)
 
     def diagonal(self) -> Tensor:
-        return self.diag
+        loops = self.relation.loops
+        if loops.numel() == 0:
+            return self.diag
+        weight = _matched(self.weight[loops], self.diag)
+        diag = _matched(self.diag, weight).expand(-1, *weight.shape[1:])
+        return diag.index_add(0, self.relation.pairs()[0][loops], weight.expand(-1, *diag.shape[1:]))
 
     def to_scipy(self, channel: int = 0) -> csr_matrix:
-        import numpy as np
         from scipy.sparse import csr_matrix, diags
 
         src, _ = self.relation.pairs()
-        values = _channel(self.weight, channel).astype(np.float64)
+        values = _channel(self.weight, channel)
         off = csr_matrix((values, src.cpu().numpy(), self.relation.ptr.cpu().numpy()), shape=(self.n, self.n))
-        return (off + diags(_channel(self.diag, channel).astype(np.float64))).tocsr()
+        return (off + diags(_channel(self.diag, channel))).tocsr()
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.weight, self.diag
@@ -175,10 +184,8 @@ class Sparse(LinearOperator):
     def channels(self) -> int:
         return max(1 if x.dim() == 1 else x.shape[1] for x in (self.weight, self.diag))
 
-    def __mul__(self, factor: Scalar) -> Sparse:
-        return Sparse(self.relation, self.weight * factor, self.diag * factor, symmetric=self.symmetric)
-
-    __rmul__ = __mul__
+    def _times(self, factor: Scalar) -> Sparse:
+        return Sparse(self.relation, times(self.weight, factor), times(self.diag, factor), symmetric=self.symmetric)
 
     def pinned(self, fixed: Tensor) -> Sparse:
         """Rows and columns of the ``fixed`` nodes (bool [n]) replaced by the identity: symmetric elimination."""
@@ -190,78 +197,31 @@ class Sparse(LinearOperator):
         return Sparse(self.relation, weight, diag, symmetric=self.symmetric)
 
 
-class EdgeDifference(LinearOperator):
-    """(L x)_i = sum_j w_ij (x_j - x_i) with one flux per undirected edge: what leaves i arrives at j, bit by bit.
+class Scaled(LinearOperator):
+    """factor * A with a number or 0-d tensor, or one factor per channel [c].
 
-    The sum over all nodes changes only by the rounding of the additions, so mass is conserved over any number of steps;
-    about twice the cost of :class:`Sparse`.
-
-    Args:
-        incidence: nodes -> undirected edges, two entries a row. sign: +1 / -1 for each entry in own order.
-        weight: one per undirected edge [E] or [E, c].
-        matrix: the same map as a :class:`Sparse`, for solvers.
+    Attributes:
+        before: y = A (factor * x) instead of factor * (A x): the transpose, where A may mix the channels.
     """
 
-    symmetric = True
-
-    def __init__(self, incidence: Relation, sign: Tensor, weight: Tensor, matrix: Sparse):
-        self.incidence, self.sign, self.weight, self.matrix = incidence, sign, weight, matrix
-        self.n = incidence.n_src
-        back = incidence.transpose()
-        self._back_sign = -back.own(sign)
-
-    def matvec(self, x: Tensor) -> Tensor:
-        flux = self.incidence.propagate(x, weight=self.sign) * _columns(self.weight).to(x.dtype)
-        return self.incidence.transpose().propagate(flux, weight=self._back_sign)
-
-    def transpose(self) -> EdgeDifference:
-        return self
-
-    def diagonal(self) -> Tensor:
-        return self.matrix.diag
-
-    def to_scipy(self, channel: int = 0) -> csr_matrix:
-        return self.matrix.to_scipy(channel)
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self.weight, *self.matrix.tensors()
-
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> EdgeDifference:
-        move = dict(device=device, dtype=dtype)
-        return EdgeDifference(
-            self.incidence.to(device), self.sign.to(**move), self.weight.to(**move), self.matrix.to(device, dtype)
-        )
+    def __init__(self, base: LinearOperator, factor: Scalar, *, before: bool = False):
+        self.base, self.factor, self.before, self.n = base, factor, before, base.n
+        self.symmetric = base.symmetric and not self._per_channel
 
     @property
-    def channels(self) -> int:
-        return self.matrix.channels
-
-    def __mul__(self, factor: Scalar) -> EdgeDifference:
-        return EdgeDifference(self.incidence, self.sign, self.weight * factor, self.matrix * factor)
-
-    __rmul__ = __mul__
-
-
-class Scaled(LinearOperator):
-    """factor * A, factor a number or 0-d tensor or one per channel [c]."""
-
-    def __init__(self, base: LinearOperator, factor: Scalar):
-        self.base, self.factor, self.n = base, factor, base.n
-        self.symmetric = base.symmetric
+    def _per_channel(self) -> bool:
+        return isinstance(self.factor, Tensor) and self.factor.dim() > 0
 
     def matvec(self, x: Tensor) -> Tensor:
-        return self.base.matvec(x) * self.factor
+        factor = self.factor.to(x.dtype) if isinstance(self.factor, Tensor) else self.factor
+        return self.base.matvec(x * factor) if self.before else self.base.matvec(x) * factor
 
     def transpose(self) -> LinearOperator:
-        return Scaled(self.base.transpose(), self.factor)
+        return Scaled(self.base.transpose(), self.factor, before=self._per_channel and not self.before)
 
     def diagonal(self) -> Tensor | None:
         d = self.base.diagonal()
-        if d is None:
-            return None
-        return (
-            d[:, None] if isinstance(self.factor, Tensor) and self.factor.dim() and d.dim() == 1 else d
-        ) * self.factor
+        return None if d is None else times(d, self.factor)
 
     def to_scipy(self, channel: int = 0) -> csr_matrix:
         f = self.factor
@@ -269,12 +229,16 @@ class Scaled(LinearOperator):
             f = float(f.reshape(-1)[channel if f.numel() > 1 else 0])
         return self.base.to_scipy(channel) * f
 
+    def assembled(self) -> LinearOperator:
+        base = self.base.assembled()
+        return self if base is self.base or self.before else base * self.factor
+
     def tensors(self) -> tuple[Tensor, ...]:
         return (*self.base.tensors(), *((self.factor,) if isinstance(self.factor, Tensor) else ()))
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Scaled:
         f = self.factor.to(device=device, dtype=dtype) if isinstance(self.factor, Tensor) else self.factor
-        return Scaled(self.base.to(device, dtype), f)
+        return Scaled(self.base.to(device, dtype), f, before=self.before)
 
     @property
     def channels(self) -> int:
@@ -286,8 +250,6 @@ class Summed(LinearOperator):
     """A + B where the two have no common sparsity."""
 
     def __init__(self, first: LinearOperator, second: LinearOperator):
-        if first.n != second.n:
-            raise ShapeError(f"operators act on {first.n} and {second.n} nodes, expected the same")
         self.first, self.second, self.n = first, second, first.n
         self.symmetric = first.symmetric and second.symmetric
 
@@ -304,6 +266,12 @@ class Summed(LinearOperator):
     def to_scipy(self, channel: int = 0) -> csr_matrix:
         return (self.first.to_scipy(channel) + self.second.to_scipy(channel)).tocsr()
 
+    def assembled(self) -> LinearOperator:
+        return add(self.first.assembled(), self.second.assembled())
+
+    def _times(self, factor: Scalar) -> LinearOperator:
+        return add(self.first * factor, self.second * factor)
+
     def tensors(self) -> tuple[Tensor, ...]:
         return (*self.first.tensors(), *self.second.tensors())
 
@@ -313,54 +281,6 @@ class Summed(LinearOperator):
     @property
     def channels(self) -> int:
         return max(self.first.channels, self.second.channels)
-
-
-class BlockDiagonal(LinearOperator):
-    """A dense block on the channels of each node, y_i = B_i x_i, blocks [*, n, c, c]: Jacobians of pointwise terms."""
-
-    def __init__(self, blocks: Tensor):
-        self.blocks, self.n = blocks, blocks.shape[-3]
-
-    def matvec(self, x: Tensor) -> Tensor:
-        return (self.blocks.to(x.dtype) @ x[..., None])[..., 0]
-
-    def transpose(self) -> BlockDiagonal:
-        return BlockDiagonal(self.blocks.mT)
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (self.blocks,)
-
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> BlockDiagonal:
-        return BlockDiagonal(self.blocks.to(device=device, dtype=dtype))
-
-    @property
-    def channels(self) -> int:
-        return self.blocks.shape[-1]
-
-    def __mul__(self, factor: Scalar) -> BlockDiagonal:
-        return BlockDiagonal(self.blocks * factor)
-
-    __rmul__ = __mul__
-
-
-class Action(LinearOperator):
-    """A map known only by its action and that of its transpose (Jacobians by automatic differentiation)."""
-
-    def __init__(
-        self,
-        n: int,
-        matvec: Callable[[Tensor], Tensor],
-        rmatvec: Callable[[Tensor], Tensor],
-        *,
-        symmetric: bool = False,
-    ):
-        self.n, self._matvec, self._rmatvec, self.symmetric = n, matvec, rmatvec, symmetric
-
-    def matvec(self, x: Tensor) -> Tensor:
-        return self._matvec(x)
-
-    def transpose(self) -> Action:
-        return Action(self.n, self._rmatvec, self._matvec, symmetric=self.symmetric)
 
 
 class Pinned(LinearOperator):
@@ -410,7 +330,13 @@ def pin(operator: LinearOperator, fixed: Tensor | None) -> LinearOperator:
 
 
 def add(a: LinearOperator, b: LinearOperator) -> LinearOperator:
-    """a + b, merged into one sparse operator where the sparsity is shared."""
+    """a + b, merged into one sparse operator where the sparsity is shared.
+
+    Raises:
+        ShapeError: they act on different numbers of nodes.
+    """
+    if a.n != b.n:
+        raise ShapeError(f"operators act on {a.n} and {b.n} nodes, expected the same")
     if isinstance(a, Diagonal) and not isinstance(b, Diagonal):
         a, b = b, a
     if isinstance(a, Sparse) and isinstance(b, Sparse) and a.relation is b.relation:
@@ -428,17 +354,26 @@ def add(a: LinearOperator, b: LinearOperator) -> LinearOperator:
 
 def as_matrix(operator: LinearOperator) -> LinearOperator:
     """The form with the cheapest assembled matrix: an edge-difference map gives its sparse twin."""
-    if isinstance(operator, EdgeDifference):
-        return operator.matrix
-    if isinstance(operator, Summed):
-        return add(as_matrix(operator.first), as_matrix(operator.second))
-    if isinstance(operator, Scaled) and not (isinstance(operator.factor, Tensor) and operator.factor.dim()):
-        return as_matrix(operator.base) * operator.factor
-    return operator
+    return operator.assembled()
 
 
-def _columns(d: Tensor) -> Tensor:
+def times(values: Tensor, factor: Scalar) -> Tensor:
+    """values [k] or [k, c] times a number or one factor per channel [c]."""
+    if not isinstance(factor, Tensor):
+        return values * factor
+    factor = factor.to(values.dtype)
+    return columns(values) * factor if factor.dim() else values * factor
+
+
+def columns(d: Tensor) -> Tensor:
+    """d [k] or [k, c] with its channel dimension."""
     return d[:, None] if d.dim() == 1 else d
+
+
+def _checked(factor: Scalar) -> Scalar:
+    if isinstance(factor, Tensor) and factor.dim() > 1:
+        raise ShapeError(f"factor has shape {list(factor.shape)}, expected a number or one per channel [c]")
+    return factor
 
 
 def _matched(a: Tensor, like: Tensor) -> Tensor:
@@ -447,5 +382,5 @@ def _matched(a: Tensor, like: Tensor) -> Tensor:
 
 
 def _channel(x: Tensor, channel: int) -> Any:
-    x = x.detach().cpu()
+    x = x.detach().to("cpu", torch.float64)
     return (x if x.dim() == 1 else x[:, channel if x.shape[1] > 1 else 0]).numpy()

@@ -5,8 +5,8 @@ With own-order weights w [g, e] and y_i = sum_{e: j->i} w_e x_j (``spmm``), s_e 
     d spmm:   dx = spmm^T(w, g),     dw = sddmm(g, x)
     d sddmm:  dg = spmm(ds, x),      dx = spmm^T(ds, g)
 
-where ^T is the same relation seen from its sources. Backward, jvp and vmap call the public pair again, so every order of
-derivative exists. The leading dimension g holds groups (heads, batched weights), each with its own weights.
+where ^T is the same relation seen from its sources. Backward, jvp and vmap call the public pair again, so every order
+of derivative exists. The leading dimension g holds groups (heads, batched weights), each with its own weights.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def sddmm(sides: Sides, g: Tensor, x: Tensor) -> Tensor:
 
 
 def _traced(a: Tensor, b: Tensor | None) -> bool:
-    """Whether anybody watches: without autograd, transforms or a compiler the kernel is called directly (a third of the cost)."""
+    """Whether anybody watches; if not, the kernel is called directly, at a third of the cost."""
     if torch.compiler.is_compiling() or _functorch.maybe_current_level() or forward_ad._current_level >= 0:
         return True
     return torch.is_grad_enabled() and (a.requires_grad or (b is not None and b.requires_grad))
@@ -64,7 +64,8 @@ def _traced(a: Tensor, b: Tensor | None) -> bool:
 def _plain() -> bool:
     """Whether only the plain path is right: compiling, or forward mode inside forward mode.
 
-    jvp(jvp) through any autograd.Function with a jvp gives a zero tangent in torch 2.13, and Dynamo refuses such Functions.
+    jvp(jvp) through any autograd.Function with a jvp gives a zero tangent in torch 2.13, and Dynamo refuses such
+    Functions.
     """
     if torch.compiler.is_compiling():
         return True

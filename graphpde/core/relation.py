@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -111,6 +112,11 @@ class Relation:
         return self.ptr.diff()
 
     @cached_property
+    def loops(self) -> Tensor:
+        """Own edges from a node to itself [k]; meaningful when both node sets are one."""
+        return (self._src == self._dst).nonzero()[:, 0]
+
+    @cached_property
     def sides(self) -> Sides:
         """The two row plans, for kernels."""
         back = sorted_by_row(self._src, self._dst, self.n_src, self.n_dst)
@@ -174,8 +180,19 @@ class Relation:
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Relation:
         """The same relation on another device; indices keep their type whatever ``dtype``."""
-        if device is None or torch.device(device) == self.device:
+        target = self.device if device is None else torch.empty(0, device=device).device
+        if target == self.device:
             return self
+        moved = self._elsewhere.get(target)
+        if moved is None:  # the same object every time: operators merge where they share a relation
+            moved = self._elsewhere[target] = self._moved_to(target)
+        return moved
+
+    @cached_property
+    def _elsewhere(self) -> WeakValueDictionary[torch.device, Relation]:
+        return WeakValueDictionary()
+
+    def _moved_to(self, device: torch.device) -> Relation:
         src, ptr, edge_map = (x.to(device) for x in (self._src, self._ptr, self._edge_map))
         return Relation(src, ptr, self.n_src, self.n_dst, edge_map)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from graphpde.core.graph import Graph
 from graphpde.dynamics.state import first_bad_node, is_finite, largest, leaves
 from graphpde.dynamics.stepper import Carry, Stepper
 from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
-from graphpde.errors import Diverged, InputError, StepTooLong
+from graphpde.errors import Diverged, InputError, SolveError, StepTooLong
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
@@ -64,6 +65,8 @@ def evolve(
     t = times[0]
     system = System(f, domain, t.detach())
     system.check_state(u0)
+    if system.fixed is not None:
+        system.fixed.refuse_clashes(times[-1].detach())
     counts = [_steps(float(b - a), dt) for a, b in zip(times[:-1].detach(), times[1:].detach(), strict=True)]
     if not stepper.implicit and not allow_unstable and counts:
         spans = (times.detach().diff() / torch.tensor(counts, dtype=times.dtype)).tolist()
@@ -106,7 +109,11 @@ class _Loop:
 
     def _step(self, t: Tensor, dt: Scalar, u: State, carry: Carry) -> tuple[State, Carry]:
         f = self.f.at(t, u) if isinstance(u, Tensor) else self.f
-        step = self.stepper.step(f, t, dt, u, carry)
+        try:
+            step = self.stepper.step(f, t, dt, u, carry)
+        except SolveError as error:
+            where = f"step {self.done + 1} of {self.total} (t={float(t):.6g}, {self.stepper.name})"
+            raise SolveError(f"{where}: {error}", error.result) from error
         return step.u, step.carry
 
     def _find_divergence(
@@ -118,7 +125,7 @@ class _Loop:
             for k in range(first, until):
                 t = start + span * (k / count)
                 new, carry = self._step(t, dt, u, carry)
-                if not is_finite(new):
+                if not is_finite(new) or k + 1 == until:
                     node = first_bad_node(new)
                     term = self.f.blame(t, u, node) if isinstance(u, Tensor) else self.f.label
                     number = self.done - until + k + 1
@@ -127,8 +134,7 @@ class _Loop:
 
 
 def _times(times: Tensor | Sequence[float]) -> Tensor:
-    times = torch.as_tensor(times, dtype=torch.float64) if not isinstance(times, Tensor) else times
-    times = times if times.is_floating_point() else times.to(torch.float64)
+    times = torch.as_tensor(times, dtype=torch.float64)
     if times.dim() != 1 or times.numel() == 0:
         raise InputError(
             f"times has shape {list(times.shape)}, expected [s] with s >= 1: the start and the times to save"
@@ -142,6 +148,8 @@ def _times(times: Tensor | Sequence[float]) -> Tensor:
 
 
 def _check_inputs(u0: State, dt: float | None) -> None:
+    if dt is not None and not isinstance(dt, Real):
+        raise InputError(f"dt is a {type(dt).__name__}, expected a number; for a gradient in time let times require it")
     if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise InputError(f"dt = {dt:g}, expected a finite step > 0")
     if not leaves(u0):

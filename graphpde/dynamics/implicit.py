@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from graphpde.core.linear_operator import LinearOperator, as_matrix
+from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
 from graphpde.dynamics.state import leaves
 from graphpde.dynamics.stepper import STEPPERS, Carry, Step
 from graphpde.errors import InputError
@@ -20,9 +20,10 @@ from graphpde.typing import Scalar, State
 
 
 class _Factored(NamedTuple):
-    """The solver of M - theta dt L, kept while dt stays the same."""
+    """The solver of M - theta dt L, kept while dt and L stay the same."""
 
     dt: Scalar
+    operator: LinearOperator | None
     solver: LinearSolver
 
 
@@ -56,9 +57,10 @@ class Theta:
         after = t + dt
         h = self.theta * dt
         mass = mass_operator(f.mass, u)
-        if not (isinstance(carry, _Factored) and _same(carry.dt, dt)):
+        if not (isinstance(carry, _Factored) and carry.operator is f.operator and _same(carry.dt, dt)):
             a = mass if f.operator is None else mass - as_matrix(f.operator) * h
-            carry = _Factored(dt, LinearSolver(f.pin(a), method=self.method, rtol=self.rtol))
+            rtol = max(self.rtol, _within(u.dtype))
+            carry = _Factored(dt, f.operator, LinearSolver(f.pin(a), method=self.method, rtol=rtol))
         known = times_mass(f.mass, u)
         if self.theta < 1:
             known = known + (dt - h) * f(t, u)
@@ -104,28 +106,38 @@ class Theta:
             return solver.solve(r).value
 
         with torch.no_grad():
-            found = newton(residual, jacobian, guess.detach(), precondition=precondition)
+            scale = known.norm() + _by_diagonal(solver.a, guess).norm()
+            found = newton(residual, jacobian, guess.detach(), precondition=precondition, scale=float(scale))
         value = found.checked().value
         if not torch.is_grad_enabled():
             return value
-        r = -residual(value)
+        r = -residual(value if fixed is None else fixed.put(value, guess[..., fixed.nodes, :]))
+        if fixed is not None:  # fixed values enter v directly, and their neighbours through the residual
+            r = fixed.put(r, guess[..., fixed.nodes, :] - value[..., fixed.nodes, :])
         if not r.requires_grad:
             return value
 
         def adjoint(g: Tensor) -> Tensor:
-            transposed = jacobian(value).transpose()
-            return (
-                gmres(transposed, g, rtol=1e-12, precondition=lambda y: solver.solve(y, transposed=True).value)
-                .checked()
-                .value
-            )
+            back = jacobian(value).transpose()
+            rtol = max(1e-12, _within(g.dtype))
+            found = gmres(back, g, rtol=rtol, precondition=lambda y: solver.solve(y, transposed=True).value)
+            return found.checked().value
 
-        if fixed is not None:  # the fixed values enter v directly
-            r = fixed.put(r, guess[..., fixed.nodes, :] - value[..., fixed.nodes, :])
         return attach(value, r, adjoint)
 
     def real_extent(self) -> float:
         return float("inf")
+
+
+def _by_diagonal(a: LinearOperator, u: Tensor) -> Tensor:
+    """diag(A) u: how large the parts of A u are that may cancel."""
+    diagonal = a.diagonal()
+    return u if diagonal is None else Diagonal(diagonal).matvec(u)
+
+
+def _within(dtype: torch.dtype) -> float:
+    """The smallest relative residual worth asking for."""
+    return 500 * torch.finfo(dtype).eps
 
 
 def _same(a: Scalar, b: Scalar) -> bool:

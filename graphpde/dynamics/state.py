@@ -54,8 +54,6 @@ def first_bad_node(u: State) -> int:
     for x in leaves(u):
         bad = ~torch.isfinite(x)
         if bool(bad.any()):
-            per_node = bad.any(-1)
-            while per_node.dim() > 1:
-                per_node = per_node.any(0)
-            return int(per_node.nonzero()[0, 0])
+            per_node = bad.any(-1) if bad.dim() > 1 else bad.reshape(-1)
+            return int(per_node.reshape(-1, per_node.shape[-1]).any(0).nonzero()[0, 0])
     return -1

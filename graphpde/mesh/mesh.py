@@ -262,7 +262,7 @@ class Mesh:
         nodes = self.entities(dim).nodes[ids].reshape(-1)
         return TagSet(dim, ids, torch.unique(nodes[nodes >= 0]))
 
-    def with_tags(self, **tags: TagSet) -> Mesh:
+    def with_tags(self, /, **tags: TagSet) -> Mesh:
         """The same mesh with these named sets added or replaced."""
         return self._replace(tags={**self.tags, **tags})
 

@@ -12,7 +12,7 @@ from graphpde.errors import MeshError
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.triangulate import triangulate
 
-_FEWEST_SIDES = 16  # of a polygon that stands for a circle
+_FEWEST_SIDES, _MOST_SIDES = 16, 20_000  # of a polygon that stands for a circle
 
 
 def polygon(
@@ -59,6 +59,8 @@ def circle(x: float, y: float, radius: float, size: float) -> np.ndarray:
     if not (np.isfinite(radius) and radius > 0 and np.isfinite(size) and size > 0):
         raise MeshError(f"circle of radius {radius} in sides of {size}: both must be positive numbers")
     sides = max(_FEWEST_SIDES, int(np.ceil(2 * np.pi * radius / size)))
+    if sides > _MOST_SIDES:
+        raise MeshError(f"circle of radius {radius} in sides of {size} has {sides}, expected at most {_MOST_SIDES}")
     angle = 2 * np.pi * np.arange(sides) / sides
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1)
 

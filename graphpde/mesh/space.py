@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphpde.core.graph import Graph, TagSet, Where
+from graphpde.core.graph import Graph, TagSet, Where, numbers, selected
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError, MeshError
@@ -37,6 +37,27 @@ class Block(NamedTuple):
     gradients: Tensor
     volume: Tensor
     points: Tensor
+
+
+class Quadrature(NamedTuple):
+    """Integrals against the shape functions as one sparse product.
+
+    Attributes:
+        points: quadrature points [q, d]. to_nodes: points -> unknowns. weight: N_i(x_q) times the volume of x_q, in own
+            order [e].
+    """
+
+    points: Tensor
+    to_nodes: Relation
+    weight: Tensor
+
+    def integrate(self, values: Tensor) -> Tensor:
+        r"""\int f N_i [n, c] from the values f(x_q) [q, c]."""
+        return self.to_nodes.propagate(values, weight=self.weight)
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Quadrature:
+        move = dict(device=device, dtype=dtype)
+        return Quadrature(self.points.to(**move), self.to_nodes.to(device), self.weight.to(**move))
 
 
 class Space(Graph):
@@ -96,10 +117,14 @@ class Space(Graph):
             f"Space({type(self.element).__name__} on '{self.mesh.name}', {self.n} unknowns, {self.edges.n_edges} edges)"
         )
 
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Space:
-        """The same space with its tensors elsewhere; the mesh stays float64 on the CPU."""
+    def _moved_to(self, device: torch.device, dtype: torch.dtype) -> Space:
+        """The same space with its tensors elsewhere; what assembly starts from stays float64 on the CPU."""
         moved = copy.copy(self)
+        for key in ("incidence", "_elsewhere"):
+            moved.__dict__.pop(key, None)
         for key, value in self.__dict__.items():
+            if key in ("_positions", "_cell_to_node"):
+                continue
             if isinstance(value, Tensor):
                 moved.__dict__[key] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
             elif isinstance(value, Relation):
@@ -125,7 +150,7 @@ class Space(Graph):
 
     @cached_property
     def _positions(self) -> Tensor:
-        return self.mesh.points[self.point_of_dof]
+        return self.mesh.points[self.point_of_dof.cpu()]
 
     def facets(self, ids: Tensor, degree: int = 2) -> list[Block]:
         """Facets of the mesh by type, as boundary quadrature."""
@@ -135,21 +160,11 @@ class Space(Graph):
         out = []
         for k in torch.unique(width).tolist():
             mine = width == k
-            dofs = self.dof_of_point[nodes[mine][:, :k]]
+            dofs = self.dof_of_point.cpu()[nodes[mine][:, :k]]
             out.append(_block(self.element, kinds[k], ids[mine], dofs, self._positions, degree))
         return out
 
     # assembly: a scatter from cells into the edges of the relation
-
-    @cached_property
-    def _cell_to_edge(self) -> list[slice]:
-        """Where each block's off-diagonal pairs stand among the given edges."""
-        out, start = [], 0
-        for _, dofs, _ in self._cells:
-            m, k = dofs.shape
-            out.append(slice(start, start + m * k * (k - 1)))
-            start += m * k * (k - 1)
-        return out
 
     @cached_property
     def _cell_to_node(self) -> Relation:
@@ -160,8 +175,7 @@ class Space(Graph):
     def assemble(self, local: list[Tensor], *, symmetric: bool = False) -> Sparse:
         """The operator whose matrix is the sum of the local ones: local [m, k, k, ...] a block, in the order of
         ``blocks``."""
-        off = torch.cat([a[:, _off_diagonal(a.shape[1])].flatten(0, 1) for a in local])
-        return Sparse(self.edges, self.edges.own(off), self.assemble_diagonal(local), symmetric=symmetric)
+        return Sparse(self.edges, self.assemble_weight(local), self.assemble_diagonal(local), symmetric=symmetric)
 
     def assemble_diagonal(self, local: list[Tensor]) -> Tensor:
         """Diagonal [n, ...] of the assembled local matrices [m, k, k, ...]."""
@@ -170,13 +184,14 @@ class Space(Graph):
 
     def assemble_weight(self, local: list[Tensor]) -> Tensor:
         """Off-diagonal entries [e, ...] alone, for operators whose rows sum to zero."""
-        return self.edges.own(torch.cat([a[:, _off_diagonal(a.shape[1])].flatten(0, 1) for a in local]))
+        off = torch.cat([a[:, _off_diagonal(a.shape[1])].flatten(0, 1) for a in local])
+        return self.edges.own(off.to(self.device))
 
     def assemble_vector(self, corners: list[Tensor]) -> Tensor:
         """Sum of corner values [m k, ...] a block at the unknowns [n, ...]."""
         values = torch.cat(corners)
         flat = self._cell_to_node.collect(self._cell_to_node.own(values.reshape(len(values), -1)))
-        return flat.reshape(self.n, *values.shape[1:])
+        return flat.reshape(self.n, *values.shape[1:]).to(self.device)
 
     def stiffness(self, kappa: Tensor | None = None) -> Tensor:
         """Minus the off-diagonal stiffness [e] or [e, c] for conductivities per cell, [m|1], [m|1, c] or tensors
@@ -220,11 +235,29 @@ class Space(Graph):
 
     def load(self, f: Callable[[Tensor], Tensor], where: Where | None = None) -> Tensor:
         """Integral of f N_i over the cells, or over the facets of ``where``: f(x [k, d]) -> [k, c] gives [n, c]."""
-        if where is None:
-            blocks = self.blocks(2)
-            return self.assemble_vector([_integrate(f, b).flatten(0, 1) for b in blocks])
-        blocks = self.facets(self.facet_ids(where))
-        return self.assemble_facets(blocks, [_integrate(f, b) for b in blocks])
+        rule = self.quadrature(where)
+        values = f(rule.points)
+        return rule.integrate(values.reshape(len(rule.points), -1))
+
+    def quadrature(self, where: Where | None = None, degree: int = 2) -> Quadrature:
+        """Points and weights for loads on the cells, or on the facets of ``where``, exact for f N_i of ``degree``.
+
+        Raises:
+            ConditionError, UnknownName: as :meth:`facet_ids`.
+        """
+        blocks = self.blocks(degree) if where is None else self.facets(self.facet_ids(where), degree)
+        source, target, weight, start = [], [], [], 0
+        for block in blocks:
+            m, q = block.volume.shape
+            shape = (m, q, block.dofs.shape[1])
+            point = torch.arange(start, start + m * q).reshape(m, q, 1)
+            source.append(point.expand(shape).reshape(-1))
+            target.append(block.dofs[:, None].expand(shape).reshape(-1))
+            weight.append((block.volume[..., None] * block.values).reshape(-1))
+            start += m * q
+        to_nodes = Relation.from_edges(torch.cat(source), torch.cat(target), start, self.n)
+        points = torch.cat([block.points.flatten(0, 1) for block in blocks])
+        return Quadrature(points, to_nodes, to_nodes.own(torch.cat(weight))).to(self.device, self.dtype)
 
     def assemble_facets(self, blocks: list[Block], corners: list[Tensor]) -> Tensor:
         """Sum of facet corner values [m, k, c] a block at the unknowns [n, c]."""
@@ -242,10 +275,10 @@ class Space(Graph):
     # selection
 
     def facet_ids(self, where: Where) -> Tensor:
-        """Facets of a named set, or boundary facets whose nodes all satisfy a predicate.
+        """Facets of a named set, of numbers (or a mask), or boundary facets whose nodes all satisfy a predicate.
 
         Raises:
-            ConditionError: the set has another dimension, or nothing is selected.
+            ConditionError: the set has another dimension, a number is out of range, or nothing is selected.
         """
         mesh = self.mesh
         if isinstance(where, str | int):
@@ -257,10 +290,10 @@ class Space(Graph):
             ids, what = tag.ids, f"named set '{where}'"
         elif callable(where):
             nodes = mesh.facets.nodes[mesh.boundary_facets]
-            inside = torch.as_tensor(where(mesh.points)).reshape(-1)
+            inside = selected(where, mesh.points)
             ids, what = mesh.boundary_facets[(inside[nodes.clamp(min=0)] | (nodes < 0)).all(1)], "the predicate"
         else:
-            ids, what = torch.as_tensor(where).to(torch.int64).reshape(-1), "the facet list"
+            ids, what = numbers(where, len(mesh.facets.nodes), "facet"), "the facet list"
         if ids.numel() == 0:
             raise ConditionError(f"{what} holds no facets of '{mesh.name}'; check the set or the predicate")
         return ids
@@ -344,11 +377,3 @@ def _block(element: Element, kind: str, ids: Tensor, dofs: Tensor, pos: Tensor, 
     volume = size * shape.weights
     gradients = torch.einsum("mqdr,qkr->mqkd", pseudo, shape.gradients)
     return Block(kind, ids, dofs, shape.values, gradients, volume, points)
-
-
-def _integrate(f: Callable[[Tensor], Tensor], block: Block) -> Tensor:
-    """Integral of f N_k over each cell [m, k, c]."""
-    m, q, d = block.points.shape
-    values = f(block.points.reshape(m * q, d))
-    values = values.reshape(m, q, -1)
-    return torch.einsum("mqc,qk,mq->mkc", values, block.values, block.volume)

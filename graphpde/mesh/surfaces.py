@@ -12,7 +12,7 @@ from graphpde.mesh.geometry import mesh_size
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.refine import refine
 
-_FINEST = 9  # 2.6 million points
+_FINEST = 8  # 655 362 points
 
 
 def sphere(level: int | None = None, *, size: float = 0.2, radius: float = 1.0) -> Mesh:
@@ -23,22 +23,21 @@ def sphere(level: int | None = None, *, size: float = 0.2, radius: float = 1.0) 
         size: longest edge allowed when no level is given. radius: of the sphere.
 
     Raises:
-        MeshError: a negative level, a radius or size that is not positive, more than 9 rounds.
+        MeshError: a negative level, a radius or size that is not positive, more than 8 rounds.
     """
     if not (radius > 0 and size > 0):
         raise MeshError(f"sphere of radius {radius} in edges of {size}: both must be positive numbers")
     if level is not None and not 0 <= level <= _FINEST:
         raise MeshError(f"level of the sphere is {level}, expected 0..{_FINEST}")
 
+    if level is None and size * 2**_FINEST < 1.33 * radius:  # the longest edge tends to 1.322 radius / 2 ** level
+        raise MeshError(f"edge length {size:.3g} needs more than {_FINEST} rounds on a sphere of radius {radius:.3g}")
+
     def onto(x: Tensor) -> Tensor:
         return radius * x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
 
     mesh, rounds = _icosahedron(radius), 0
     while rounds < level if level is not None else mesh_size(mesh) > size:
-        if rounds == _FINEST:
-            raise MeshError(
-                f"edge length {size:.3g} needs more than {_FINEST} rounds on a sphere of radius {radius:.3g}"
-            )
         mesh, rounds = refine(mesh, project=onto), rounds + 1
     return mesh
 

@@ -19,7 +19,7 @@ from graphpde.mesh.outline import Boundary, SizeField, inside, sample_boundary, 
 
 _CLEARANCE = 0.62  # distance kept from the middle of a segment, in segment lengths; 0.5 is the right angle
 _SPRING_STEPS = 36
-_MOST_POINTS = 2e7
+_MOST_POINTS = 2e6
 
 
 class Triangulation(NamedTuple):
@@ -40,12 +40,13 @@ def triangulate(loops: list[np.ndarray], size: float, seed: int = 0) -> Triangul
     Raises:
         MeshError: loops that cross or touch, lie outside, or are too close or too sharp to recover every segment.
     """
-    boundary = sample_boundary(loops, size)
-    expected = float(np.prod(np.ptp(boundary.points, axis=0))) / size**2
+    expected = float(np.prod(np.ptp(loops[0], axis=0))) / size**2 if size > 0 else 0
     if expected > _MOST_POINTS:
         raise MeshError(
-            f"edge length {size:.3g} asks for about {expected:.1e} points, expected at most {_MOST_POINTS:.0e}"
+            f"edge length {size:.3g} asks for about {expected:.1e} points, expected at most {_MOST_POINTS:.0e}; "
+            f"refine a coarser mesh uniformly"
         )
+    boundary = sample_boundary(loops, size)
     width = SizeField(boundary, size)
     free = _seeded(boundary, width, np.random.default_rng(seed))
     free = _relaxed(boundary, free, width)

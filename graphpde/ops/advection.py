@@ -11,10 +11,12 @@ from torch import Tensor
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import LinearOperator, Sparse
-from graphpde.errors import ShapeError
+from graphpde.core.relation import Relation
+from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.geometry import facet_normals
 from graphpde.mesh.space import Block, Space
 from graphpde.ops.term import LinearTerm
+from graphpde.ops.values import is_learned
 from graphpde.typing import check_shape
 
 Velocity = Tensor | Callable[[Tensor], Tensor]
@@ -28,16 +30,16 @@ class Advection(LinearTerm):
     long as v is free of divergence. What flows out leaves; what flows in carries the value of a Dirichlet condition
     there.
 
-    On a graph: ``velocity`` is the signed flow rate q_e of each edge from source to destination in own order, one
-    direction of each edge given as positive (a partner edge counts with the opposite sign through its own entry, so
-    give zero there): the upstream node decides, m_j u_j' += q u_i, m_i u_i' -= q u_i.
+    On a graph: ``velocity`` is the signed flow rate q_e of each edge from source to destination in own order; an edge
+    and its partner in the other direction are two pipes, so give one of them zero. The upstream node decides: for
+    q > 0, m_j u_j' += q u_i and m_i u_i' -= q u_i; for q < 0 the other way round.
 
     Args:
         domain: Space, Graph, torch-geometric Data or networkx graph.
         velocity: Space: [d], [k, d] per cell, or f(x [k, d]) -> [k, d] in length/time. Graph: [e] in measure/time.
 
     Raises:
-        ShapeError: the velocity has another shape.
+        ShapeError: the velocity has another shape. InputError: it is not finite.
 
     Reference: Kuzmin and Turek 2002, J. Comput. Phys. 175, section 4 (discrete upwinding).
     """
@@ -46,14 +48,19 @@ class Advection(LinearTerm):
         super().__init__()
         self.domain = as_graph(domain)
         self.velocity = velocity
-        if isinstance(self.domain, Space):
-            self._operator = _on_space(self.domain, velocity)
-        else:
-            self._operator = _on_graph(self.domain, velocity)
+        self._cached: LinearOperator | None = None
+        _ = self.operator  # refuse now, not in the first step
 
     @property
     def operator(self) -> LinearOperator:
-        return self._operator
+        if self._cached is not None:
+            return self._cached
+        on, v = self.domain, self.velocity
+        assert on is not None
+        operator = _on_space(on, v) if isinstance(on, Space) else _on_graph(on, v)
+        if not is_learned(v):  # a velocity that is being learned changes between calls
+            self._cached = operator
+        return operator
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.velocity,) if isinstance(self.velocity, Tensor) else ()
@@ -84,7 +91,9 @@ def _outflow(space: Space, velocity: Velocity) -> Tensor:
         v = _at_quadrature(velocity, block, space.mesh.facets.cells[block.ids, 0], space)
         flux = torch.relu(torch.einsum("mqd,md->mq", v, normal)) * block.volume
         corners.append(torch.einsum("qk,mq->mk", block.values, flux)[..., None])
-    return space.assemble_facets(blocks, corners)[:, 0] if blocks else space.measure.new_zeros(space.n)
+    if not blocks:
+        return torch.zeros(space.n, dtype=torch.float64, device=space.device)
+    return space.assemble_facets(blocks, corners)[:, 0]
 
 
 def _at_quadrature(velocity: Velocity, block: Block, cells: Tensor, space: Space) -> Tensor:
@@ -92,8 +101,9 @@ def _at_quadrature(velocity: Velocity, block: Block, cells: Tensor, space: Space
     m, q, d = block.points.shape
     if callable(velocity):
         v = torch.as_tensor(velocity(block.points.reshape(-1, d)))
-        return check_shape(v, "k d", "velocity", k=m * q, d=d).to(torch.float64).reshape(m, q, d)
-    v = torch.as_tensor(velocity, dtype=torch.float64)
+        v = check_shape(v, "k d", "velocity", k=m * q, d=d)
+        return _finite(v.to("cpu", torch.float64)).reshape(m, q, d)
+    v = _finite(torch.as_tensor(velocity).to("cpu", torch.float64))
     if v.dim() == 1 and v.shape[0] == d:
         return v.expand(m, q, d)
     if v.dim() == 2 and tuple(v.shape) == (space.mesh.n_cells, d):
@@ -104,9 +114,23 @@ def _at_quadrature(velocity: Velocity, block: Block, cells: Tensor, space: Space
 
 
 def _on_graph(graph: Graph, velocity: Velocity) -> Sparse:
-    q = check_shape(torch.as_tensor(velocity), "e", "velocity", e=graph.edges.n_edges)
-    back = graph.edges.transpose()
+    if callable(velocity):
+        raise InputError("the velocity on a graph is a function, expected the flow rate of each edge [e]")
+    relation = graph.edges
+    q = _finite(check_shape(torch.as_tensor(velocity), "e", "velocity", e=relation.n_edges))
+    back = relation.transpose()
     arriving = torch.relu(q)
     leaving = torch.relu(-q)
-    diag = -back.collect(back.own(arriving)[:, None])[:, 0] - graph.edges.collect(leaving[:, None])[:, 0]
-    return Sparse(graph.edges, arriving, diag)
+    diag = -back.collect(back.own(arriving)[:, None])[:, 0] - relation.collect(leaving[:, None])[:, 0]
+    if bool((q < 0).any()):  # what flows against its edge needs one that points its way
+        src, dst = relation.pairs()
+        relation = Relation.from_edges(torch.cat([src, dst]), torch.cat([dst, src]), graph.n, graph.n, coalesce=True)
+        arriving = relation.own(torch.cat([arriving, leaving]))
+    return Sparse(relation, arriving, diag)
+
+
+def _finite(v: Tensor) -> Tensor:
+    bad = int((~torch.isfinite(v)).sum())
+    if bad:
+        raise InputError(f"the velocity is not finite at {bad} of {v.numel()} entries")
+    return v

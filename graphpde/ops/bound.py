@@ -9,19 +9,23 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Scaled, Spar
 from graphpde.ops.term import Mass
 
 
+_LEAST_MASS = 0.5 - 0.5 / 3**0.5
+
+
 def spectral_bound(operator: LinearOperator, mass: Mass) -> float | None:
     r"""Upper bound of |eigenvalues| of M^-1 L, or None where none is known.
 
     For a symmetric Laplacian max over edges of d_u/m_u + d_v/m_v with d_i = \sum_j |w_ij|: unit weights and masses
-    give the bound of
-    Anderson and Morley 1985. Otherwise the row sums of Gershgorin. A consistent P1 or Q1 mass is at least 1/4 of its
-    diagonal (Wathen 1987, table 1), so it enters as that.
+    give the bound of Anderson and Morley 1985. Otherwise the row sums of Gershgorin. A consistent mass enters as the
+    share of its diagonal that it is never below: 1/2 on simplices, 1/4 on parallelograms (Wathen 1987, table 1),
+    (1 - 1/sqrt 3)/2 = 0.211 on any convex quadrilateral with 2 x 2 Gauss points (its worst case: a side of length
+    zero).
     """
     if isinstance(mass, LinearOperator):
         diagonal = mass.diagonal()
         if diagonal is None:
             return None
-        mass = diagonal / 4
+        mass = diagonal * _LEAST_MASS
     with torch.no_grad():
         return _bound(operator, mass)
 

@@ -12,7 +12,7 @@ from graphpde.errors import ConditionError
 from graphpde.mesh.space import Space
 from graphpde.ops.source import Load
 from graphpde.ops.term import Condition
-from graphpde.ops.values import evaluate, is_constant, require_finite, spread
+from graphpde.ops.values import evaluate, is_constant, positions, require_finite, spread
 from graphpde.typing import Field
 
 
@@ -26,13 +26,30 @@ class Placed(Condition):
         else:
             self.place = getattr(where, "__name__", "a predicate") if callable(where) else "a node list"
 
+    def _nodes_and_values(self, domain: Graph, value: Field) -> tuple[Tensor, Field]:
+        """The nodes in ascending order, each once, and the value; one with a row for each node given is sorted along.
+
+        Raises:
+            UnknownName, ConditionError: no such set, or it is empty; rows for a node that is given twice.
+        """
+        given = domain.nodes_of(self.where)
+        nodes, order = torch.sort(given)
+        rows = isinstance(value, Tensor) and value.dim() == 2 and len(value) == len(given) > 1
+        if bool((nodes.diff() == 0).any()):
+            if rows:
+                raise ConditionError(f"{self.place} names a node twice, so its values [k, c] may contradict each other")
+            nodes = torch.unique(nodes)
+        elif rows and isinstance(value, Tensor):
+            value = value.to(order.device)[order]
+        return nodes, value
+
 
 class Dirichlet(Placed):
     """u = value on ``where``.
 
     Args:
-        where: named set, node numbers or predicate on positions [n, d] -> bool [n].
-        value: a number, a tensor [c] or [k, c], or f(x [k, d], t) -> [k] or [k, c] (use torch functions of t:
+        where: named set, node numbers (or a mask [n]) or predicate on positions [n, d] -> bool [n].
+        value: a number, a tensor [c] or [k, c] (in the order of the nodes given), or f(x [k, d], t) -> [k] or [k, c] (use torch functions of t:
             explicit steppers take its time derivative).
         override: wins on nodes shared with another Dirichlet condition, which is an error otherwise unless both
             values agree.
@@ -46,25 +63,24 @@ class Dirichlet(Placed):
         """The constraint on the nodes of ``domain``.
 
         Raises:
-            UnknownName, ConditionError: no such set, or it is empty.
+            UnknownName, ConditionError: no such set, or it is empty; a node with two values.
         """
-        nodes = torch.unique(domain.nodes_of(self.where))
-        if domain.pos is None and callable(self.value):
-            raise ConditionError(f"the condition on {self.place} is a function of position and the graph has none")
-        x = torch.zeros(len(nodes), 0, device=domain.device) if domain.pos is None else domain.pos[nodes]
-        value = self.value
+        nodes, value = self._nodes_and_values(domain, self.value)
+        x, what = positions(domain, nodes), f"Dirichlet value on {self.place}"
+        constant = is_constant(value)
+        kept = evaluate(value, x, 0.0, what) if constant else None
 
         def at(t: Tensor) -> Tensor:
-            return evaluate(value, x, t, f"Dirichlet value on {self.place}")
+            return evaluate(value, x, t, what) if kept is None else kept
 
-        return Constraint(nodes, at, f"Dirichlet on {self.place}", constant=is_constant(value), override=self.override)
+        return Constraint(nodes, at, f"Dirichlet on {self.place}", constant=constant, override=self.override)
 
 
 class Neumann(Placed):
     """Inflow kappa du/dn = inflow on ``where``: per length in the plane, per area in space, per node on a graph.
 
     Args:
-        where: a named set of facets or a predicate; on a graph without elements a set of nodes.
+        where: a named set of facets, facet numbers or a predicate; on a graph without elements a set of nodes.
         inflow: number, tensor [c] or f(x, t); positive brings u in.
     """
 
@@ -76,16 +92,15 @@ class Neumann(Placed):
         """The load on ``domain``."""
         what = f"inflow on {self.place}"
         if isinstance(domain, Space):
-            domain.facet_ids(self.where)
             return Load(domain, self.inflow, where=self.where, what=what)
-        nodes = domain.nodes_of(self.where)
-        x = torch.zeros(len(nodes), 0) if domain.pos is None else domain.pos[nodes]
+        nodes, inflow = self._nodes_and_values(domain, self.inflow)
+        x = positions(domain, nodes)
 
         def at_nodes(t: Tensor) -> Tensor:
-            v = evaluate(self.inflow, x, t, what)
+            v = evaluate(inflow, x, t, what)
             return v.new_zeros(domain.n, v.shape[-1]).index_copy(0, nodes, v)
 
-        return Load(domain, self.inflow, vector=at_nodes, what=what)
+        return Load(domain, inflow, vector=at_nodes, what=what)
 
 
 class Constraint:
@@ -121,16 +136,19 @@ class Constraint:
         Raises:
             ConditionError: otherwise; a function built on ``math`` instead of ``torch`` looks constant to forward mode.
         """
-        now = require_finite(self.value(t), f"{self.label} at t={float(t):.6g}")
+        now = require_finite(self.value(t).detach(), f"{self.label} at t={float(t):.6g}")
         if self.constant:
             return
-        h = 1e-5 * max(1.0, abs(float(t)))
-        slope = (self.value(t + h) - now) / h
-        if not torch.allclose(self.rate(t), slope, rtol=1e-2, atol=1e-3 * (1 + float(slope.abs().max()))):
-            raise ConditionError(
-                f"the time derivative of {self.label} does not agree with its values; "
-                f"write the value with torch functions of t"
-            )
+        rate = self.rate(t).detach()
+        for scale in (1e-5, 1e-8, 1e-3):  # one is short enough for fast values and long enough for rounding
+            h = scale * max(1.0, abs(float(t)))
+            slope = (self.value(t + h).detach() - now) / h
+            if torch.allclose(rate, slope, rtol=1e-2, atol=1e-3 * (1 + float(slope.abs().max()))):
+                return
+        raise ConditionError(
+            f"the time derivative of {self.label} does not agree with its values; "
+            f"write the value with torch functions of t"
+        )
 
 
 class Fixed:
@@ -142,8 +160,8 @@ class Fixed:
 
     def __init__(self, constraints: Sequence[Constraint], n: int, t: Tensor):
         constraints = sorted(constraints, key=lambda c: c.override)
-        _refuse_clashes(constraints, t)
         self.constraints = constraints
+        self.refuse_clashes(t)
         self.mask = torch.zeros(n, dtype=torch.bool, device=constraints[0].nodes.device)
         owner = torch.full((n,), -1, dtype=torch.int64, device=self.mask.device)
         for k, c in enumerate(constraints):
@@ -156,6 +174,28 @@ class Fixed:
         self._order = torch.argsort(order)
         self.constant = all(c.constant for c in constraints)
 
+    def refuse_clashes(self, t: Tensor) -> None:
+        """Refuse two values for one node at time t.
+
+        Raises:
+            ConditionError: names both conditions, the first node and both values.
+        """
+        for i, a in enumerate(self.constraints):
+            for b in self.constraints[i + 1 :]:
+                shared = a.nodes[torch.isin(a.nodes, b.nodes)]
+                if (b.override and not a.override) or not len(shared):
+                    continue
+                va, vb = a.value(t)[torch.isin(a.nodes, shared)], b.value(t)[torch.isin(b.nodes, shared)]
+                va, vb = torch.broadcast_tensors(va.detach(), vb.detach())
+                differ = (va - vb).abs() > 1e-9 * (1 + va.abs())
+                if bool(differ.any()):
+                    k, channel = differ.nonzero()[0].tolist()
+                    raise ConditionError(
+                        f"{a.label} and {b.label} clash on {int(differ.any(1).sum())} shared nodes, first node "
+                        f"{int(shared[k])} ({float(va[k, channel]):.6g} against {float(vb[k, channel]):.6g} at "
+                        f"t={float(t):.6g}); set override=True on the one that wins"
+                    )
+
     def value(self, t: Tensor, like: Tensor) -> Tensor:
         """Values at ``nodes`` [k, c] with the channels and dtype of ``like``."""
         return self._gather([c.value(t) for c in self.constraints], like)
@@ -165,29 +205,10 @@ class Fixed:
         return self._gather([c.rate(t) for c in self.constraints], like)
 
     def _gather(self, values: list[Tensor], like: Tensor) -> Tensor:
-        parts = [spread(v, like)[part] for v, part in zip(values, self._parts, strict=True)]
+        trio = zip(values, self.constraints, self._parts, strict=True)
+        parts = [spread(v, like, f"the value of {c.label}")[part] for v, c, part in trio]
         return torch.cat(parts)[self._order]
 
     def put(self, u: Tensor, values: Tensor) -> Tensor:
         """u with ``values`` [k, c] at the fixed nodes."""
         return u.index_copy(-2, self.nodes, values.expand(*u.shape[:-2], *values.shape))
-
-
-def _refuse_clashes(constraints: Sequence[Constraint], t: Tensor) -> None:
-    for i, a in enumerate(constraints):
-        for b in constraints[i + 1 :]:
-            if b.override and not a.override:
-                continue
-            shared = a.nodes[torch.isin(a.nodes, b.nodes)]
-            if not len(shared):
-                continue
-            va, vb = a.value(t)[torch.isin(a.nodes, shared)], b.value(t)[torch.isin(b.nodes, shared)]
-            va, vb = torch.broadcast_tensors(va, vb)
-            differ = ((va - vb).abs() > 1e-9 * (1 + va.abs())).any(1)
-            if bool(differ.any()):
-                node = int(shared[differ][0])
-                k = int(differ.nonzero()[0, 0])
-                raise ConditionError(
-                    f"{a.label} and {b.label} clash on {int(differ.sum())} shared nodes, first node {node} "
-                    f"({float(va[k, 0]):.6g} against {float(vb[k, 0]):.6g}); set override=True on the one that wins"
-                )

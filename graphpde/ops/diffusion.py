@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from graphpde.core.bridges import as_graph
+from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph
-from graphpde.core.linear_operator import EdgeDifference, LinearOperator, Sparse
+from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.term import LinearTerm
@@ -35,8 +36,9 @@ class Diffusion(LinearTerm):
             rounding of the sums over any number of steps, at about twice the cost of the sparse product.
 
     Raises:
-        ShapeError: kappa has neither one entry nor one per cell (edge). InputError: kappa negative or not finite,
-        materials that leave cells out or overlap, or a directed graph.
+        ShapeError: kappa has neither one entry nor one per cell (edge). InputError: kappa negative or not finite (as a
+        tensor: not symmetric, or with a negative eigenvalue), materials that leave cells out or overlap, a directed
+        graph or weights that are not finite.
 
     Reference: Meyer et al. 2003, eq. (8) (cotangent weights); Chamberlain et al. 2021, eq. (4) (graphs).
     """
@@ -72,7 +74,7 @@ class Diffusion(LinearTerm):
         if not isinstance(kappa, Tensor):
             weight = domain.weight * kappa
         elif isinstance(domain, Space) and (kappa.shape[0] > 1 or kappa.dim() == 3):
-            weight = domain.stiffness(kappa.to(torch.float64)).to(domain.device, domain.dtype)
+            weight = domain.stiffness(kappa.to("cpu", torch.float64)).to(domain.device, domain.dtype)
         else:
             weight = domain.weight[:, None] * kappa if kappa.dim() == 2 else domain.weight * kappa
         if not isinstance(domain, Space):
@@ -94,14 +96,34 @@ class Diffusion(LinearTerm):
             return kappa
         count = domain.mesh.n_cells if isinstance(domain, Space) else domain.edges.n_edges
         what = "cell" if isinstance(domain, Space) else "edge"
-        fits = kappa.dim() in (1, 2) or (kappa.dim() == 3 and isinstance(domain, Space))
         if kappa.dim() == 0:
-            kappa, fits = kappa[None], True
-        if not fits or kappa.shape[0] not in (1, count):
+            kappa = kappa[None]
+        matrix = isinstance(domain, Space) and tuple(kappa.shape[1:]) == (domain.mesh.space_dim,) * 2
+        if not (kappa.dim() in (1, 2) or matrix) or kappa.shape[0] not in (1, count):
             raise ShapeError(f"kappa has shape {list(kappa.shape)}, expected one entry or one per {what}: {count}")
-        if kappa.dim() < 3 and not bool((kappa >= 0).all() & torch.isfinite(kappa).all()):
-            raise InputError(f"kappa is negative or not finite at {int((~(kappa >= 0)).sum())} {what}s, expected >= 0")
+        low = _lowest(kappa.detach(), what) if matrix else kappa.detach()
+        bad = ~((low >= 0) & torch.isfinite(low))
+        if bool(bad.any()):
+            number = int(bad.reshape(len(bad), -1).any(1).sum())
+            raise InputError(f"kappa is negative or not finite at {number} {what}s, expected finite numbers >= 0")
         return kappa
+
+
+def _lowest(kappa: Tensor, what: str) -> Tensor:
+    """Lowest eigenvalue of each conductivity tensor [k, d, d], NaN where one is not finite.
+
+    Raises:
+        InputError: one is not symmetric.
+    """
+    scale = kappa.abs().amax((1, 2), keepdim=True)
+    skew = (kappa - kappa.mT).abs() > 1e-9 * scale
+    if bool(skew.any()):
+        k = int(skew.nonzero()[0, 0])
+        raise InputError(f"the conductivity tensor of {what} {k} is not symmetric; give its symmetric part")
+    fine = torch.isfinite(kappa).all(-1).all(-1)
+    lowest = torch.full_like(scale[:, 0, 0], float("nan"))
+    lowest[fine] = torch.linalg.eigvalsh(kappa[fine])[:, 0]
+    return torch.where(lowest.abs() <= 1e-12 * scale[:, 0, 0], torch.zeros_like(lowest), lowest)
 
 
 def _materials(domain: Graph, kappa: Mapping[str, float]) -> Tensor:
@@ -114,22 +136,20 @@ def _materials(domain: Graph, kappa: Mapping[str, float]) -> Tensor:
         raise InputError("materials by name need a Space; on a graph give kappa per edge")
     mesh = domain.mesh
     solids = [k for k, t in mesh.tags.items() if t.dim == mesh.dim]
-    values = torch.full((mesh.n_cells,), float("nan"), dtype=torch.float64)
-    owner: dict[int, str] = {}
-    for name, number in kappa.items():
-        if name == "*":
-            continue
+    values = torch.zeros(mesh.n_cells, dtype=torch.float64)
+    owner = torch.full((mesh.n_cells,), -1)
+    names = [name for name in kappa if name != "*"]
+    for number, name in enumerate(names):
         if name not in solids:
             raise unknown(f"set of cells of '{mesh.name}'", name, [*solids, "*"])
         ids = domain.cells_of(name)
-        taken = ids[~torch.isnan(values[ids])]
+        taken = ids[owner[ids] >= 0]
         if len(taken):
-            raise InputError(
-                f"{len(taken)} cells of '{mesh.name}' lie in two materials, '{name}' and '{owner.get(0, 'another')}'"
-            )
-        values[ids] = float(number)
-        owner[0] = name
-    left = torch.isnan(values)
+            other = names[int(owner[taken[0]])]
+            raise InputError(f"{len(taken)} cells of '{mesh.name}' lie in two materials, '{other}' and '{name}'")
+        owner[ids] = number
+        values[ids] = float(kappa[name])
+    left = owner < 0
     if "*" in kappa:
         values[left] = float(kappa["*"])
     elif bool(left.any()):
@@ -148,6 +168,8 @@ def _without_loops(domain: Graph, weight: Tensor) -> Tensor:
 
 
 def _require_symmetric(domain: Graph, weight: Tensor) -> None:
+    if not bool(torch.isfinite(weight).all()):
+        raise InputError(f"{int((~torch.isfinite(weight)).sum())} edge weights are not finite, expected numbers")
     if not domain.edges.is_symmetric:
         raise InputError("diffusion needs every edge in both directions; this graph is directed: add the reverse edges")
     back = domain.edges.transpose()

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph, Where
-from graphpde.mesh.space import Space
+from graphpde.mesh.space import Quadrature, Space
 from graphpde.ops.term import LinearTerm
-from graphpde.ops.values import evaluate, is_constant, require_finite, spread
+from graphpde.ops.values import evaluate, is_constant, is_learned, positions, require_finite, spread
 from graphpde.typing import Field
 
 
@@ -34,10 +34,13 @@ class Load(LinearTerm):
         what: str = "source",
     ):
         super().__init__()
-        self.domain, self.f, self.where, self.what = domain, f, where, what
+        self.domain, self.f, self.what = domain, f, what
         self._vector = vector
+        self._rule: Quadrature | None = None
+        if isinstance(domain, Space) and vector is None and not (where is None and _per_node(f, domain.n)):
+            self._rule = domain.quadrature(where)
         self._constant: Tensor | None = None
-        if is_constant(f):
+        if is_constant(f) and not is_learned(f):
             self._constant = require_finite(self._at(torch.zeros((), dtype=torch.float64, device=domain.device)), what)
 
     @property
@@ -46,17 +49,28 @@ class Load(LinearTerm):
 
     def load(self, t: Tensor, like: Tensor) -> Tensor:
         b = self._at(t) if self._constant is None else self._constant
-        return spread(b, like)
+        return spread(b, like, self.what)
+
+    def check(self, t: Tensor) -> None:
+        """Refuse a load that is not finite at time t.
+
+        Raises:
+            ConditionError: with the count and the first node.
+        """
+        if self._constant is None:
+            require_finite(self._at(t).detach(), f"{self.what} at t={float(t):.6g}")
 
     def _at(self, t: Tensor) -> Tensor:
         if self._vector is not None:
             return self._vector(t)
-        domain = self.domain
+        if self._rule is not None:
+            return self._rule.integrate(evaluate(self.f, self._rule.points, t, self.what))
+        domain, f = self.domain, self.f
         assert domain is not None
-        if isinstance(domain, Space) and not _per_node(self.f, domain.n):
-            return domain.load(lambda x: evaluate(self.f, x, t, self.what), self.where)
-        x = torch.zeros(domain.n, 0, device=domain.device) if domain.pos is None else domain.pos
-        return domain.measure[:, None] * evaluate(self.f, x, t, self.what)
+        if isinstance(f, Tensor) and _per_node(f, domain.n):
+            f = f.reshape(domain.n, -1)
+        v = evaluate(f, positions(domain), t, self.what)
+        return domain.measure.to(v.dtype)[:, None] * v
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.f,) if isinstance(self.f, Tensor) else ()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
-from graphpde.core.linear_operator import Action, BlockDiagonal, Diagonal, LinearOperator, as_matrix, pin
-from graphpde.errors import ConditionError, ShapeError
+from graphpde.core.jacobian import Action, BlockDiagonal
+from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix, pin
+from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.ops.bound import spectral_bound
 from graphpde.ops.boundary import Constraint, Fixed
+from graphpde.ops.source import Load
 from graphpde.ops.term import LinearTerm, Mass, Sum, Term, divide_by_mass, times_mass
+from graphpde.solve.linear import LinearSolver
 from graphpde.typing import Scalar
 
 
@@ -50,6 +54,9 @@ class System:
                 constraints.append(bound)
             else:
                 parts.append((1.0, bound))
+        for _, term in parts:
+            if isinstance(term, Load):
+                term.check(t)
         self.linear = [(factor, term) for factor, term in parts if isinstance(term, LinearTerm)]
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
         self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]
@@ -73,16 +80,23 @@ class System:
         return [*self.linear, *self.rates, *self.weak]
 
     def check_state(self, u: Any) -> None:
-        """Refuse a state without one row per node.
+        """Refuse a state without one row per node, on another device, or with other channels than the operator.
 
         Raises:
-            ShapeError: [*, n, c] with another n.
+            ShapeError: [*, n, c] with another n or c. InputError: another device.
         """
         on = self.domain
-        if on is not None and isinstance(u, Tensor) and (u.dim() < 2 or u.shape[-2] != on.n):
+        if on is None or not isinstance(u, Tensor):
+            return
+        if u.dim() < 2 or u.shape[-2] != on.n:
             raise ShapeError(
                 f"the state has shape {list(u.shape)}, expected [*, {on.n}, c]: one row per node of {on!r}"
             )
+        if u.device != on.device:
+            raise InputError(f"the state is on {u.device} and {on!r} on {on.device}; move one of them with .to(device)")
+        channels = 1 if self.operator is None else self.operator.channels
+        if channels not in (1, u.shape[-1]):
+            raise ShapeError(f"the coefficients have {channels} channels, the state has {u.shape[-1]}")
 
     # the parts of the right-hand side
 
@@ -106,11 +120,26 @@ class System:
 
     def rate(self, t: Tensor, u: Any) -> Any:
         """u' = M^-1 F, with the rates of the Dirichlet values at the fixed nodes."""
-        if not self.linear and not self.weak:  # nothing is weak: spare the mass and its inverse
+        if self.rates and not self.linear and not self.weak:  # nothing is weak: spare the mass and its inverse
             r = _total([term(t, u) if factor == 1.0 else term(t, u) * factor for factor, term in self.rates])
+        elif isinstance(self.mass, LinearOperator):
+            return self._rate_by_solving(self.mass, self(t, u), t)
         else:
             r = divide_by_mass(self.mass, self(t, u))
         return r if self.fixed is None else self.fixed.put(r, self.fixed.rate(t, u))
+
+    def _rate_by_solving(self, mass: LinearOperator, f: Tensor, t: Tensor) -> Tensor:
+        """M^-1 f; fixed nodes move as they are told and drag their neighbours along through the mass."""
+        if self.fixed is None:
+            return self._mass_solver(f)
+        values = self.fixed.rate(t, f)
+        known = f - mass(self.fixed.put(torch.zeros_like(f), values))
+        return self._mass_solver(self.fixed.put(known, values))
+
+    @cached_property
+    def _mass_solver(self) -> LinearSolver:
+        assert isinstance(self.mass, LinearOperator)
+        return LinearSolver(self.pin(self.mass), rtol=1e-12)
 
     def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
         """dF/du of the weak form, Dirichlet nodes included as if free."""
@@ -137,6 +166,8 @@ class System:
             return self
         again = System(Sum(fresh), self.domain, t)
         again.fixed = self.fixed
+        if again.mass is self.mass and "_mass_solver" in self.__dict__:
+            again.__dict__["_mass_solver"] = self._mass_solver
         return again
 
     # what the loop asks
@@ -149,7 +180,8 @@ class System:
         """The term with the largest (or a non-finite) rate at a node, for messages."""
         sizes: list[tuple[float, str]] = []
         for factor, term in self._parts():
-            r = (term.rate(t, u) * factor)[..., node, :].abs().amax()
+            r = term.rate(t, u) * factor
+            r = (r[..., node, :] if r.dim() > 1 else r).abs().amax()
             sizes.append((float(torch.nan_to_num(r, nan=float("inf"))), term.label))
         return max(sizes, default=(0.0, "nothing"))[1]
 

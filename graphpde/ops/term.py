@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.core.graph import Graph
-from graphpde.core.linear_operator import Action, BlockDiagonal, LinearOperator
+from graphpde.core.jacobian import Action, BlockDiagonal
+from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError
+from graphpde.mesh.space import Quadrature
 from graphpde.solve.linear import solve
 from graphpde.typing import Scalar
 
@@ -102,7 +104,7 @@ class Term(nn.Module):
         super()._apply(fn, recurse)
         probe = fn(torch.zeros(1, dtype=torch.float64))
         for key, value in list(self.__dict__.items()):
-            if isinstance(value, Graph | LinearOperator):
+            if isinstance(value, Graph | LinearOperator | Quadrature):
                 object.__setattr__(self, key, value.to(probe.device, probe.dtype))
             elif isinstance(value, Relation):
                 object.__setattr__(self, key, value.to(probe.device))
@@ -168,9 +170,8 @@ class Sum(Term):
     """Terms with factors and conditions on them, as one term.
 
     Built by ``+`` and ``*``. Terms with a domain contribute weak forms, terms without one contribute rates
-    (multiplied by
-    the common mass). Scaling touches terms only, never conditions, and called as a plain term the sum ignores its
-    conditions: they are bound when it is run (:class:`graphpde.ops.system.System`).
+    (multiplied by the common mass). Scaling touches terms only, never conditions, and called as a plain term the sum
+    ignores its conditions: they are bound when it is run (:class:`graphpde.ops.system.System`).
 
     Raises:
         InputError: two different domains, or a summand that is neither term, condition nor callable.
@@ -209,6 +210,11 @@ class Sum(Term):
     def parts(self) -> list[tuple[Scalar, Term]]:
         """(factor, term) pairs."""
         return list(zip(self.factors, cast(Iterable[Term], self._terms), strict=True))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Sum:
+        super()._apply(fn, recurse)
+        self.factors = [fn(f) if isinstance(f, Tensor) else f for f in self.factors]
+        return self
 
     def scaled(self, factor: Scalar) -> Sum:
         """Every term times ``factor``."""

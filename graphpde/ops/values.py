@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphpde.core.graph import Graph
 from graphpde.errors import ConditionError
 from graphpde.typing import Field
 
@@ -14,24 +15,38 @@ from graphpde.typing import Field
 def evaluate(value: Field, x: Tensor, t: Tensor | float, what: str = "value") -> Tensor:
     """``value`` at points x [k, d] and time t as [k, c] (c = 1 for plain numbers).
 
-    A function may return a number, [k] or [k, c]; a tensor may be 0-d, [k] (one per point), [c] or [k, c].
+    A function may return a number, [k] or [k, c]; a tensor may be 0-d, [c] or [k, c].
 
     Raises:
-        ConditionError: the shape fits neither, or the numbers are not finite.
+        ConditionError: the shape fits neither.
     """
     t = t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64, device=x.device)
-    given = value(x, t) if callable(value) else value
+    try:
+        given = value(x, t) if callable(value) else value
+    except IndexError:
+        if x.shape[1]:
+            raise
+        raise ConditionError(f"{what} is a function of position and the graph has none; give node positions") from None
     v = torch.as_tensor(given, dtype=None if isinstance(given, Tensor) else x.dtype, device=x.device)
     k = x.shape[0]
     if v.dim() == 0:
         return v.expand(k, 1)
-    if v.dim() == 1:
-        if v.shape[0] == k and (callable(value) or k != 1):
+    if v.dim() == 1 and callable(value):
+        if v.shape[0] == k:
             return v[:, None]
+    elif v.dim() == 1:
         return v.expand(k, -1)
-    if v.dim() == 2 and v.shape[0] in (1, k):
+    elif v.dim() == 2 and v.shape[0] in (1, k):
         return v.expand(k, -1)
-    raise ConditionError(f"{what} has shape {list(v.shape)} at {k} points, expected one number, [{k}], [c] or [{k}, c]")
+    row = f"[{k}] (one a point)" if callable(value) else "[c]"
+    raise ConditionError(f"{what} has shape {list(v.shape)} at {k} points, expected one number, {row} or [{k}, c]")
+
+
+def positions(domain: Graph, nodes: Tensor | None = None) -> Tensor:
+    """Positions [k, d] of nodes (None: all); [k, 0] in double precision on a graph that has none."""
+    if domain.pos is not None:
+        return domain.pos if nodes is None else domain.pos[nodes]
+    return torch.zeros(domain.n if nodes is None else len(nodes), 0, dtype=torch.float64, device=domain.device)
 
 
 def is_constant(value: Field) -> bool:
@@ -39,6 +54,11 @@ def is_constant(value: Field) -> bool:
     if not callable(value):
         return True
     return getattr(value, "uses_time", True) is False
+
+
+def is_learned(value: Any) -> bool:
+    """Whether the value is a tensor that asks for gradients, so that nothing computed from it may be kept."""
+    return isinstance(value, Tensor) and value.requires_grad
 
 
 def require_finite(v: Tensor, what: str) -> Tensor:
@@ -54,7 +74,7 @@ def require_finite(v: Tensor, what: str) -> Tensor:
     return v
 
 
-def spread(v: Tensor, like: Tensor) -> Tensor:
+def spread(v: Tensor, like: Tensor, what: str) -> Tensor:
     """[k, 1 or c] with the dtype of ``like`` [*, n, c] and its channels.
 
     Raises:
@@ -62,10 +82,7 @@ def spread(v: Tensor, like: Tensor) -> Tensor:
     """
     c = like.shape[-1]
     if v.shape[-1] not in (1, c):
-        raise ConditionError(f"a value has {v.shape[-1]} channels, the state has {c}")
+        raise ConditionError(
+            f"{what} has {v.shape[-1]} channels, the state has {c}; one value a point is written [k, 1]"
+        )
     return v.to(like.dtype).expand(v.shape[0], c)
-
-
-def describe(value: Any) -> str:
-    """A value for messages."""
-    return getattr(value, "text", None) or getattr(value, "__name__", None) or repr(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from graphpde.ops.advection import Advection
 from graphpde.ops.term import Sum
 from graphpde.problems.pde import (
     PDES,
+    SPACE,
     Box,
     Coefficient,
     Pde,
@@ -30,15 +32,15 @@ from graphpde.problems.values import Vector
 class AdvectionProblem(Pde):
     """du/dt + div(v u) = f, upwind: what flows in carries the boundary value given there, what flows out leaves.
 
-    When nothing else moves it, it starts from a bump a quarter of the domain upstream of the middle. Heun's method by default:
-    within the bound it keeps the upwind scheme free of new extrema (Gottlieb, Shu and Tadmor 2001). The run takes
-    0.6 length / speed.
+    When nothing else moves it, it starts from a bump a quarter of the domain upstream of the middle. Heun's method by
+    default: within the bound it keeps the upwind scheme free of new extrema (Gottlieb, Shu and Tadmor 2001). The run
+    takes 0.6 length / speed.
     """
 
     name, title = "advection", "Advection"
     equation = "du/dt + div(v u) = f"
-    units = {"u": "1"}
-    coefficients = {"velocity": Coefficient("velocity", "length/time", "vector")}
+    units: ClassVar[Mapping[str, str]] = {"u": "1"}
+    coefficients: ClassVar[Mapping[str, Coefficient]] = {"velocity": Coefficient("velocity", "length/time", "vector")}
     stepper = "heun"
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
@@ -52,7 +54,9 @@ class AdvectionProblem(Pde):
         v = self._velocity(space, coefficients)(box.centre[None])[0]
         upstream = box.centre - 0.25 * box.length * v / torch.linalg.vector_norm(v).clamp(min=1e-300)
         width = float(f"{(0.1 * box.length) ** 2:.3g}")
-        return {"u": Formula(f"exp(-({squared_distance(nearest_node(space, upstream))}) / {width:g})")}
+        return {
+            "u": Formula(f"exp(-({squared_distance(nearest_node(space, upstream), box.length)}) / {width:g})", SPACE)
+        }
 
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         velocity = self._velocity(space, coefficients)

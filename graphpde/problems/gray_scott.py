@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from graphpde.formula import Formula
 from graphpde.mesh.space import Space
 from graphpde.ops.diffusion import Diffusion
 from graphpde.ops.term import Sum
-from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, nearest_node, squared_distance
+from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Pde, Plain, Value, nearest_node, squared_distance
 from graphpde.problems.values import conductivity, per_cell
 
 SPOTS = 6
@@ -20,19 +21,19 @@ SPOTS = 6
 
 @PDES.add("gray-scott")
 class GrayScottProblem(Pde):
-    """Two substances that feed on each other: u + 2 v -> 3 v, u fed, v removed; patterns from a few spots of v and noise.
+    """u + 2 v -> 3 v with u fed and v removed: patterns grow from a few spots of v and a little noise.
 
-    The default diffusivities scale with the domain, so that about six wavelengths fit across it. Heun's method with steps of at most 1, the
-    time scale of the reaction.
+    The default diffusivities scale with the domain, so that about seven wavelengths fit across it. Heun's method with
+    steps of at most 1, the time scale of the reaction.
 
-    Reference: Pearson 1993, Science 261, eqs. (2) and the figures' parameters.
+    Reference: Pearson 1993, Science 261, eq. (2).
     """
 
     name, title = "gray-scott", "Gray-Scott reaction and diffusion"
     equation = "du/dt = div(kappa_u grad u) - u v^2 + F (1 - u),  dv/dt = div(kappa_v grad v) + u v^2 - (F + k) v"
     fields = ("u", "v")
-    units = {"u": "1", "v": "1"}
-    coefficients = {
+    units: ClassVar[Mapping[str, str]] = {"u": "1", "v": "1"}
+    coefficients: ClassVar[Mapping[str, Coefficient]] = {
         "kappa_u": Coefficient("diffusivity of u", "length^2/time"),
         "kappa_v": Coefficient("diffusivity of v", "length^2/time"),
     }
@@ -43,15 +44,15 @@ class GrayScottProblem(Pde):
     reaction = "gray-scott"
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
-        kappa = float(f"{6e-5 * Box.of(space).length ** 2:.2g}")
+        kappa = float(f"{4e-5 * Box.of(space).length ** 2:.2g}")
         return {"kappa_u": kappa, "kappa_v": kappa / 2}
 
     def default_initial(self, space: Graph, coefficients: Mapping[str, Plain], driven: bool) -> dict[str, Value]:
         box = Box.of(space)
-        nearest = ", ".join(squared_distance(spot) for spot in _spread_out(space, SPOTS))
+        nearest = ", ".join(squared_distance(spot, box.length) for spot in _spread_out(space, SPOTS))
         radius = float(f"{(0.06 * box.length) ** 2:.3g}")
         inside = f"min({nearest}) < {radius:g}"
-        return {"u": Formula(f"0.5 if {inside} else 1"), "v": Formula(f"0.25 if {inside} else 0")}
+        return {"u": Formula(f"0.5 if {inside} else 1", SPACE), "v": Formula(f"0.25 if {inside} else 0", SPACE)}
 
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         both = [conductivity(space, coefficients[name], name) for name in ("kappa_u", "kappa_v")]
@@ -67,7 +68,7 @@ class GrayScottProblem(Pde):
 
 
 def _spread_out(space: Graph, count: int) -> list[Tensor]:
-    """Positions [d] of nodes far from each other: the one nearest to the middle, then always the farthest from all before."""
+    """Positions [d] of nodes far apart: the one nearest to the middle, then always the farthest from all before."""
     assert space.pos is not None
     pos = space.pos.cpu().double()
     spots = [nearest_node(space, Box.of(space).centre)]

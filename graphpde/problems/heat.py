@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from graphpde.core.graph import Graph
 from graphpde.ops.diffusion import Diffusion
@@ -15,15 +16,15 @@ from graphpde.problems.values import conductivity, typical
 class Heat(Pde):
     """du/dt = div(kappa grad u) + f, starting from zero unless an initial value is given.
 
-    Backward Euler by default: the usual first run switches a boundary value on at t = 0, and a method that does not damp
-    (Crank-Nicolson) answers such a jump with ringing that looks like a bug. Whoever has smooth data asks for
+    Backward Euler by default: the usual first run switches a boundary value on at t = 0, and a method that does not
+    damp (Crank-Nicolson) answers such a jump with ringing that looks like a bug. Whoever has smooth data asks for
     crank_nicolson. The run takes 0.2 length^2 / kappa: heat has then crossed most of the longest side.
     """
 
     name, title = "heat", "Heat equation"
     equation = "du/dt = div(kappa grad u) + f"
-    units = {"u": "K"}
-    coefficients = {"kappa": Coefficient("thermal diffusivity", "length^2/time")}
+    units: ClassVar[Mapping[str, str]] = {"u": "K"}
+    coefficients: ClassVar[Mapping[str, Coefficient]] = {"kappa": Coefficient("thermal diffusivity", "length^2/time")}
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         return {"kappa": 1.0}

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
@@ -18,6 +17,9 @@ from graphpde.registry import Registry
 Value = float | Formula
 """A number or a formula in x, y, z and t."""
 
+SPACE = ("x", "y", "z")
+"""What a formula without time may mention."""
+
 Plain = Any
 """A coefficient as given: a Value, {material: number}, or a sequence of Values for a vector."""
 
@@ -27,7 +29,7 @@ class Coefficient(NamedTuple):
 
     Attributes:
         meaning: for lists and messages. unit: in powers of the units of length and time.
-        kind: "conductivity" (a number >= 0, a formula, or a number per material), or "vector" (one value per dimension).
+        kind: "conductivity" (a number >= 0, a formula, or a number per material) or "vector" (a value per dimension).
     """
 
     meaning: str
@@ -73,10 +75,13 @@ def nearest_node(space: Graph, point: Tensor) -> Tensor:
     return pos[(pos - point).square().sum(1).argmin()]
 
 
-def squared_distance(point: Tensor, digits: int = 4) -> str:
-    """The text of |x - point|^2 for a point [d]."""
-    shifts = [f"({name} - {v:.{digits}g})**2".replace("- -", "+ ") for name, v in zip("xyz", point.tolist())]
-    return " + ".join(shifts)
+def squared_distance(point: Tensor, length: float) -> str:
+    """The text of |x - point|^2 for a point [d], rounded to a thousandth of ``length``."""
+    digits = 3 - math.floor(math.log10(length))
+    terms = []
+    for name, v in zip("xyz", [round(v, digits) for v in point.tolist()]):
+        terms.append(f"({name} {'-' if v > 0 else '+'} {abs(v):g})**2" if v else f"{name}**2")
+    return " + ".join(terms)
 
 
 class Pde:
@@ -85,8 +90,10 @@ class Pde:
     Attributes:
         name: in the registry. title: for reports. equation: as text.
         fields: names of the channels. units: field -> unit where nobody says otherwise.
-        coefficients: name -> what it is. stationary: whether it has no time at all. balanced: whether it has steady states worth asking for.
-        stepper: name of the default stepper. longest_step: no default step exceeds it. noise: default amplitude of the noise on the initial state.
+        coefficients: name -> what it is.
+        stationary: whether it has no time at all. balanced: whether it has steady states worth asking for.
+        stepper: name of the default stepper. longest_step: no default step exceeds it.
+        noise: default amplitude of the noise on the initial state.
         reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
     """
 

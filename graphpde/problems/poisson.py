@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from graphpde.core.graph import Graph
 from graphpde.ops.diffusion import Diffusion
@@ -20,8 +21,8 @@ class Poisson(Pde):
 
     name, title = "poisson", "Poisson equation"
     equation = "-div(kappa grad u) = f"
-    units = {"u": "1"}
-    coefficients = {"kappa": Coefficient("conductivity", "length^2/time")}
+    units: ClassVar[Mapping[str, str]] = {"u": "1"}
+    coefficients: ClassVar[Mapping[str, Coefficient]] = {"kappa": Coefficient("conductivity", "length^2/time")}
     stationary = True
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:

@@ -95,8 +95,8 @@ def conductivity(space: Graph, value: Any, what: str = "kappa") -> Any:
     if bool(bad.any()):
         first = int(bad.nonzero()[0, 0])
         raise ConfigError(
-            f"{what} = {value.text} is {float(at_cells[first]):g} in cell {first} ({int(bad.sum())} cells are negative or "
-            f"not finite), expected >= 0 everywhere"
+            f"{what} = {value.text} is {float(at_cells[first]):g} in cell {first} ({int(bad.sum())} cells are negative "
+            f"or not finite), expected >= 0 everywhere"
         )
     return at_cells
 

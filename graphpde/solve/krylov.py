@@ -27,27 +27,39 @@ def cg(
 ) -> Result:
     """Conjugate gradients for a symmetric positive definite operator, b [n, k].
 
-    Stops when every column has ||b - A x|| <= rtol ||b||. A direction of non-positive curvature ends with ``BREAKDOWN``:
-    the operator is not positive definite.
+    Stops when every column has ||b - A x|| <= rtol ||b||, measured anew and not by the recurrence, which goes on
+    falling where rounding stops the true residual. A direction of non-positive curvature ends with ``BREAKDOWN``: the
+    operator is not positive definite.
 
     Reference: Hestenes and Stiefel 1952; preconditioned form: Saad 2003, algorithm 9.1.
     """
-    limit = max_iterations or max(1000, 10 * b.shape[0])
+    limit = max(1000, 10 * b.shape[0]) if max_iterations is None else max_iterations
     precondition = precondition or _jacobi(a)
-    x = torch.zeros_like(b) if x0 is None else x0.clone()
-    r = b - a.matvec(x) if x0 is not None else b.clone()
-    scale = _norm(b).clamp(min=torch.finfo(b.dtype).tiny)
+    scale = _norm(b)
+    x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)  # a zero column has the zero solution
+    scale = torch.where(scale > 0, scale, 1.0)
+    r = b if x0 is None else b - a.matvec(x)
     z = precondition(r)
     p, rz = z, _dot(r, z)
-    residuals = [float((_norm(r) / scale).max())]
+    residuals = [_largest(r, scale)]
+    checked = float("inf")
     for k in range(limit):
         if not residuals[-1] > rtol:
-            return _ended(x, residuals, k, rtol)
+            r = b - a.matvec(x)
+            residuals[-1] = _largest(r, scale)
+            if not rtol < residuals[-1] < 0.5 * checked:
+                return _ended(a, b, x, residuals, k, rtol)
+            checked = residuals[-1]
+            z = precondition(r)
+            p, rz = z, _dot(r, z)
         q = a.matvec(p)
         curvature = _dot(p, q)
         active = _norm(r) > rtol * scale
         if bool((curvature[active] <= 0).any()):
-            reason = "conjugate gradients met a direction of non-positive curvature: the operator is not positive definite; use gmres"
+            reason = (
+                "conjugate gradients met a direction of non-positive curvature: the operator is not positive definite; "
+                "use gmres"
+            )
             return Result(x, Status.BREAKDOWN, reason, k, residuals)
         alpha = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
         x = x + alpha * p
@@ -56,8 +68,9 @@ def cg(
         new = _dot(r, z)
         beta = torch.where(rz != 0, new / torch.where(rz != 0, rz, 1.0), 0.0)
         p, rz = z + beta * p, new
-        residuals.append(float((_norm(r) / scale).max()))
-    return _ended(x, residuals, limit, rtol)
+        residuals.append(_largest(r, scale))
+    residuals[-1] = _largest(b - a.matvec(x), scale)
+    return _ended(a, b, x, residuals, limit, rtol, limit)
 
 
 @KRYLOV.add("gmres")
@@ -77,25 +90,25 @@ def gmres(
 
     Reference: Saad and Schultz 1986, algorithm 4.
     """
-    limit = max_iterations or max(300, 10 * restart)
+    limit = max(300, 10 * restart) if max_iterations is None else max_iterations
     precondition = precondition or _jacobi(a)
     x = torch.zeros_like(b) if x0 is None else x0.clone()
     scale = float(b.norm())
     if scale == 0.0:
         return Result(torch.zeros_like(b), Status.CONVERGED, "zero right-hand side", 0, [0.0])
     residuals: list[float] = []
-    done = 0
+    done, before = 0, float("inf")
     while True:
         r = b - a.matvec(x)
         norm = float(r.norm())
         residuals.append(norm / scale)
-        if not residuals[-1] > rtol or done >= limit:
-            return _ended(x, residuals, done, rtol)
+        # a cycle without progress would be repeated exactly
+        if not rtol < residuals[-1] < 0.999 * before or done >= limit:
+            return _ended(a, b, x, residuals, done, rtol, limit)
+        before = residuals[-1]
         y, steps, inner = _cycle(a, precondition, r, norm, min(restart, limit - done), rtol * scale)
         residuals += [s / scale for s in inner]
         x, done = x + precondition(y), done + steps
-        if steps == 0:
-            return Result(x, Status.BREAKDOWN, "gmres made no progress", done, residuals)
 
 
 def _cycle(
@@ -107,15 +120,18 @@ def _cycle(
     norms: list[float] = []
     for j in range(size):
         w = a.matvec(precondition(basis[j]))
+        size_of_w = float(w.norm())
         for _ in range(2):  # twice is enough: one pass of Gram-Schmidt loses orthogonality on ill-conditioned systems
             for i, v in enumerate(basis):
                 overlap = float((v * w).sum())
                 h[i, j] += overlap
                 w = w - overlap * v
         h[j + 1, j] = float(w.norm())
+        if not bool(torch.isfinite(h).all()):
+            return torch.full_like(r, float("nan")), j + 1, norms
         y, left = _least_squares(h[: j + 2, : j + 1], norm)
         norms.append(left)
-        if left <= target or h[j + 1, j] <= 1e-300 or not torch.isfinite(y).all():
+        if left <= target or h[j + 1, j] <= torch.finfo(r.dtype).eps * size_of_w:  # nothing new: the space is full
             break
         basis.append(w / float(h[j + 1, j]))
     correction = sum((float(y[i, 0]) * basis[i] for i in range(1, len(y))), float(y[0, 0]) * basis[0])
@@ -147,16 +163,33 @@ def _norm(r: Tensor) -> Tensor:
     return r.norm(dim=0)
 
 
-def _ended(x: Tensor, residuals: list[float], k: int, rtol: float) -> Result:
+def _largest(r: Tensor, scale: Tensor) -> float:
+    """The largest relative residual of the columns; 0 of none."""
+    return float((_norm(r) / scale).max()) if r.numel() else 0.0
+
+
+def _ended(
+    a: LinearOperator, b: Tensor, x: Tensor, residuals: list[float], k: int, rtol: float, limit: int | None = None
+) -> Result:
     last = residuals[-1]
-    if last != last or last == float("inf"):
-        return Result(
-            x,
-            Status.NON_FINITE,
-            "the residual became non-finite; check the right-hand side and the coefficients",
-            k,
-            residuals,
-        )
+    if not last < float("inf"):
+        reason = "the residual became non-finite; check the right-hand side and the coefficients"
+        return Result(x, Status.NON_FINITE, reason, k, residuals)
     if last <= rtol:
         return Result(x, Status.CONVERGED, f"relative residual {last:.2e} <= {rtol:.1e}", k, residuals)
-    return Result(x, Status.MAX_ITERATIONS, f"relative residual {last:.2e} > {rtol:.1e}", k, residuals)
+    if last <= min(_rounding(a, b, x), max(100 * rtol, 500 * torch.finfo(b.dtype).eps)):
+        reason = f"relative residual {last:.2e} is all that rounding allows"
+        return Result(x, Status.CONVERGED, reason, k, residuals)
+    reason = f"relative residual {last:.2e} > {rtol:.1e}"
+    if k == limit:
+        return Result(x, Status.MAX_ITERATIONS, f"{reason}; allow more iterations or precondition", k, residuals)
+    return Result(x, Status.BREAKDOWN, f"{reason} and no progress: the system may be singular", k, residuals)
+
+
+def _rounding(a: LinearOperator, b: Tensor, x: Tensor) -> float:
+    """The relative residual that the rounding of A x alone can leave."""
+    d = a.diagonal()
+    if d is None or not b.numel():
+        return 0.0
+    parts = _norm((d[:, None] if d.dim() == 1 else d).to(x.dtype) * x) + _norm(b)
+    return 10 * torch.finfo(b.dtype).eps * float((parts / _norm(b).clamp(min=torch.finfo(b.dtype).tiny)).max())

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
-from graphpde.errors import InputError
+from graphpde.errors import InputError, ShapeError
 from graphpde.registry import unknown
 from graphpde.solve.direct import Factor
 from graphpde.solve.krylov import KRYLOV, Preconditioner
-from graphpde.solve.result import Result
+from graphpde.solve.result import Result, Status
 
 _DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
 
@@ -24,8 +24,8 @@ class LinearSolver:
 
     Args:
         a: the operator.
-        method: "direct", "cg", "gmres" or "auto": direct where the matrix is known and n (entries per row)^2 <= 4e6 (the
-            fill of a direct factorisation grows with the dimension), else cg if symmetric, else gmres.
+        method: "direct", "cg", "gmres" or "auto": direct where the matrix is known and n (entries per row)^2 <= 4e6
+            (the fill of a direct factorisation grows with the dimension), else cg if symmetric, else gmres.
         rtol: relative residual of the Krylov methods.
         precondition: for the Krylov methods; default Jacobi.
 
@@ -53,9 +53,18 @@ class LinearSolver:
         self._factor = Factor(self.a) if self.method == "direct" else None
 
     def solve(self, b: Tensor, *, x0: Tensor | None = None, transposed: bool = False) -> Result:
-        """The result with its history, without gradient."""
+        """The result with its history, without gradient.
+
+        Raises:
+            ShapeError: b does not fit the operator.
+        """
+        if b.dim() < 2 or b.shape[-2] != self.a.n or (self.a.channels > 1 and b.shape[-1] != self.a.channels):
+            channels = self.a.channels if self.a.channels > 1 else "c"
+            raise ShapeError(f"b has shape {list(b.shape)}, expected [*, {self.a.n}, {channels}]")
         with torch.no_grad():
             flat, back = _columns(b)
+            if not flat.numel():
+                return Result(torch.zeros_like(b), Status.CONVERGED, "nothing to solve for", 0, [0.0])
             if self._factor is not None:
                 result = self._factor.solve(flat, transposed=transposed)
             else:
@@ -69,9 +78,12 @@ class LinearSolver:
     def __call__(self, b: Tensor, *, x0: Tensor | None = None) -> Tensor:
         """The solution [*, n, c], differentiable; raises unless converged."""
         value = self.solve(b.detach(), x0=None if x0 is None else x0.detach()).checked().value
-        if not torch.is_grad_enabled() or not (b.requires_grad or any(w.requires_grad for w in self.a.tensors())):
+        if not torch.is_grad_enabled():
             return value
-        return attach(value, b - self.a.matvec(value), lambda g: self.solve(g, transposed=True).checked().value)
+        residual = b - self.a.matvec(value)  # asks the operator itself: a map known by its action lists no tensors
+        if not residual.requires_grad:
+            return value
+        return attach(value, residual, lambda g: self.solve(g, transposed=True).checked().value)
 
 
 def solve(a: LinearOperator, b: Tensor, *, method: str = "auto", rtol: float = 1e-10) -> Tensor:
@@ -82,8 +94,8 @@ def solve(a: LinearOperator, b: Tensor, *, method: str = "auto", rtol: float = 1
 def attach(value: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
     """``value`` with the gradient of the implicit function: d value = A^-1 d residual.
 
-    ``residual`` is b - A(w) value (zero up to the solver's tolerance) with ``value`` held fixed, so its own gradient says how b
-    and w enter; ``adjoint`` solves with the transposed Jacobian.
+    ``residual`` is b - A(w) value (zero up to the solver's tolerance) with ``value`` held fixed, so its own gradient
+    says how b and w enter; ``adjoint`` solves with the transposed Jacobian.
     """
     return _Implicit.apply(value, residual, adjoint)
 

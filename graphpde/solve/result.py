@@ -26,7 +26,8 @@ class Result:
 
     Attributes:
         value: the answer, or the best so far. status: how it ended. reason: one sentence.
-        iterations: iterations (or factorisations for a direct method) used. residuals: relative residual norm after each.
+        iterations: iterations (or factorisations for a direct method) used.
+        residuals: relative residual norms on the way.
     """
 
     value: Tensor

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphpde.errors import InputError
-from graphpde.viz.files import written_aside
+from graphpde.viz.files import written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
     if kind is None:
         raise InputError(f"cannot save a picture as '{path.name}'; expected an ending of {', '.join(FORMATS)}")
     dates: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with written_aside(path) as aside:
+    with written(path) as aside:
         figure.savefig(aside, format=kind, dpi=dpi, metadata=dates, **CROP)
     return path
 

@@ -75,9 +75,10 @@ def draw_flat(axes: Axes, shape: Skin, values: np.ndarray, scale: Scale, lines: 
         points, triangles = thinned.points, thinned.triangles
     empty = np.isnan(values[triangles]).any(1)
     if not empty.all():
-        used, inverse = np.unique(triangles[~empty], return_inverse=True)
-        mesh = Triangulation(points[used, 0], points[used, 1], inverse.reshape(-1, 3))
-        axes.tripcolor(mesh, values[used], shading="gouraud", norm=scale.norm, cmap=scale.cmap, rasterized=True)
+        corners = np.concatenate([points, values[:, None]], 1)[triangles[~empty]]
+        x, y, u = refine(corners, 12_000, 2).reshape(-1, 3).T
+        mesh = Triangulation(x, y, np.arange(len(x)).reshape(-1, 3))
+        axes.tripcolor(mesh, u, shading="gouraud", norm=scale.norm, cmap=scale.cmap, rasterized=True)
     if empty.any():
         axes.add_collection(PolyCollection(points[triangles[empty]], facecolors=EMPTY, edgecolors="none"))
     if edges is not None:
@@ -115,7 +116,7 @@ def draw_solid(
         thinned = thin_out(points, triangles, limit)
         points, triangles, values = thinned.points, thinned.triangles, values[thinned.kept]
         lines = False
-    corners = refine(np.concatenate([points[triangles], values[:, :, None]], 2), min(16_000, limit // 2))
+    corners = refine(np.concatenate([points[triangles], values[:, :, None]], 2), min(16_000, limit // 2), 3)
     faces = corners[:, :, :3]
     rgba = rims = _lit(colours(corners[:, :, 3].mean(1)), normals(faces), viewer)
     if lines:

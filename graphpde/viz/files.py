@@ -1,37 +1,37 @@
-"""Files that are never half-written: everything goes to a neighbour first and is then moved into place."""
+"""Outputs appear whole or not at all, in folders that are made when needed."""
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from graphpde.errors import OutputError
+from graphpde.mesh.io.aside import written_aside
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder '{folder}': {error.strerror or error}; choose another place"
+        ) from error
 
 
 @contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it replaces ``path``, on failure it disappears.
-
-    Missing folders are made. An older file stays until the new one is complete.
+def written(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write to; what is written there replaces ``path``, whose folder is made if missing.
 
     Raises:
-        OutputError: the folder or file cannot be written (permission, disk full, a file where a folder is needed).
+        OutputError: the folder cannot be made or written, the disk is full, the path is a folder.
     """
-    path = Path(path)
-    aside = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    make_folder(Path(path).parent)
+    with written_aside(path) as aside:
         yield aside
-        os.replace(aside, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write '{path}': {reason}; choose another place or free some space") from error
-    finally:
-        with suppress(OSError):  # the folder itself may be gone or no folder; the first error says so
-            aside.unlink(missing_ok=True)

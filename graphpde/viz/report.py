@@ -15,7 +15,7 @@ from graphpde.errors import InputError
 from graphpde.mesh.mesh import Mesh
 from graphpde.viz.canvas import CROP
 from graphpde.viz.certificate import Certificate
-from graphpde.viz.files import written_aside
+from graphpde.viz.files import written
 from graphpde.viz.page import STYLE
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> Path:
     """
     path = Path(path)
     page = render(report)
-    with written_aside(path) as aside:
+    with written(path) as aside:
         aside.write_text(page, encoding="utf-8")
     return path
 

@@ -17,7 +17,7 @@ from graphpde.core.graph import Graph
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.mesh import Mesh
 from graphpde.viz.arrays import numbers
-from graphpde.viz.files import written_aside
+from graphpde.viz.files import make_folder, written
 
 
 class SeriesWriter:
@@ -73,8 +73,8 @@ class SeriesWriter:
             )
         arrays = {name: self._at_points(name, fields[name]) for name in self.names}
         frame = self.folder / f"{self.stem}_{len(self.frames):05d}.vtu"
-        with written_aside(frame) as aside:
-            write_vtu(aside, self.mesh, arrays, {})
+        make_folder(self.folder)
+        write_vtu(frame, self.mesh, arrays)
         self.frames.append((t, frame))
         _write_pvd(self.path, self.frames)
         return frame
@@ -96,7 +96,7 @@ def _write_pvd(path: Path, frames: Sequence[tuple[float, Path]]) -> None:
         '<?xml version="1.0" encoding="utf-8"?>\n<VTKFile type="Collection" version="0.1" byte_order="LittleEndian">\n'
         f"  <Collection>\n{rows}  </Collection>\n</VTKFile>\n"
     )
-    with written_aside(path) as aside:
+    with written(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
@@ -212,6 +212,6 @@ def write_npz(path: str | os.PathLike[str], times: Any, states: Any, points: Any
     times, states, points = numbers(times, "times"), numbers(states, "states"), numbers(points, "points")
     if states.shape[:2] != (times.size, len(points)):
         raise ShapeError(f"states have shape {list(states.shape)}, expected [{times.size}, {len(points)}, c]")
-    with written_aside(path) as aside, aside.open("wb") as stream:
+    with written(path) as aside, aside.open("wb") as stream:
         np.savez(stream, times=times, states=states, points=points)
     return path

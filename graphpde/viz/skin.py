@@ -173,17 +173,18 @@ def group_means(group: np.ndarray, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def refine(corners: np.ndarray, target: int) -> np.ndarray:
+def refine(corners: np.ndarray, target: int, dim: int) -> np.ndarray:
     """Triangles [k', 3, d] of about equal size, about ``target`` of them, covering the given ones [k, 3, d].
 
-    Coordinates (and values carried as further columns) are linear on each triangle. Needed because matplotlib paints
-    solids face by face from back to front, which is right only for small faces, and in one colour each.
+    The first ``dim`` columns are coordinates, further ones values; both are linear on each triangle. Needed because
+    matplotlib mixes the colours of the corners, which leaves the colour map, and paints solids face by face from back
+    to front, which is right only for small faces.
     """
-    size = np.sqrt(4.0 * max(areas(corners[..., :3]).sum(), 1e-300) / target)
+    size = np.sqrt(4.0 * max(areas(corners[..., :dim]).sum(), 1e-300) / target)
     done: list[np.ndarray] = []
     for _ in range(8):
-        sides = np.linalg.norm(corners[..., :3] - np.roll(corners[..., :3], -1, axis=1), axis=2).max(1)
-        large = sides > size
+        places = corners[..., :dim]
+        large = np.linalg.norm(places - np.roll(places, -1, axis=1), axis=2).max(1) > size
         if not large.any() or sum(len(d) for d in done) + len(corners) + 3 * int(large.sum()) > 4 * target:
             break
         done.append(corners[~large])

@@ -148,10 +148,11 @@ def test_box_counts_volume_and_sides(cells, per_cell):
         (lambda: box(1, 1, 1, cells="wedge"), "no 'wedge' cells, expected 'tetra' or 'hexahedron'"),
         (lambda: box(10_000, 10_000, 10_000), "would have 1.00e[+]12 cells, expected at most"),
         (lambda: interval(2, math.inf), "expected positive numbers"),
-        (lambda: sphere(-1), r"expected 0\.\.9"),
-        (lambda: sphere(size=1e-6), "needs more than 9 rounds"),
+        (lambda: sphere(-1), r"expected 0\.\.8"),
+        (lambda: sphere(size=1e-6), "needs more than 8 rounds"),
         (lambda: sphere(radius=0), "both must be positive"),
-        (lambda: disk(1e-6), "(?s)asks for about .* points, expected at most"),
+        (lambda: polygon([(0, 0), (1, 0), (0, 1)], 1e-6), "asks for about 1.0e[+]12 points, expected at most"),
+        (lambda: disk(1e-6), "has [0-9]+, expected at most 20000"),
         (lambda: circle(0, 0, -1, 0.1), "circle of radius -1"),
         (lambda: random_square(0), "at least 1 segment a side, got 0"),
         (lambda: star(0), "all must be positive"),
@@ -179,7 +180,9 @@ def test_the_area_of_a_disk_is_that_of_its_polygon():
         mesh = disk(size, radius=1.5)
         k = len(mesh.tag("outer").ids)
         assert k == max(16, math.ceil(2 * math.pi * 1.5 / size))
-        assert cell_measures(mesh).sum().item() == pytest.approx(0.5 * k * 1.5**2 * math.sin(2 * math.pi / k), rel=1e-14)
+        assert cell_measures(mesh).sum().item() == pytest.approx(
+            0.5 * k * 1.5**2 * math.sin(2 * math.pi / k), rel=1e-14
+        )
 
 
 def test_plate_has_the_area_and_the_sides_it_should_have():
@@ -234,8 +237,7 @@ def test_triangles_are_well_shaped_and_no_obtuse_angle_faces_the_boundary(size):
     for mesh in (disk(size), plate_with_holes(size), l_bracket(size)):
         assert cell_angles(mesh).min().rad2deg() > 25
         assert facing_angles(mesh).max() < 80
-        middle = edge_lengths(mesh).median()
-        assert 0.3 * size < middle < 1.2 * size
+    assert edge_lengths(disk(size)).median() == pytest.approx(size, rel=0.15)
 
 
 def test_interior_edges_are_delaunay():
@@ -320,12 +322,12 @@ def test_network_cuts_lines_and_names_points_and_branches():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (dict(points=[[0.0, 0]], lines=[(0, 1)]), r"lines of the network names 1, expected points 0\.\.0"),
-        (dict(points=[[0.0, 0], [0, 0]], lines=[(0, 1)]), "line 0 has no length"),
-        (dict(points=[[0.0], [1.0]], lines=[]), "expected"),
-        (dict(points=[[0.0], [1.0]], lines=[(0, 1)], names={"a": [2]}), "set 'a' of the network names 2"),
-        (dict(points=[[0.0], [1.0]], lines=[(0, 1)], branches={"a": [1]}), r"expected lines 0\.\.0"),
-        (dict(points=[[0.0], [1.0]], lines=[(0, 1)], names={"a": [0]}, branches={"a": [0]}), "use two names"),
+        ({"points": [[0.0, 0]], "lines": [(0, 1)]}, r"lines of the network names 1, expected points 0\.\.0"),
+        ({"points": [[0.0, 0], [0, 0]], "lines": [(0, 1)]}, "line 0 has no length"),
+        ({"points": [[0.0], [1.0]], "lines": []}, "expected"),
+        ({"points": [[0.0], [1.0]], "lines": [(0, 1)], "names": {"a": [2]}}, "set 'a' of the network names 2"),
+        ({"points": [[0.0], [1.0]], "lines": [(0, 1)], "branches": {"a": [1]}}, r"expected lines 0\.\.0"),
+        ({"points": [[0.0], [1.0]], "lines": [(0, 1)], "names": {"a": [0]}, "branches": {"a": [0]}}, "use two names"),
     ],
 )
 def test_networks_that_are_none_are_refused(arguments, words):

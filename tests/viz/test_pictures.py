@@ -47,7 +47,7 @@ def test_every_kind_of_mesh_shows_its_values_in_colours(shape: Shape, kind: str)
     figure = plot_field(mesh, u, title="A field", label="T", unit="K", show_mesh=False)
     image = pixels(figure)
     bright = np.ptp(image, axis=2) > 0.15  # coloured, not black, grey or white
-    assert bright.mean() > (0.01 if mesh.dim == 1 else 0.1)
+    assert bright.mean() > (0.005 if mesh.dim == 1 else 0.1)
     if kind != "interval":  # a curve has one colour
         assert len(np.unique((image[bright] * 15).astype(int), axis=0)) > 25
 
@@ -128,6 +128,11 @@ def test_cells_without_value_stay_grey_and_say_so(shape: Shape) -> None:
     u[0] = np.nan
     figure = plot_field(mesh, u)
     assert full.axes[0].get_legend() is None
+    figure.canvas.draw()
+    image = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+    for x, grey in ((0.1, True), (0.5, False)):  # in and beside the triangles around the middle
+        column, row = figure.axes[0].transData.transform((x, 0.03)).astype(int)
+        assert (np.ptp(image[len(image) - row, column].astype(int)) < 3) == grey
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["no value"]
     assert plot_field(shape("sphere"), np.r_[np.nan, field(shape("sphere"))[1:]]).axes[0].get_legend() is not None
 
@@ -300,7 +305,7 @@ def test_a_figure_that_cannot_be_saved_leaves_the_old_file(shape: Shape, tmp_pat
     with pytest.raises(InputError, match=r"'disk.gif'; expected an ending of .png, .svg, .pdf"):
         save_figure(figure, tmp_path / "disk.gif")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write .*disk.png"):
+    with pytest.raises(OutputError, match="cannot make the folder .*file"):
         save_figure(figure, tmp_path / "file" / "disk.png")
     with pytest.raises(OutputError, match="it is a folder"):
         save_figure(figure, _folder(tmp_path))
@@ -312,7 +317,7 @@ def test_a_figure_that_cannot_be_saved_leaves_the_old_file(shape: Shape, tmp_pat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(figure, "savefig", full)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises(OutputError, match="disk.png.*the disk is full"):
         save_figure(figure, tmp_path / "disk.png")
     assert (tmp_path / "disk.png").read_bytes() == old
     assert sorted(p.name for p in tmp_path.iterdir()) == ["disk.png", "file", "folder.png"]

@@ -21,7 +21,18 @@ from graphpde.core.kernels import csr, reference
 from graphpde.core.kernels.plan import Plan, index_dtype
 from graphpde.registry import Registry
 
-__all__ = ["BACKENDS", "Plan", "backend", "backend_name", "index_dtype", "plain_sddmm", "plain_spmm", "sddmm", "spmm", "use"]
+__all__ = [
+    "BACKENDS",
+    "Plan",
+    "backend",
+    "backend_name",
+    "index_dtype",
+    "plain_sddmm",
+    "plain_spmm",
+    "sddmm",
+    "spmm",
+    "use",
+]
 
 
 class Backend(Protocol):

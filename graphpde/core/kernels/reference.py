@@ -1,4 +1,4 @@
-"""The oracle: plain torch gather, multiply, scatter_add. Right under every transform, several times slower than ``csr``.
+"""The oracle: plain torch gather, multiply, scatter_add. Right under every transform, several times slower than csr.
 
 scatter_add, not index_add onto fresh zeros: the latter gives wrong numbers under compile(jvp) in torch 2.13.
 """
@@ -12,7 +12,10 @@ from graphpde.core.kernels.plan import Plan
 
 
 def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
-    """y[g, i] = sum over slots s of row i of w[g, perm s] x[g, idx s]; w [g, e] or None, x [g, n_in, k] -> [g, n_out, k]."""
+    """y[g, i] = sum over slots s of row i of w[g, perm s] x[g, idx s].
+
+    w [g, e] in own order or None for ones, x [g, n_in, k] -> [g, n_out, k].
+    """
     m = x.index_select(1, plan.idx)
     if w is not None:
         m = m * (w if plan.perm is None else w.index_select(1, plan.perm))[..., None]
@@ -23,7 +26,10 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
 
 
 def sddmm(plan: Plan, g: Tensor, x: Tensor) -> Tensor:
-    """s[g, perm s] = <g[g, row s], x[g, idx s]>: one number per edge in own order; g [g, n_out, k], x [g, n_in, k] -> [g, e]."""
+    """s[g, perm s] = <g[g, row s], x[g, idx s]>: one number per edge.
+
+    g [g, n_out, k], x [g, n_in, k] -> [g, e] in own order.
+    """
     slots = (g.index_select(1, plan.row) * x.index_select(1, plan.idx)).sum(-1)
     if plan.perm is None:
         return slots

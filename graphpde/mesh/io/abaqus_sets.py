@@ -114,8 +114,8 @@ def _place(raw: RawMesh, part: Part, ids: np.ndarray, start: int) -> None:
     row = np.concatenate([np.arange(len(e[2])) for e in part.elements]) if part.elements else numbers
     for name, source in part.from_elements:
         rows = np.isin(numbers, part.element_sets.numbers(source))
-        nodes = [part.elements[b][3][row[rows & (block == b)]].reshape(-1) for b in range(len(part.elements))]
-        part.node_sets.add(name, np.unique(np.concatenate(nodes)).tolist())
+        own = [part.elements[b][3][row[rows & (block == b)]].reshape(-1) for b in range(len(part.elements))]
+        part.node_sets.add(name, np.unique(np.concatenate(own)).tolist())
     for key, name in part.node_sets.spelling.items():
         found = part.node_sets.numbers(key)
         known = np.intersect1d(found, ids)
@@ -128,8 +128,8 @@ def _place(raw: RawMesh, part: Part, ids: np.ndarray, start: int) -> None:
         raw.cell_sets.append(CellSet(name, members + [row[chosen & (block == b)] for b in range(len(part.elements))]))
     for name, kind, body in part.surfaces:
         if kind.upper() == "NODE":
-            nodes = [part.node_sets.numbers(line.split(",")[0].strip()) for line in body]
-            found = np.intersect1d(np.concatenate(nodes), ids) if nodes else np.empty(0, dtype=np.int64)
+            named = [part.node_sets.numbers(line.split(",")[0].strip()) for line in body]
+            found = np.intersect1d(np.concatenate(named), ids) if named else np.empty(0, dtype=np.int64)
             raw.point_sets.append((name, positions(ids, found, "node") + start))
         else:
             _surface(raw, part, name, body, (numbers, block, row, first))

@@ -15,7 +15,7 @@ from graphpde.errors import OutputError
 
 @contextmanager
 def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path of the same name in a fresh folder beside the target; what is written there replaces the target at the end.
+    """A path of the same name in a fresh folder beside the target; what is written there replaces the target.
 
     An error on the way leaves the target as it was and nothing behind.
 

@@ -24,6 +24,7 @@ TAG_ARRAYS = (
     *("gmsh:physical", "medit:ref", "netgen:index", "su2:tag", "nastran:ref", "avsucd:material", "ugrid:ref"),
     *("tetgen:ref", "flac3d:group", "cell_tags", "obj:group_ids", "material", "MaterialIDs", "attribute"),
 )
+_NO_REASON = "its content is not what the format asks for (meshio's reader gave no reason)"
 _LOCK = threading.Lock()
 
 
@@ -50,7 +51,8 @@ def muted() -> Iterator[list[str]]:
         warnings.simplefilter("ignore")
         console, table = meshio._common.Console, meshio._mesh.topological_dimension
         lent = {kind: cell.dim for kind, cell in CELLS.items() if kind not in table}
-        _Console.said = said = []
+        said: list[str] = []
+        _Console.said = said
         meshio._common.Console = _Console
         table.update(lent)
         try:
@@ -79,7 +81,7 @@ def read(path: Path, name: str, limits: str = "") -> RawMesh:
         except (meshio.ReadError, SystemExit) as error:
             text = "" if isinstance(error, SystemExit) else str(error)
             reason = _reason(text, said)
-            raise Unreadable(f"{limits} ({reason})" if limits else reason) from None
+            raise Unreadable("; ".join(part for part in (limits, reason) if part) or _NO_REASON) from None
     raw = _raw(mesh, said)
     if name == "flac3d":  # its sets count through all blocks
         starts = np.cumsum([0, *(len(block.nodes) for block in raw.blocks)])
@@ -101,13 +103,12 @@ def write(path: Path, mesh: Any, name: str, **options: Any) -> list[str]:
             meshio.write(str(path), mesh, file_format=name, **options)
         except (meshio.WriteError, SystemExit) as error:
             text = "" if isinstance(error, SystemExit) else str(error)
-            raise Unreadable(_reason(text, said)) from None
+            raise Unreadable(_reason(text, said) or "meshio's writer gave no reason") from None
     return said
 
 
 def _reason(text: str, said: list[str]) -> str:
-    text = " ".join([*text.split("\n")[:2], *said[:1]]).strip().rstrip(".")
-    return text or "its content is not what the format asks for (meshio's reader gave no reason)"
+    return " ".join((text or "".join(said[-1:])).split()).rstrip(".")
 
 
 def _raw(mesh: Any, said: list[str]) -> RawMesh:
@@ -130,7 +131,8 @@ def _raw(mesh: Any, said: list[str]) -> RawMesh:
     if isinstance(families, dict):  # MED: a family number stands for any number of groups
         _families(raw, families, getattr(mesh, "point_tags", {}))
     elif array := next((name for name in TAG_ARRAYS if name in raw.cell_data), None):
-        named = {tuple(map(int, value)): key for key, value in mesh.field_data.items() if np.size(value) == 2}
+        pairs = [(key, np.ravel(value)) for key, value in mesh.field_data.items() if np.size(value) == 2]
+        named = {(int(pair[0]), int(pair[1])): str(key) for key, pair in pairs}
         raw.cell_sets += tag_sets(raw, array, named)
     return raw
 

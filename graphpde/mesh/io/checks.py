@@ -8,48 +8,36 @@ from pathlib import Path
 
 from graphpde.mesh.io.raw import Unreadable
 
-# each number in the group must fit into the file: at least this many bytes per item
-_DECLARED: dict[str, tuple[re.Pattern[bytes], int]] = {
-    "vtk": (re.compile(rb"^\s*(POINTS|CELLS|CELL_TYPES|POINT_DATA|CELL_DATA|POLYGONS)\s+(\d+)", re.M | re.I), 1),
-    "medit": (
-        re.compile(rb"^\s*(Vertices|Edges|Triangles|Quadrilaterals|Tetrahedra|Hexahedra|Prisms)\s+(\d+)", re.M),
-        2,
-    ),
-}
-_STRUCTURED = re.compile(rb"^\s*DIMENSIONS\s+(\d+)\s+(\d+)\s+(\d+)", re.M | re.I)
-_IMPLIED = 10**6  # points that a structured grid may imply without listing them
+_MEDIT = re.compile(rb"^\s*(Vertices|Edges|Triangles|Quadrilaterals|Tetrahedra|Hexahedra|Prisms)\s+(\d+)", re.M)
 
 
-def check_declared(path: Path, name: str) -> None:
-    """Refuse a file that declares more items than it has bytes for, before anything is allocated for them.
+def check_medit(path: Path) -> None:
+    """Refuse a text file that declares more items than it has bytes for, before anything is allocated for them.
 
     Raises:
         Unreadable: it does.
     """
     size = path.stat().st_size
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if name == "stl":
-            _check_stl(data, size)
-            return
-        pattern, least = _DECLARED[name]
-        for match in pattern.finditer(data):
-            if int(match[2]) * least > size:
+        for match in _MEDIT.finditer(data):
+            if 2 * int(match[2]) > size:
                 raise Unreadable(f"it declares {int(match[2])} {match[1].decode()} and has only {size} bytes")
-        if name == "vtk" and (match := _STRUCTURED.search(data, 0, 4096)):
-            implied = int(match[1]) * int(match[2]) * int(match[3])
-            if implied > max(size, _IMPLIED):
-                raise Unreadable(f"its grid of {implied} points is more than a file of {size} bytes can mean")
 
 
-def _check_stl(data: mmap.mmap, size: int) -> None:
-    """A binary STL is 84 bytes and 50 for each triangle; a text one begins with "solid"."""
-    count = int.from_bytes(data[80:84], "little") if size >= 84 else 0
-    if data[:5].lower() == b"solid" and not (size >= 84 and size == 84 + 50 * count):
-        if data.rfind(b"endsolid") < 0:
-            raise Unreadable("it is a text STL without 'endsolid'; it seems to be cut off")
-        return
-    if size < 84 or size < 84 + 50 * count:
-        raise Unreadable(f"it declares {count} triangles and has only {size} bytes")
+def check_stl(path: Path) -> None:
+    """Refuse an STL file that is shorter than it says: 84 bytes and 50 for each triangle, or text up to "endsolid".
+
+    Raises:
+        Unreadable: it is.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        count = int.from_bytes(data[80:84], "little") if size >= 84 else -1
+        if data[:5].lower() == b"solid" and size != 84 + 50 * count:
+            if data.rfind(b"endsolid") < 0:
+                raise Unreadable("it is a text STL without 'endsolid'; it seems to be cut off")
+        elif size < 84 + 50 * max(count, 0):
+            raise Unreadable(f"it declares {max(count, 0)} triangles and has only {size} bytes")
 
 
 def check_ply(path: Path) -> None:

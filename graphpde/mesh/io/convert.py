@@ -1,4 +1,4 @@
-"""From what a reader found to a mesh: one dimension of cells, lower cells as named sets, points of the right dimension."""
+"""From what a reader found to a mesh: one dimension of cells, lower cells as sets, points of the right dimension."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class _Usable(NamedTuple):
 def to_mesh(raw: RawMesh, name: str) -> Mesh:
     """A valid mesh from a raw one.
 
-    The cells of the highest dimension become the cells; lower ones become sets of facets, edges or points. A surface in a
-    plane of constant z becomes a 2-D mesh, a chain of lines along x a 1-D mesh; everything else keeps its coordinates.
+    The cells of the highest dimension become the cells; lower ones become sets of facets, edges or points. A surface in
+    a plane of constant z becomes a 2-D mesh, a chain of lines along x a 1-D mesh; all else keeps its coordinates.
 
     Raises:
         Unreadable: no cells, polygons with more than four corners, coordinates that do not fit the cells.

@@ -1,7 +1,7 @@
-"""Reader of Exodus II meshes through netCDF4: element blocks, node sets and side sets by name or number, first time step.
+"""Reader of Exodus II meshes through netCDF4: element blocks, node and side sets by name or number, first time step.
 
-Source: Schoof and Yarberry 1994, "EXODUS II: A Finite Element Data Model", SAND92-2137, tables for the numbering of nodes
-and sides.
+Source: Schoof and Yarberry 1994, "EXODUS II: A Finite Element Data Model", SAND92-2137, tables for the numbering of
+nodes and sides.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def _points(mesh: Mesh) -> list[str]:
     same = int((x[order][1:] == x[order][:-1]).all(1).sum())
     if same:
         out.append(
-            f"{same} of {mesh.n} points have the same coordinates as another; cells meet there only if they share points"
+            f"{same} of {mesh.n} points coincide with another; cells that do not share a point are not joined there"
         )
     return out
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from graphpde.mesh.io import abaqus, avsucd, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtk_read, vtu_read
-from graphpde.mesh.io.checks import check_declared, check_ply
+from graphpde.mesh.io.checks import check_medit, check_ply, check_stl
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.references import check_hdf5, check_xdmf
 from graphpde.registry import Registry, unknown
@@ -56,13 +56,13 @@ for _name, _format in {
     "exodus": Format("Exodus II", (".e", ".exo", ".ex2", ".exii", ".g", ".gen"), exodus.read, check_hdf5, "exodus"),
     "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, "nastran"),
     "med": Format("MED (Salome)", (".med",), _by_meshio("med"), check_hdf5, "med"),
-    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), partial(check_declared, name="medit"), "medit"),
+    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), check_medit, "medit"),
     "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, "netgen"),
     "su2": Format("SU2", (".su2",), su2.read, None, "own", "facets"),
     "obj": Format("Wavefront OBJ", (".obj",), obj.read, None, "obj"),
     "off": Format("Object File Format", (".off", ".coff"), off.read, None, "off"),
     "ply": Format("Stanford PLY", (".ply",), _by_meshio("ply"), check_ply, "ply"),
-    "stl": Format("STL", (".stl",), _by_meshio("stl"), partial(check_declared, name="stl"), "stl"),
+    "stl": Format("STL", (".stl",), _by_meshio("stl"), check_stl, "stl"),
     "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, "tecplot"),
     "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), avsucd.read, None, "avsucd"),
     "ugrid": Format("AFLR UGRID", (".ugrid",), _by_meshio("ugrid")),
@@ -182,7 +182,7 @@ def _inp(text: bytes) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     body = [line for line in lines if not line.startswith((b"#", b"**"))]
     words = body[0].split() if body else []
-    if body and body[0].startswith(b"*") or (lines and not body and lines[0].startswith(b"**")):
+    if (body and body[0].startswith(b"*")) or (lines and not body and lines[0].startswith(b"**")):
         return "abaqus"
     if len(words) == 5 and all(word.isdigit() for word in words):
         return "avsucd"

@@ -1,7 +1,7 @@
 """Writer of gmsh meshes, format 4.1 as text: named sets become physical groups, boundary facets become elements.
 
-Gmsh knows groups of entities only, so cells are sorted into discrete entities, one for each dimension and combination of
-sets: a cell in several sets keeps all of them.
+Gmsh knows groups of entities only, so cells are sorted into discrete entities, one for each dimension and combination
+of sets: a cell in several sets keeps all of them.
 
 Source: Gmsh reference manual, "MSH file format".
 """
@@ -18,7 +18,7 @@ import torch
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.aside import written_aside
-from graphpde.mesh.io.gmsh_table import CODES, from_vtk
+from graphpde.mesh.io.gmsh_table import CODES, UNGROUPED, from_vtk
 from graphpde.mesh.mesh import Mesh
 
 _OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
@@ -37,7 +37,8 @@ def write_gmsh(path: str | os.PathLike[str], mesh: Mesh) -> None:
     """Write a mesh and its named sets.
 
     Sets of points, edges and facets are written as elements; all cells are written, in a set or not. A name with a
-    suffix such as ``:1d`` loses it, because gmsh keeps names apart by dimension; a number stays the number of its group.
+    suffix such as ``:1d`` loses it, as gmsh keeps names apart by dimension; a number stays the number of its group;
+    double quotes in names become single ones.
 
     Raises:
         OutputError: the file cannot be written, or gmsh has no element for a cell type.
@@ -83,7 +84,7 @@ def _numbered(names: list[tuple[int, str]]) -> dict[tuple[int, str], int]:
 def _entities(mesh: Mesh) -> tuple[dict[tuple[int, str], int], list[_Entity]]:
     """Physical groups (dim, name) -> number, and the entities of all dimensions."""
     groups = _groups(mesh)
-    names = _numbered(list(groups))
+    names = _numbered([*groups, *([(mesh.dim, UNGROUPED)] if groups else [])])
     by_dim: dict[int, list[tuple[int, torch.Tensor]]] = {}
     for key, parts in groups.items():
         by_dim.setdefault(key[0], []).append((names[key], torch.cat(parts)))
@@ -94,14 +95,17 @@ def _entities(mesh: Mesh) -> tuple[dict[tuple[int, str], int], list[_Entity]]:
             continue
         count = mesh.n_cells if dim == mesh.dim else len(mesh.entities(dim).nodes)
         member = np.zeros((count, len(sets)), dtype=bool)
-        for column, (_, ids) in enumerate(sets):
-            member[ids.numpy(), column] = True
+        for column, (_, chosen) in enumerate(sets):
+            member[chosen.numpy(), column] = True
         rows, inverse = np.unique(member, axis=0, return_inverse=True)
         for row, combination in enumerate(rows):
             if dim == mesh.dim or combination.any():
                 ids = np.flatnonzero(inverse.reshape(-1) == row)
                 mine = [number for (number, _), inside in zip(sets, combination) if inside]
+                mine = mine or [number for key, number in names.items() if key == (dim, UNGROUPED)]
                 entities.append(_Entity(dim, len(entities) + 1, mine, _elements(mesh, dim, ids)))
+    if not any(names.get((mesh.dim, UNGROUPED)) in entity.groups for entity in entities):
+        names.pop((mesh.dim, UNGROUPED), None)
     return names, entities
 
 
@@ -116,10 +120,10 @@ def _elements(mesh: Mesh, dim: int, ids: np.ndarray) -> dict[str, np.ndarray]:
             if len(mine):
                 out[kind] = nodes.numpy()[mine]
         return out
-    nodes = mesh.entities(dim).nodes.numpy()[ids]
-    width = (nodes >= 0).sum(1)
+    rows = mesh.entities(dim).nodes.numpy()[ids]
+    width = (rows >= 0).sum(1)
     for corners in np.unique(width).tolist():
-        out[_OF_WIDTH[corners]] = nodes[width == corners][:, :corners]
+        out[_OF_WIDTH[corners]] = rows[width == corners][:, :corners]
     return out
 
 

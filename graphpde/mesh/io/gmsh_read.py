@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graphpde.mesh.io.gmsh_sections import Content, Elements, read_section
-from graphpde.mesh.io.gmsh_table import to_vtk
+from graphpde.mesh.io.gmsh_table import UNGROUPED, to_vtk
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, positions
 
 
@@ -75,7 +75,9 @@ def _assemble(content: Content) -> RawMesh:
         raw.notes.append(f"{again} elements are listed more than once; they count once, in all their groups")
     physical, elementary = _members(merged, "groups"), _members(merged, "entities")
     for (dim, group), slots in sorted(physical.items()):
-        raw.cell_sets.append(CellSet(content.names.get((dim, group), str(group)), slots))
+        name = content.names.get((dim, group), str(group))
+        if name != UNGROUPED:
+            raw.cell_sets.append(CellSet(name, slots))
     dims = [dim for dim, _ in elementary]
     for (dim, entity), slots in sorted(elementary.items()):
         if not physical and dims.count(dim) > 1:

@@ -234,7 +234,7 @@ def _text_count(cursor: Cursor) -> int:
 
 
 def _records(cursor: Cursor, count: int, fields: list) -> np.ndarray:
-    kind = np.dtype(fields).newbyteorder(cursor.order)
+    kind = np.dtype([(name, cursor.order + code, *shape) for name, code, *shape in fields])
     if count < 0 or cursor.position + count * kind.itemsize > len(cursor.data):
         raise Unreadable(f"section ${cursor.section} declares {count} items, which the file cannot hold")
     out = np.frombuffer(cursor.data, kind, count, cursor.position)

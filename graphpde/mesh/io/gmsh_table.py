@@ -58,6 +58,9 @@ ELEMENTS: dict[int, Element] = {
     93: Element("hexahedron125", 125, 3),
 }
 
+# physical group of the cells that are in no set: some readers of .msh files want every element in a group
+UNGROUPED = "(none)"
+
 CODES = {element.kind: code for code, element in ELEMENTS.items()}
 
 # column k of a row in VTK order is column ORDER[kind][k] of the row in the file; types not named agree

@@ -75,9 +75,9 @@ class Numbering:
 def named_sets(raw: RawMesh, numbering: Numbering) -> tuple[dict[str, TagSet], list[str]]:
     """All sets of a raw mesh, and sentences about what could not be kept.
 
-    Lower cells that are in no set form one named after their type, so that nothing of the boundary is lost. A name used in
-    several dimensions becomes ``name:1d``, ``name:2d``, ...; a point set that merely repeats the vertices of a facet set of
-    the same name is not told apart from it.
+    Lower cells that are in no set form one named after their type, so that nothing of the boundary is lost. A name used
+    in several dimensions becomes ``name:1d``, ``name:2d``, ...; a point set that merely repeats the vertices of a facet
+    set of the same name is not told apart from it.
     """
     mesh = numbering.mesh
     found: dict[tuple[str, int], list[np.ndarray]] = {}

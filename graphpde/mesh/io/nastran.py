@@ -139,7 +139,7 @@ def _real(field: str) -> float:
 
 
 def _nodes(name: str, element: _Element, fields: list[str]) -> tuple[str, list[int]]:
-    """Cell type and points of an entry; an element with all its mid-side points is quadratic, with some it is linear."""
+    """Cell type and points of an entry; with all its mid-side points it is quadratic, with some of them linear."""
     count = CELLS[element.kind].nodes
     corners = [int(field) for field in fields[element.first : element.first + count]]
     kind, full = _HIGHER.get(element.kind, ("", 0))

@@ -1,7 +1,7 @@
 """Local coordinate systems of Nastran decks (CORD2R, CORD2C, CORD2S): points brought to the basic system.
 
-Source: MSC Nastran Quick Reference Guide, CORD2R, CORD2C and CORD2S: three points A (origin), B (on the z axis) and C (in
-the x-z half plane), given in a reference system.
+Source: MSC Nastran Quick Reference Guide, CORD2R, CORD2C and CORD2S: three points A (origin), B (on the z axis) and C
+(in the x-z half plane), given in a reference system.
 """
 
 from __future__ import annotations

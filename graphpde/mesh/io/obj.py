@@ -5,6 +5,7 @@ Source: Bourke, "Object Files (.obj)", wavefront specification appendix B1.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def read(path: Path) -> RawMesh:
                 current = words[1:]
             elif words[0] in ("f", "l") and len(words) > 2:
                 nodes = [_index(word, len(points)) for word in words[1:]]
-                rows = [nodes] if words[0] == "f" else [list(pair) for pair in zip(nodes, nodes[1:])]
+                rows = [nodes] if words[0] == "f" else [list(pair) for pair in pairwise(nodes)]
                 for row in rows:
                     key = (words[0], len(row))
                     own = faces.setdefault(key, [])

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from graphpde.errors import InputError, MeshError, MeshReadError
 from graphpde.mesh.io.convert import to_mesh
@@ -30,11 +31,11 @@ _SMALL = 1 << 26
 def read_mesh(path: str | os.PathLike[str], *, format: str | None = None) -> Mesh:
     """The mesh in a file.
 
-    The format follows from the extension and, where several share one, from the content; ``.gz``, ``.xz`` and ``.bz2`` are
-    unpacked. Cells of the highest dimension become ``mesh.cells``; groups, node, side and element sets, markers and
-    lower cells become ``mesh.tags`` under their names, plain numbers as strings (``mesh.tag(7)`` works). A surface in a plane
-    of constant z becomes 2-D and a chain of lines along x 1-D. What a file loses on the way, or what looks odd about
-    it, stands in ``mesh.warnings``.
+    The format follows from the extension and, where several share one, from the content; ``.gz``, ``.xz`` and ``.bz2``
+    are unpacked. Cells of the highest dimension become ``mesh.cells``; groups, node, side and element sets, markers and
+    lower cells become ``mesh.tags`` under their names, plain numbers as strings (``mesh.tag(7)`` works). A surface in a
+    plane of constant z becomes 2-D and a chain of lines along x 1-D. What a file loses on the way, or what looks odd
+    about it, stands in ``mesh.warnings``.
 
     Args:
         path: the file. format: a name in ``FORMATS`` if the extension does not tell.
@@ -47,17 +48,18 @@ def read_mesh(path: str | os.PathLike[str], *, format: str | None = None) -> Mes
         file = Path(os.fspath(path))
     except TypeError:
         raise InputError(f"a mesh path must be a string or path, got {type(path).__name__}") from None
-    known = FORMATS[format] if format is not None else None
+    if format is not None:
+        _ = FORMATS[format]  # an unknown name is told at once
     name = format or "?"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers of damaged files stumble over NaN and overflow before they refuse
         try:
             _check_file(file)
             with _unpacked(file) as plain:
-                if known is None:
+                if format is None:
                     with open(plain, "rb") as opened:
                         name = format_of(file, opened.read(_HEAD))
-                    known = FORMATS[name]
+                known = FORMATS[name]
                 if known.check is not None:
                     known.check(plain)
                 return to_mesh(known.read(plain), file.name)
@@ -95,7 +97,7 @@ def _unpacked(file: Path) -> Iterator[Path]:
         return
     if extension_of(file) in (".xdmf", ".xmf", ".node", ".ele"):
         raise Unreadable("it is packed and names other files; unpack it beside them first")
-    opener = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}[suffix]
+    opener: Any = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}[suffix]
     limit = min(_UNPACKED, max(_SMALL, _RATIO * os.path.getsize(file)))
     with tempfile.TemporaryDirectory(prefix="graphpde-") as folder:
         plain = Path(folder) / file.stem

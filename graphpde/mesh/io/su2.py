@@ -126,7 +126,7 @@ def write(path: Path, mesh: Mesh) -> None:
         OutputError: cells that SU2 does not know, or a surface in 3-D.
     """
     codes = {kind: code for code, (kind, _) in _KINDS.items()}
-    if mesh.dim != mesh.space_dim or any(kind not in codes for kind in mesh.cells):
+    if mesh.dim != mesh.space_dim or mesh.dim < 2 or any(kind not in codes for kind in mesh.cells):
         raise OutputError(f"cannot write '{path.name}': SU2 knows linear cells of plane and solid meshes only")
     of_width = {2: "line", 3: "triangle", 4: "quad"}
     with open(path, "w", encoding="utf-8", newline="\n") as out:

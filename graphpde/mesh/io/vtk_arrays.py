@@ -1,7 +1,7 @@
 """Numbers in VTK's XML files: text, base64 or raw bytes, plain or in compressed blocks, inline or appended.
 
-A compressed array is a header (number of blocks, block size, size of the last block, compressed sizes) and the blocks; a
-plain one is its length in bytes and the bytes. Inside base64 the header of a compressed array is a stream of its own.
+A compressed array is a header (number of blocks, block size, size of the last block, compressed sizes) and the blocks;
+a plain one is its length in bytes and the bytes. Inside base64 the header of a compressed array is its own stream.
 
 Source: VTK file formats, "XML file formats"; VTK wiki, "VTK XML Formats".
 """
@@ -38,7 +38,7 @@ class Codec:
     def __init__(self, order: str, header: str, compressor: str | None):
         if compressor and compressor not in _RATIO:
             raise Unreadable(f"compression by {compressor} is not supported; save it with zlib or uncompressed")
-        self.order, self.word, self.compressor = order, np.dtype(order + header), compressor or None
+        self.order, self.word, self.compressor = order, np.dtype(order + header), compressor or ""
 
     def text(self, text: str, kind: str, what: str) -> np.ndarray:
         return numbers(text, np.dtype(TYPES[kind]), what)

@@ -16,6 +16,12 @@ from graphpde.mesh.io.raw import Block, Unreadable
 WEDGE = [0, 2, 1, 3, 5, 4]
 _KINDS = {cell.vtk: kind for kind, cell in CELLS.items() if cell.vtk < 68}
 IMPLIED = 10**7  # points that an image may imply without listing them
+_CORNERS: list[list[tuple[int, ...]]] = [
+    [()],
+    [(0,), (1,)],
+    [(0, 0), (0, 1), (1, 1), (1, 0)],
+    [(0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)],
+]  # of a structured cell, slowest index first
 _BOX = {8: ("quad", [0, 1, 3, 2]), 11: ("hexahedron", [0, 1, 3, 2, 4, 5, 7, 6])}
 _LAGRANGE = {68: "line", 69: "triangle", 70: "quad", 71: "tetra", 72: "hexahedron", 73: "wedge", 74: "pyramid"}
 _NAMES = {0: "empty", 15: "pentagonal prism", 16: "hexagonal prism", 41: "convex point set", 42: "polyhedron"}
@@ -117,10 +123,7 @@ def structured(
         points = np.stack([x.reshape(-1), y.reshape(-1), z.reshape(-1)], 1)
     number = np.arange(count).reshape(dimensions[::-1])
     number = number.squeeze(tuple(axis for axis in range(3) if number.shape[axis] == 1))
-    if number.ndim == 3:
-        corners = [(0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)]
-    else:
-        corners = [[()], [(0,), (1,)], [(0, 0), (0, 1), (1, 1), (1, 0)]][number.ndim]
+    corners = _CORNERS[number.ndim]
     parts = [number[tuple(slice(c, n - 1 + c) for c, n in zip(corner, number.shape))].reshape(-1) for corner in corners]
     kind = {0: "vertex", 1: "line", 2: "quad", 3: "hexahedron"}[number.ndim]
     return points, [Block(kind, np.stack(parts, 1))]

@@ -1,7 +1,7 @@
-"""Reader of legacy VTK files (.vtk), text and binary, versions 1 to 5: unstructured, polygonal and structured data sets.
+"""Reader of legacy VTK files (.vtk), text and binary, versions 1 to 5: unstructured, polygonal, structured data sets.
 
-Source: VTK file formats, "Simple Legacy Formats" (binary numbers are big-endian); the OFFSETS and CONNECTIVITY arrays of
-version 5.
+Source: VTK file formats, "Simple Legacy Formats" (binary numbers are big-endian); the OFFSETS and CONNECTIVITY arrays
+of version 5.
 """
 
 from __future__ import annotations
@@ -233,9 +233,10 @@ def _keep(store: dict[str, np.ndarray], name: str, values: np.ndarray, width: in
 
 
 def _assemble(grid: _Grid, dataset: str) -> RawMesh:
+    notes: list[str] = []
     if dataset in ("STRUCTURED_POINTS", "STRUCTURED_GRID", "RECTILINEAR_GRID"):
         points, blocks = structured(dataset, grid.dimensions, grid.points, grid.axes, (grid.spacing, grid.origin))
-        sources, notes = [np.arange(len(block.nodes)) for block in blocks], []
+        sources = [np.arange(len(block.nodes)) for block in blocks]
     elif dataset in ("UNSTRUCTURED_GRID", "POLYDATA"):
         if grid.points is None or not grid.cells:
             raise Unreadable("it has no POINTS or no cells")

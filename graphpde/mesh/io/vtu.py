@@ -1,7 +1,7 @@
 """Writer of VTK unstructured grids (.vtu): zlib-compressed base64 arrays with 64-bit headers, for ParaView and back.
 
-Named sets are stored exactly, in the FieldData block (see ``vtu_read``); ``space_dim`` beside them keeps a flat surface in
-3-D apart from a plane mesh. Points always have three coordinates, as VTK asks.
+Named sets are stored exactly, in the FieldData block (see ``vtu_read``); ``space_dim`` beside them keeps a flat surface
+in 3-D apart from a plane mesh. Points always have three coordinates, as VTK asks.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ class _File:
     """The XML tree, its appended bytes and how to decode an array."""
 
     def __init__(self, data: bytes):
-        for mark in (b"<!DOCTYPE", b"<!ENTITY"):
-            if mark in data[:65536]:
-                raise Unreadable(f"it holds a {mark.decode()} declaration, which a VTK file has no use for")
+        for word in (b"<!DOCTYPE", b"<!ENTITY"):
+            if word in data[:65536]:
+                raise Unreadable(f"it holds a {word.decode()} declaration, which a VTK file has no use for")
         self.appended, self.is_raw = b"", False
         start = data.find(b"<AppendedData")
         if start >= 0:
@@ -120,9 +120,10 @@ def read(path: Path) -> RawMesh:
 
 def _piece(file: _File, node: ElementTree.Element) -> _Piece:
     points, cells = node.find("Points"), node.find("Cells")
-    if points is None or cells is None or points.find("DataArray") is None:
+    coordinates = points.find("DataArray") if points is not None else None
+    if coordinates is None or cells is None:
         raise Unreadable("a Piece has no Points or no Cells")
-    x = file.array(points.find("DataArray"))
+    x = file.array(coordinates)
     if x.ndim != 2 or len(x) != int(node.get("NumberOfPoints", "-1")):
         raise Unreadable(f"the points have shape {list(x.shape)}, expected [{node.get('NumberOfPoints')}, 3]")
     part = {array.get("Name"): array for array in cells.iter("DataArray")}
@@ -146,13 +147,13 @@ def _piece(file: _File, node: ElementTree.Element) -> _Piece:
                     raise Unreadable(f"array '{array.get('Name')}' has {len(values)} rows, expected {count}")
                 arrays[array.get("Name", "")] = values
         data.append(arrays)
-    return _Piece(x, *found, *data)
+    return _Piece(x, found[0], found[1], found[2], data[0], data[1])
 
 
 def _named(raw: RawMesh, file: _File, sources: list[np.ndarray]) -> None:
     """The sets that this library's writer stores; arrays of other programs are left alone."""
     arrays = {node.get("Name", ""): node for node in file.root.iterfind("UnstructuredGrid/FieldData/DataArray")}
-    if SPACE not in arrays or not any(name.startswith(PREFIX) or name == SPACE for name in arrays):
+    if SPACE not in arrays:
         return
     raw.space_dim = int(file.array(arrays[SPACE]).reshape(-1)[0])
     count = max((int(source.max()) + 1 for source in sources if len(source)), default=0)

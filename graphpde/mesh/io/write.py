@@ -32,7 +32,7 @@ def write_mesh(
 ) -> tuple[str, ...]:
     """Write a mesh; the format follows from the extension.
 
-    ``.vtu`` keeps everything: named sets, fields, dimension. ``.msh`` keeps the sets, ``.su2`` those of facets; what else a
+    ``.vtu`` keeps everything: named sets, fields, dimension. ``.msh`` keeps the sets, ``.su2`` those of facets; what a
     format cannot hold is said. The target is replaced only by a complete file that reads back to the same cells.
 
     Args:
@@ -97,7 +97,7 @@ def _by_meshio(aside: Path, mesh: Mesh, name: str, points: dict[str, Any], cells
             f"cannot write '{target}': {known.title} needs {error.name}; run: pip install \"graphpde[io]\""
         ) from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or "its writer does not take these cells"
         raise OutputError(f"cannot write '{target}' as {known.title}: {reason}; write a .vtu file instead") from error
 
 

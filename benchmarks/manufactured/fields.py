@@ -1,0 +1,152 @@
+"""Exact solutions with the data that belong to them: u' = div(kappa grad u) + f."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+_WAVE = (2.1, 1.3, 1.7)  # wave numbers along x, y, z: no symmetry that could hide an error
+_PHASE = 0.4
+
+
+class Exact(Protocol):
+    """A solution with kappa, its source and its flux."""
+
+    kappa: float
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """u(x, t) [k] at points [k, d]."""
+        ...
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """f(x, t) [k]."""
+        ...
+
+    def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
+        """kappa du/dx_axis [k]."""
+        ...
+
+
+class PlaneWave:
+    """u = sin(a . x + p - w t): drives every boundary and needs a source; w = 0 is the steady problem."""
+
+    def __init__(self, kappa: float = 0.7, speed: float = 0.0):
+        self.kappa, self.speed = kappa, speed
+
+    def _angle(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return x @ _waves(x) + _PHASE - self.speed * t
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return torch.sin(self._angle(x, t))
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        angle = self._angle(x, t)
+        square = float((_waves(x) ** 2).sum())
+        return self.kappa * square * torch.sin(angle) - self.speed * torch.cos(angle)
+
+    def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
+        return self.kappa * _WAVE[axis] * torch.cos(self._angle(x, t))
+
+
+class DecayingWave:
+    """u = exp(-kappa |a|^2 t) sin(a . x + p): free of sources, driven through the boundary."""
+
+    def __init__(self, kappa: float = 0.7):
+        self.kappa = kappa
+
+    def _size(self, x: Tensor, t: Tensor | float) -> Tensor:
+        rate = self.kappa * float((_waves(x) ** 2).sum())
+        return torch.exp(-rate * torch.as_tensor(t, dtype=x.dtype))
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return self._size(x, t) * torch.sin(x @ _waves(x) + _PHASE)
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return torch.zeros_like(x[:, 0])
+
+    def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
+        return self.kappa * _WAVE[axis] * self._size(x, t) * torch.cos(x @ _waves(x) + _PHASE)
+
+
+class Standing:
+    """u = exp(-kappa pi^2 (1 + 4 (d - 1)) t) cos(pi x) cos(2 pi y) cos(2 pi z): no flux leaves the unit box."""
+
+    def __init__(self, kappa: float = 0.7):
+        self.kappa = kappa
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        rate = self.kappa * math.pi**2 * (1 + 4 * (x.shape[1] - 1))
+        size = torch.exp(-rate * torch.as_tensor(t, dtype=x.dtype))
+        others = torch.cos(2 * math.pi * x[:, 1:]).prod(1)
+        return size * torch.cos(math.pi * x[:, 0]) * others
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return torch.zeros_like(x[:, 0])
+
+    def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
+        raise NotImplementedError("the standing wave is only used on an insulated boundary")
+
+
+class TwoMaterials:
+    """u = exp(-w t) (1 + sin(pi (x - 1/2)) / kappa(x)) cos(pi y), kappa jumping at x = 1/2.
+
+    u and kappa du/dx are continuous there; nothing leaves through the faces of constant y and z.
+    """
+
+    kappa = 1.0  # of the left material; the right one conducts five times as well
+    materials = (1.0, 5.0)
+
+    def __init__(self, decay: float = 0.0):
+        self.decay = decay
+
+    def _parts(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        kappa = torch.where(x[:, 0] < 0.5, self.materials[0], self.materials[1]).to(x.dtype)
+        size = torch.exp(-self.decay * torch.as_tensor(t, dtype=x.dtype)) * torch.cos(math.pi * x[:, 1])
+        return kappa, torch.sin(math.pi * (x[:, 0] - 0.5)), size
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        kappa, wave, size = self._parts(x, t)
+        return (1 + wave / kappa) * size
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        kappa, wave, size = self._parts(x, t)
+        return (math.pi**2 * (kappa + 2 * wave) - self.decay * (1 + wave / kappa)) * size
+
+    def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
+        raise NotImplementedError("the two materials are driven by Dirichlet values only")
+
+
+class Spherical:
+    """u = exp(-6 kappa t) (x y + z^2 - 1/3) + exp(-2 kappa t) x / 2 on the unit sphere: harmonics of degree 2 and 1.
+
+    Points beside the sphere count as their projection.
+    """
+
+    def __init__(self, kappa: float = 0.7, *, steady: bool = False):
+        self.kappa, self.steady = kappa, steady
+
+    def _harmonics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        return x[:, 0] * x[:, 1] + x[:, 2] ** 2 - 1 / 3, 0.5 * x[:, 0]
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        two, one = self._harmonics(x)
+        if self.steady:
+            return two + one
+        t = torch.as_tensor(t, dtype=x.dtype)
+        return torch.exp(-6 * self.kappa * t) * two + torch.exp(-2 * self.kappa * t) * one
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """-kappa Laplace(u) of the steady solution, else nothing."""
+        two, one = self._harmonics(x)
+        return self.kappa * (6 * two + 2 * one) if self.steady else torch.zeros_like(two)
+
+    def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
+        raise NotImplementedError("a closed surface has no boundary")
+
+
+def _waves(x: Tensor) -> Tensor:
+    return torch.tensor(_WAVE[: x.shape[1]], dtype=x.dtype)

@@ -1,0 +1,119 @@
+"""One random coarse mesh for each family, refined uniformly: the orders of fresh random meshes would be noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphpde.mesh import (
+    Mesh,
+    box,
+    interval,
+    jittered,
+    network,
+    random_cube,
+    random_square,
+    rectangle,
+    refine,
+    sphere,
+    tag_boundary,
+)
+
+SEED = 7
+
+
+def square(level: int) -> Mesh:
+    """Random Delaunay triangles; 4225 points at level 4."""
+    return refine(random_square(4, seed=SEED), level)
+
+
+def quads(level: int) -> Mesh:
+    """Random convex quadrilaterals; 4225 points at level 4."""
+    return refine(jittered(rectangle(4, 4, cells="quad"), 0.25, seed=SEED), level)
+
+
+def cube(level: int) -> Mesh:
+    """Random tetrahedra; 35,937 points at level 3."""
+    return refine(random_cube(4, seed=SEED, amount=0.15), level)
+
+
+def halves(level: int) -> Mesh:
+    """Random triangles whose edges keep to x = 1/2; cell sets "left_half" and "right_half"."""
+    return refine(_mirrored(random_square(3, seed=SEED)), level)
+
+
+def half_quads(level: int) -> Mesh:
+    """Random quadrilaterals that keep to x = 1/2."""
+    return refine(_mirrored(jittered(rectangle(2, 4, cells="quad"), 0.2, seed=SEED)), level)
+
+
+def half_cubes(level: int) -> Mesh:
+    """Random tetrahedra whose faces keep to x = 1/2; 35,937 points at level 3."""
+    return refine(_mirrored(jittered(box(2, 4, 4), 0.15, seed=SEED)), level)
+
+
+def globe(level: int) -> Mesh:
+    """The unit sphere in triangles between random points; 10,242 points at level 4."""
+    coarse = sphere(1)
+    rng = np.random.default_rng(SEED)
+    moved = coarse.points + torch.from_numpy(0.08 * rng.standard_normal((coarse.n, 3)))
+    return refine(coarse.with_points(_onto(moved)), level, project=_onto)
+
+
+def patch(level: int) -> Mesh:
+    """A piece of the unit sphere bounded by great circles, random triangles inside; 4225 points at level 4."""
+    flat = random_square(4, seed=SEED)
+    raised = torch.cat([1.4 * (flat.points - 0.5), torch.ones(flat.n, 1, dtype=torch.float64)], 1)
+    coarse = Mesh(_onto(raised), flat.cells, name="patch of a sphere")
+    return refine(coarse, level, project=_onto)
+
+
+def line(level: int) -> Mesh:
+    """The unit interval in lines of random length; 8193 points at level 10."""
+    coarse = jittered(interval(8), 0.3, seed=SEED)
+    return refine(coarse, level)
+
+
+def tripod(level: int) -> Mesh:
+    """Three arms of lengths 1, 0.7 and 1.3 in cells of uneven length; cell sets "arm0", "arm1", "arm2"."""
+    tips = np.array([[1.0, 0.0], [0.0, 0.7], [-1.2, -0.5]])
+    lengths = (0.3, 1.0), (0.4, 1.0), (0.35, 0.8, 1.0)
+    points, lines, branches, count = [np.zeros((1, 2))], [], {}, 1
+    for arm, (tip, shares) in enumerate(zip(tips, lengths)):
+        points.append(np.outer(shares, tip))
+        chain = [0, *range(count, count + len(shares))]
+        branches[f"arm{arm}"] = list(range(len(lines), len(lines) + len(shares)))
+        lines += list(zip(chain[:-1], chain[1:]))
+        count += len(shares)
+    return refine(network(np.concatenate(points), lines, branches=branches, name="tripod"), level)
+
+
+def _onto(x: Tensor) -> Tensor:
+    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+
+
+def _mirrored(mesh: Mesh) -> Mesh:
+    """The mesh squeezed into x < 1/2, and its mirror image in x > 1/2; points at x = 1/2 are shared."""
+    n = mesh.n
+    left = mesh.points.clone()
+    left[:, 0] *= 0.5
+    right = left.clone()
+    right[:, 0] = 1 - right[:, 0]
+    shared = mesh.points[:, 0] == 1
+    number = torch.arange(n, 2 * n) - shared.cumsum(0)
+    number[shared] = torch.arange(n)[shared]
+    cells = {kind: torch.cat([nodes, number[nodes]]) for kind, nodes in mesh.cells.items()}
+    joined = Mesh(torch.cat([left, right[~shared]]), cells, name=f"{mesh.name} and its mirror image")
+    count = mesh.n_cells
+    joined = joined.with_tags(
+        left_half=joined.make_tag(mesh.dim, torch.arange(count)),
+        right_half=joined.make_tag(mesh.dim, torch.arange(count, 2 * count)),
+    )
+    return tag_boundary(joined, left=_at(0, 0.0), right=_at(0, 1.0))
+
+
+def _at(axis: int, value: float) -> Callable[[Tensor], Tensor]:
+    return lambda x: x[:, axis] == value

@@ -1,0 +1,74 @@
+"""What goes to the terminal: plain results on stdout, warnings and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphpde.run.simulate import Progress
+
+
+def say(*lines: str) -> None:
+    """Lines on stdout, as they are."""
+    for line in lines:
+        print(line)
+
+
+def say_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Warnings on stderr, each once."""
+    for sentence in dict.fromkeys(sentences):
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout, its last column wrapped to the terminal, or one line per row where there is none."""
+    rows = [[str(part) for part in row] for row in rows]
+    if not sys.stdout.isatty():
+        widths = [max(len(row[k]) for row in [list(header), *rows]) for k in range(len(header))]
+        for row in [list(header), *rows]:
+            say("  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for k, title in enumerate(header):
+        shown.add_column(title, no_wrap=k == 0, overflow="fold")
+    for row in rows:
+        shown.add_row(*[Text(part) for part in row])  # names of sets may look like markup
+    Console().print(shown)
+
+
+@contextmanager
+def progress_bar(title: str, wanted: bool) -> Iterator[Progress | None]:
+    """A bar with the time left on stderr, if that is a terminal and ``wanted``; else None."""
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def advance(step: int, steps: int) -> None:
+            bar.update(task, completed=step, total=steps)
+
+        yield advance

@@ -1,0 +1,93 @@
+"""``graphpde VERB``: reads the line, runs the verb, turns every error into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from graphpde import __version__
+from graphpde.cli import demo, doctor, info, listing, make_mesh, simulate
+from graphpde.cli.parser import Parser, UsageError, described
+from graphpde.errors import GraphpdeError, InputError
+
+VERBS = {
+    "demo": demo,
+    "doctor": doctor,
+    "info": info,
+    "list": listing,
+    "make-mesh": make_mesh,
+    "simulate": simulate,
+}
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+EPILOG = """\
+first steps:
+  graphpde demo                                        a first simulation, with a report to look at
+  graphpde info part.msh                               what is in your mesh, and how its parts are called
+  graphpde simulate --pde heat --mesh part.msh --bc inlet=1
+
+exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted (143 by SIGTERM).
+GRAPHPDE_DEBUG=1 shows the whole traceback of an error."""
+
+
+def build_parser() -> Parser:
+    """The parser with every verb."""
+    parser = Parser(
+        prog="graphpde",
+        description="Simulate partial differential equations on meshes and graphs.",
+        **described(EPILOG),
+    )
+    parser.add_argument("--version", action="version", version=f"graphpde {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
+    for name, module in VERBS.items():
+        module.add(verbs, name)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(argv)
+    except UsageError as error:
+        return _say(f"{error}", BAD_INPUT)
+    except InputError as error:
+        return _say(str(error), BAD_INPUT, error)
+    except GraphpdeError as error:
+        return _say(str(error), BAD_INPUT if isinstance(error, TypeError) else FAILED, error)
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read the output has gone; keep Python from complaining again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except MemoryError as error:
+        return _say("there is not enough memory for this; take a coarser mesh or --dtype float32", FAILED, error)
+    except Exception as error:  # a fault of ours: still one sentence, and a way to see all of it
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        return _say(f"internal error, please report it with GRAPHPDE_DEBUG=1 ({detail})", FAILED, error)
+
+
+def _run(argv: list[str]) -> int:
+    parser = build_parser()
+    if not argv:
+        parser.print_help()
+        return OK
+    parser.check_verb(argv[0], VERBS)
+    try:
+        args = parser.parse_strictly(argv)
+    except SystemExit as done:  # --help and --version
+        return int(done.code or 0)
+    args.argv = argv  # recorded as the way to do it again
+    return int(args.run(args))
+
+
+def _say(sentence: str, code: int, error: BaseException | None = None) -> int:
+    """One line on stderr."""
+    if error is not None and os.environ.get("GRAPHPDE_DEBUG") not in (None, "", "0"):
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    return code

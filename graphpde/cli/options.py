@@ -1,0 +1,134 @@
+"""The options of ``simulate`` and the tables they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+from graphpde.errors import ConfigError
+
+_ASSIGNED = re.compile(r"([^=<>!]+)=(?!=)(.*)", re.DOTALL)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare every option, in groups."""
+    what = parser.add_argument_group("problem")
+    what.add_argument("--pde", metavar="NAME", help="heat, poisson, advection, gray-scott; see 'graphpde list pdes'")
+    what.add_argument("--mesh", metavar="FILE", help="mesh file; 'graphpde info FILE' says how its sets are called")
+    what.add_argument(
+        "--bc", nargs="+", action="extend", metavar="NAME=VALUE", help="value on a set: number or formula"
+    )
+    what.add_argument("--inflow", nargs="+", action="extend", metavar="NAME=VALUE", help="what enters through a set")
+    what.add_argument("--override", nargs="+", action="extend", metavar="NAME", help="this --bc wins on shared nodes")
+    what.add_argument("--initial", nargs="+", metavar="VALUE", help="value at the start, or FIELD=VALUE")
+    what.add_argument("--source", nargs="+", metavar="VALUE", help="source, or FIELD=VALUE")
+    what.add_argument("--kappa", nargs="+", metavar="VALUE", help="conductivity, or MATERIAL=VALUE with * for the rest")
+    what.add_argument(
+        "--velocity", metavar="VX,VY[,VZ]", help="of advection; write --velocity=-y,x if it starts with -"
+    )
+    what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="any key of a problem file")
+    when = parser.add_argument_group("time")
+    when.add_argument("--steady", action="store_true", help="solve for the steady state")
+    when.add_argument("--t-end", type=float, metavar="T", help="end (default: from the size of the mesh)")
+    when.add_argument(
+        "--dt", type=float, metavar="DT", help="step (default: a hundredth of the run, or the stable one)"
+    )
+    when.add_argument("--stepper", metavar="NAME", help="see 'graphpde list steppers'")
+    when.add_argument("--frames", type=int, metavar="N", help="saved moments after the start (default: 20)")
+    when.add_argument("--allow-unstable", action="store_true", help="take explicit steps beyond the stability bound")
+    where = parser.add_argument_group("output and machine")
+    where.add_argument("-o", "--output", metavar="DIR", help="run folder (default: runs/<pde>-<mesh>-<n>)")
+    where.add_argument("--pictures", metavar="WHICH", help="none, summary (default) or all: one of every frame")
+    where.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    where.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+    where.add_argument("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, mps")
+    where.add_argument("--dtype", metavar="NAME", help="float64 (default) or float32")
+    where.add_argument("--seed", type=int, metavar="N", help="of the noise on initial values (default: 0)")
+
+
+def overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The tables that the options stand for; what was not given is not there.
+
+    Raises:
+        ConfigError: something that should read NAME=VALUE does not.
+    """
+    from graphpde.config import assign, merge
+
+    out: dict[str, Any] = {}
+    for key in ("pde", "mesh", "device", "dtype", "seed"):
+        if getattr(args, key) is not None:
+            out[key] = getattr(args, key)
+    if args.steady:
+        out["steady"] = True
+    times = {"end": args.t_end, "dt": args.dt, "stepper": args.stepper, "frames": args.frames}
+    groups = {
+        "time": {key: value for key, value in times.items() if value is not None},
+        "boundary": _boundary(args),
+        "coefficients": _coefficients(args),
+        "output": {} if args.pictures is None else {"pictures": args.pictures},
+        "solver": {"allow_unstable": True} if args.allow_unstable else {},
+    }
+    out |= {key: table for key, table in groups.items() if table}
+    for key in ("initial", "source"):
+        if getattr(args, key) is not None:
+            out[key] = _fields(f"--{key}", getattr(args, key))
+    for setting in args.set or ():
+        out = merge(out, assign(setting))
+    return out
+
+
+def value_of(text: str) -> float | str:
+    """A number if it reads as one, else the text of a formula."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise ConfigError(f"{option} takes NAME=VALUE, got '{text}'")
+    return name.strip(), value.strip()
+
+
+def _boundary(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {}
+    for option, kind, given in (("--bc", "value", args.bc), ("--inflow", "inflow", args.inflow)):
+        for text in given or ():
+            name, value = _pair(option, text)
+            if name in out:
+                raise ConfigError(f"'{name}' is given twice, by {option} {text} and before; say it once")
+            out[name] = {kind: value_of(value)}
+    for name in args.override or ():
+        out.setdefault(name, {})["override"] = True
+    return out
+
+
+def _fields(option: str, given: list[str]) -> Any:
+    """One value, or a value per field."""
+    if len(given) == 1 and not _ASSIGNED.fullmatch(given[0]):
+        return value_of(given[0])
+    return {name: value_of(value) for name, value in (_pair(option, text) for text in given)}
+
+
+def _coefficients(args: argparse.Namespace) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if args.kappa is not None:
+        out["kappa"] = _fields("--kappa", args.kappa)
+    if args.velocity is not None:
+        out["velocity"] = [value_of(part) for part in _split(args.velocity)]
+    return out
+
+
+def _split(text: str) -> list[str]:
+    """Parts between commas that stand outside of parentheses."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]

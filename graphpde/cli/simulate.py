@@ -1,0 +1,136 @@
+"""``graphpde simulate``: a problem file or a line of options in, a run folder out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from graphpde.cli.console import progress_bar, say, say_json, warn
+from graphpde.cli.options import add_options, overrides
+from graphpde.cli.parser import described
+from graphpde.cli.signals import StopRequest
+
+if TYPE_CHECKING:
+    from graphpde.config import Setup
+    from graphpde.run import RunResult
+
+EPILOG = """\
+examples:
+  graphpde simulate --pde heat --mesh part.msh --bc inlet=1
+  graphpde simulate --pde heat --mesh part.msh --bc inlet="1+sin(t)" outlet=0 --kappa steel=45 "*=1" --t-end 2
+  graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --source "exp(-x**2)"
+  graphpde simulate problem.toml --dt 0.01 -o runs/fine
+
+Without --bc the boundary is insulated. Formulas may use x, y, z, t, pi, e, + - * / **, comparisons, a if c else b
+and functions such as sin, exp, sqrt, min, max, where. The run folder gets config.toml (everything said and assumed;
+running it again gives the same), manifest.json, metrics.jsonl, fields/ (run.pvd for ParaView, run.npz), figures/ and
+report.html. Ctrl-C keeps what has been computed (exit code 130)."""
+
+
+def add(verbs: Any, name: str) -> None:
+    """The verb's own parser."""
+    parser = verbs.add_parser(
+        name,
+        help="solve a PDE on a mesh",
+        usage="graphpde simulate [PROBLEM.toml] [--pde NAME --mesh FILE --bc NAME=VALUE ...] [options]",
+        description="Solve a PDE on a mesh, from a problem file, from options, or from both: options win.",
+        **described(EPILOG),
+    )
+    parser.add_argument("problem", nargs="?", metavar="PROBLEM.toml", help="problem file")
+    add_options(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the layers and run."""
+    command = shlex.join(["graphpde", *args.argv])
+    try:
+        from graphpde.config import load, merge
+
+        problem = load(args.problem) if args.problem else {}
+        return carry_out(
+            merge(problem, overrides(args)), args.output, command=command, as_json=args.json, dry=args.dry_run
+        )
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if args.json:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            say_json({"status": status, "error": " ".join(str(error).split()) or type(error).__name__})
+        raise
+
+
+def carry_out(
+    problem: Mapping[str, Any],
+    out: str | os.PathLike[str] | None,
+    *,
+    command: str,
+    as_json: bool = False,
+    dry: bool = False,
+) -> int:
+    """Check, prepare and run a problem given as tables; returns the exit code."""
+    from graphpde.config import prepare, read_config
+    from graphpde.run import next_folder, simulate
+
+    setup = prepare(read_config(problem))
+    warn(setup.space.warnings)
+    if dry:
+        _say_plan(setup, as_json)
+        return 0
+    out = next_folder(setup.name) if out is None else out
+    with StopRequest() as stop, progress_bar(setup.name, not as_json) as progress:
+        result = simulate(setup, out, command=command, progress=progress, stop=stop)
+    warn(sentence for sentence in result.warnings if sentence not in setup.space.warnings)
+    if as_json:
+        say_json(result.as_dict())
+    else:
+        _say_result(setup, result)
+    return 0 if result.status == "ok" else stop.code
+
+
+def _say_plan(setup: Setup, as_json: bool) -> None:
+    from graphpde.config import dump
+    from graphpde.run import estimate
+
+    needs = estimate(setup)
+    unknowns = setup.space.n * setup.u0.shape[-1]
+    plain = setup.config.as_dict()
+    if as_json:
+        numbers = {"unknowns": unknowns, "steps": setup.steps, "memory": needs.memory, "disk": needs.disk}
+        say_json({"status": "ok", "dry_run": True, **numbers, "config": plain, "warnings": list(setup.space.warnings)})
+        return
+    say(dump(plain))
+    say(
+        f"# {unknowns} unknowns, {setup.steps} {'solve' if setup.stepper is None else 'steps'}, {len(setup.times)} frames"
+    )
+    say(
+        f"# about {_size(needs.memory)} of memory beside the libraries, {_size(needs.disk)} of disk; nothing was written"
+    )
+
+
+def _say_result(setup: Setup, result: RunResult) -> None:
+    took = "a steady state" if setup.stepper is None else f"{result.steps} steps of {setup.stepper.name}"
+    say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
+    if result.status != "ok":
+        say(f"{result.status} after {result.steps} of {setup.steps} steps; what was computed is kept")
+    for name, v in result.final.items():
+        unit = setup.units[name]
+        shown = "" if unit == "1" else f" {unit}"
+        say(f"  {name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {v['integral']:.6g}")
+    for certificate in result.certificates:
+        mark = "measured" if certificate.target is None else "ok" if certificate.passed else "FAILED"
+        say(f"  {mark}: {certificate.sentence}")
+    shown_files = {"picture": "figures/final.png", "ParaView": "fields/run.pvd", "report": "report.html"}
+    for what, name in shown_files.items():
+        if (result.folder / name).exists():
+            say(f"{what:9} {result.folder / name}")
+    say(f"{'again':9} graphpde simulate {shlex.quote(str(result.folder / 'config.toml'))}")
+
+
+def _size(count: int) -> str:
+    power = min(int(math.log10(max(count, 1)) / 3), 4)
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

@@ -1,0 +1,64 @@
+"""Jacobians as operators: blocks at the nodes, or only their action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.linear_operator import LinearOperator
+from graphpde.typing import Scalar
+
+
+class BlockDiagonal(LinearOperator):
+    """A dense block on the channels of each node, y_i = B_i x_i, blocks [*, n, c, c]: Jacobians of pointwise terms."""
+
+    def __init__(self, blocks: Tensor):
+        self.blocks, self.n = blocks, blocks.shape[-3]
+
+    def matvec(self, x: Tensor) -> Tensor:
+        return (self.blocks.to(x.dtype) @ x[..., None])[..., 0]
+
+    def transpose(self) -> BlockDiagonal:
+        return BlockDiagonal(self.blocks.mT)
+
+    def diagonal(self) -> Tensor | None:
+        return self.blocks.diagonal(dim1=-2, dim2=-1) if self.blocks.dim() == 3 else None
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.blocks,)
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> BlockDiagonal:
+        return BlockDiagonal(self.blocks.to(device=device, dtype=dtype))
+
+    @property
+    def channels(self) -> int:
+        return self.blocks.shape[-1]
+
+    def _times(self, factor: Scalar) -> BlockDiagonal:
+        if not isinstance(factor, Tensor):
+            return BlockDiagonal(self.blocks * factor)
+        factor = factor.to(self.blocks.dtype)
+        return BlockDiagonal(self.blocks * (factor[:, None] if factor.dim() else factor))  # a factor per row
+
+
+class Action(LinearOperator):
+    """A map known only by its action and that of its transpose (Jacobians by automatic differentiation)."""
+
+    def __init__(
+        self,
+        n: int,
+        matvec: Callable[[Tensor], Tensor],
+        rmatvec: Callable[[Tensor], Tensor],
+        *,
+        symmetric: bool = False,
+    ):
+        self.n, self._matvec, self._rmatvec, self.symmetric = n, matvec, rmatvec, symmetric
+
+    def matvec(self, x: Tensor) -> Tensor:
+        return self._matvec(x)
+
+    def transpose(self) -> Action:
+        return Action(self.n, self._rmatvec, self._matvec, symmetric=self.symmetric)

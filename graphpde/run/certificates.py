@@ -1,0 +1,129 @@
+"""What a run promises by the mathematics of its problem and stepper, checked on what was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from graphpde.config import Setup
+from graphpde.core.linear_operator import Sparse, columns
+from graphpde.ops.source import Load
+from graphpde.ops.values import is_constant
+from graphpde.run.measure import Meter, Moment
+from graphpde.solve.result import Result
+from graphpde.viz import Certificate
+
+_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
+_RESIDUAL = {torch.float64: 1e-8, torch.float32: 1e-4}
+
+
+def certify(setup: Setup, meter: Meter, moments: Sequence[Moment], result: Result | None = None) -> list[Certificate]:
+    """The certificates of a run from its saved moments; for a steady state also the result of the solve.
+
+    A property that this problem and stepper do not promise is left out, or measured without a target.
+    """
+    out = []
+    if result is not None:
+        residual = Certificate("residual", result.residual, _RESIDUAL[setup.u0.dtype])
+        return [residual, *_maximum_principle(setup, meter, moments[-1:])]
+    out += _mass_balance(setup, meter, moments)
+    out += _energy_decay(setup, meter, moments)
+    return out + _maximum_principle(setup, meter, moments)
+
+
+def _loads(setup: Setup) -> list[Load]:
+    return [term for _, term in setup.system.linear if isinstance(term, Load)]
+
+
+def _loads_constant(setup: Setup) -> bool:
+    return all(is_constant(load.f) for load in _loads(setup))
+
+
+def _mass_balance(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
+    """Nothing leaves a closed domain; constant sources and inflows add what they say."""
+    system = setup.system
+    if not meter.gradient_flow or system.fixed is not None or not _loads_constant(setup):
+        return []
+    with torch.no_grad():
+        load = system.load(torch.zeros((), dtype=torch.float64, device=setup.u0.device), setup.u0)
+        gain = [0.0] * setup.u0.shape[-1] if load is None else load.double().sum(0).tolist()
+        size = setup.space.integral(setup.u0.abs()).double().tolist()
+    first, worst = moments[0], 0.0
+    for moment in moments:
+        for start, now, rate, scale in zip(first.mass, moment.mass, gain, size, strict=True):
+            expected = rate * (moment.t - first.t)
+            unit = max(scale, abs(rate) * (moments[-1].t - first.t))
+            worst = max(worst, abs(now - start - expected) / unit if unit else abs(now - start))
+    # an iterative solve may lose its tolerance in every step
+    lost = setup.steps * setup.config.solver.rtol if setup.stepper is not None and setup.stepper.implicit else 0.0
+    target = max(lost, 0.1 * _ROUNDING[setup.u0.dtype])
+    return [Certificate("mass balance" if load is not None else "mass drift", worst, target)]
+
+
+def _energy_decay(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
+    """A gradient flow with data that are constant in time goes downhill, under every stepper within its bound."""
+    fixed = setup.system.fixed
+    steady_data = _loads_constant(setup) and (fixed is None or fixed.constant)
+    if not meter.gradient_flow or not steady_data or setup.config.solver.allow_unstable or len(moments) < 2:
+        return []
+    energies = [moment.energy for moment in moments]
+    scale = max(max(abs(e) for e in energies), 1e-6 * meter.energy_scale(setup.u0))
+    rise = max(b - a for a, b in pairwise(energies))
+    return [
+        Certificate("energy increase", max(rise, 0.0) / scale if scale else max(rise, 0.0), _ROUNDING[setup.u0.dtype])
+    ]
+
+
+def _maximum_principle(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
+    """No value beyond those of the start and the boundary: how far the run overshoots, relative to their range."""
+    system, matrix = setup.system, meter.operator
+    fixed = system.fixed
+    if system.nonlinear or _loads(setup) or not isinstance(matrix, Sparse) or setup.u0.shape[-1] != 1:
+        return []
+    if fixed is not None and not fixed.constant:
+        return []
+    rows = _row_sums(matrix, setup)
+    known = setup.u0 if setup.stepper is not None or fixed is None else setup.u0[fixed.nodes]
+    low, high = float(known.min()), float(known.max())
+    leaky = float(rows.min()) < -1e-9 * float(matrix.diag.abs().max())
+    if leaky:  # what leaves without anything coming in lets values fall towards zero
+        low, high = min(low, 0.0), max(high, 0.0)
+    beyond = max(0.0, *(max(m.high[0] - high, low - m.low[0]) for m in moments))
+    promised = _monotone(matrix, rows) and _keeps_order(setup, matrix)
+    target = _ROUNDING[setup.u0.dtype] if promised else None
+    return [Certificate("overshoot", beyond / (high - low) if high > low else beyond, target)]
+
+
+def _row_sums(matrix: Sparse, setup: Setup) -> Tensor:
+    """L 1 at the free nodes [k]; 0 where there is none."""
+    with torch.no_grad():
+        rows = matrix.matvec(torch.ones_like(setup.u0))[:, 0]
+    if setup.system.fixed is not None:
+        rows = rows[~setup.system.fixed.mask]
+    return rows if len(rows) else rows.new_zeros(1)
+
+
+def _monotone(matrix: Sparse, rows: Tensor) -> bool:
+    """No negative weight and no row that makes something of nothing."""
+    size = float(matrix.diag.abs().max())
+    return bool((matrix.weight >= -1e-12 * size).all()) and bool((rows <= 1e-9 * size).all())
+
+
+def _keeps_order(setup: Setup, matrix: Sparse) -> bool:
+    """Whether the stepper carries the order of a monotone operator over to its step.
+
+    Backward Euler always does, forward Euler and Heun while dt |L_ii| <= m_i (Gottlieb, Shu and Tadmor 2001).
+    """
+    if setup.stepper is None:
+        return True
+    if not setup.space.lumped:
+        return False
+    if setup.stepper.name == "backward_euler":
+        return True
+    if setup.stepper.name not in ("euler", "heun") or setup.dt is None:
+        return False
+    fastest = (columns(matrix.diag).abs() / setup.space.measure[:, None]).max()
+    return setup.dt * float(fastest) <= 1 + 1e-9

@@ -1,0 +1,87 @@
+"""Where a result comes from: versions, machine, commit, seed, mesh and command."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import graphpde
+from graphpde.config import Setup
+from graphpde.core.kernels import backend_name
+
+PACKAGES = ("torch", "numpy", "scipy", "meshio", "matplotlib")
+
+
+def describe(setup: Setup, command: str) -> dict[str, Any]:
+    """What stays the same during the run; status, times and results are added to it."""
+    config, space = setup.config, setup.space
+    return {
+        "status": "running",
+        "command": command,
+        "started": now(),
+        "versions": versions(),
+        "git": commit(),
+        "seed": config.seed,
+        "device": str(space.device),
+        "dtype": config.dtype,
+        "threads": torch.get_num_threads(),
+        "kernels": backend_name(),
+        "platform": platform.platform(),
+        "mesh": _mesh(setup),
+        "unknowns": space.n * setup.u0.shape[-1],
+        "steps": setup.steps,
+        "warnings": list(space.warnings),
+    }
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Version of everything that computes."""
+    out = {"graphpde": graphpde.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            out[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return out
+
+
+def commit() -> str | None:
+    """The commit of the checkout that the package runs from; None for an installed one."""
+    root = Path(graphpde.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _mesh(setup: Setup) -> dict[str, Any]:
+    mesh, source = setup.space.mesh, setup.config.mesh
+    out: dict[str, Any] = {"points": mesh.n, "cells": {kind: len(nodes) for kind, nodes in mesh.cells.items()}}
+    if source.path is None:
+        return {"shape": source.shape, **out}
+    return {"path": str(source.path), "sha256": _sha256(source.path), **out}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,81 @@
+"""What is measured at every saved moment: mass, energy and range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphpde.config import Setup
+from graphpde.core.linear_operator import LinearOperator, as_matrix
+
+
+class Moment(NamedTuple):
+    """Numbers of one saved state.
+
+    Attributes:
+        step, t: when. mass: integral of each field [c]. low, high: range of each field [c]. energy: see :class:`Meter`.
+    """
+
+    step: int
+    t: float
+    mass: list[float]
+    low: list[float]
+    high: list[float]
+    energy: float
+
+    def row(self, fields: Sequence[str]) -> dict[str, Any]:
+        """One line of metrics.jsonl; with several fields their names are appended to the keys."""
+        out: dict[str, Any] = {"t": self.t, "step": self.step, "energy": self.energy}
+        for key, values in (("mass", self.mass), ("min", self.low), ("max", self.high)):
+            for name, value in zip(fields, values, strict=True):
+                out[key if len(fields) == 1 else f"{key}_{name}"] = value
+        return {key: value if math.isfinite(value) else None for key, value in out.items()}  # JSON knows no infinity
+
+
+class Meter:
+    r"""Measures states of a problem.
+
+    The energy is \frac12 \int kappa |grad u|^2 - \int f u - \int_boundary g u where the problem is the gradient flow of
+    that (diffusion with sources and inflows), else \frac12 \int |u|^2.
+    """
+
+    def __init__(self, setup: Setup):
+        self.setup = setup
+        operator = setup.system.operator
+        self.operator: LinearOperator | None = None if operator is None else as_matrix(operator)
+        self.gradient_flow = not setup.system.nonlinear and self.operator is not None and self.operator.symmetric
+
+    @torch.no_grad()
+    def at(self, step: int, t: float, u: Tensor) -> Moment:
+        """The numbers of the state u [n, c] at time t."""
+        return Moment(
+            step,
+            t,
+            self.setup.space.integral(u).double().tolist(),
+            u.amin(0).double().tolist(),
+            u.amax(0).double().tolist(),
+            self.energy(t, u),
+        )
+
+    def energy(self, t: float, u: Tensor) -> float:
+        """The energy of u [n, c] at time t."""
+        if not self.gradient_flow or self.operator is None:
+            return float(self.setup.space.integral(u * u).sum() / 2)
+        now = torch.tensor(t, dtype=torch.float64, device=u.device)
+        total = -(u * self.operator.matvec(u)).sum().double() / 2
+        load = self.setup.system.load(now, u)
+        return float(total if load is None else total - (load * u).sum())
+
+    def energy_scale(self, u: Tensor) -> float:
+        """The size of the terms that the energy is a difference of: below 1e-16 of it there is only rounding."""
+        if not self.gradient_flow or self.operator is None:
+            return float(self.setup.space.integral(u * u).sum() / 2)
+        diagonal = self.operator.diagonal()
+        if diagonal is None:
+            return 0.0
+        d = diagonal.abs()
+        return float(((d[:, None] if d.dim() == 1 else d) * u * u).sum().double() / 2)

@@ -1,0 +1,161 @@
+"""The pictures and the report of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphpde.config import Setup
+from graphpde.run.frames import Frames
+from graphpde.run.manifest import versions
+from graphpde.viz import (
+    Certificate,
+    Picture,
+    Report,
+    Table,
+    mesh_table,
+    plot_curves,
+    plot_field,
+    plot_frames,
+    plot_mesh,
+    save_figure,
+    write_report,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 6  # moments in one picture
+
+
+def draw(frames: Frames, folder: Path) -> list[Picture]:
+    """Save the pictures of a run below ``folder`` and return them with captions, the most telling first."""
+    setup = frames.setup
+    if setup.config.output.pictures == "none":
+        return []
+    last = frames.moments[-1]
+    end = "steady state" if setup.config.steady else f"t = {last.t:.4g} {setup.units['time']}"
+    captions = {"final": (_field(frames, -1), f"{_names(setup)} at the end, {end}.")}
+    if len(frames.moments) > 1:
+        captions["frames"] = (_moments(frames), f"{_names(setup)} at several moments, in one colour scale.")
+        captions["curves"] = (_curves(frames), "Integral, energy and range over time.")
+    captions["mesh"] = (plot_mesh(setup.space.mesh, length_unit=setup.units["length"]), "The mesh with its named sets.")
+    pictures = []
+    for name, (figure, caption) in captions.items():
+        save_figure(figure, folder / f"{name}.png")
+        pictures.append(Picture.of(figure, caption))
+    if setup.config.output.pictures == "all":
+        limits = _limits(frames)
+        for k in range(len(frames.moments)):
+            save_figure(_field(frames, k, *limits), folder / f"frame_{k:05d}.png")
+    return pictures
+
+
+def _names(setup: Setup) -> str:
+    return " and ".join(setup.pde.fields)
+
+
+def _limits(frames: Frames) -> tuple[float, float] | tuple[None, None]:
+    """One colour scale for all frames of a single field."""
+    if len(frames.setup.pde.fields) > 1:
+        return None, None
+    return min(m.low[0] for m in frames.moments), max(m.high[0] for m in frames.moments)
+
+
+def _look(setup: Setup) -> dict[str, Any]:
+    fields = setup.pde.fields
+    return {
+        "label": list(fields) if len(fields) > 1 else fields[0],
+        "unit": setup.units[fields[0]],
+        "length_unit": setup.units["length"],
+    }
+
+
+def _field(frames: Frames, k: int, vmin: float | None = None, vmax: float | None = None) -> Figure:
+    setup, moment = frames.setup, frames.moments[k]
+    when = "steady state" if setup.config.steady else f"t = {moment.t:.4g} {setup.units['time']}"
+    values = setup.space.at_points(frames.state(k))
+    title = f"{setup.pde.title}, {when}"
+    return plot_field(setup.space.mesh, values, title=title, vmin=vmin, vmax=vmax, **_look(setup))
+
+
+def _moments(frames: Frames) -> Figure:
+    setup, count = frames.setup, len(frames.moments)
+    shown = np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
+    states = [setup.space.at_points(frames.state(k)) for k in shown]
+    times = [frames.moments[k].t for k in shown]
+    mesh = setup.space.mesh
+    return plot_frames(mesh, times, states, frames=SHOWN, time_unit=setup.units["time"], **_look(setup))
+
+
+def _curves(frames: Frames) -> Figure:
+    fields, curves = frames.setup.pde.fields, {}
+    for k, name in enumerate(fields):
+        curves[f"integral of {name}"] = [m.mass[k] for m in frames.moments]
+        curves[f"min {name}"] = [m.low[k] for m in frames.moments]
+        curves[f"max {name}"] = [m.high[k] for m in frames.moments]
+    curves["energy"] = [m.energy for m in frames.moments]
+    unit = frames.setup.units["time"]
+    return plot_curves([m.t for m in frames.moments], curves, f"t [{unit}]", "value")
+
+
+def write_page(
+    path: Path,
+    setup: Setup,
+    pictures: Sequence[Picture],
+    certificates: Sequence[Certificate],
+    numbers: Mapping[str, Any],
+    summary: str,
+) -> Path:
+    """The report: verdicts, pictures, what was solved on which mesh, timings, and how to do it again."""
+    config = setup.config
+    mesh = replace(mesh_table(setup.space.mesh), notes=list(setup.space.warnings))
+    timings = Table.of("Time spent", {what: f"{s:.3g} s" for what, s in numbers["timings"].items()})
+    title = f"{setup.pde.title} on {setup.space.mesh.name}"
+    tables = [Table.of("Problem", _problem(setup)), Table.of("Method", _method(setup)), mesh, timings]
+    report = Report(title, summary, certificates, pictures, tables, command=numbers["command"], versions=versions())
+    assert config.output.report
+    return write_report(path, report)
+
+
+def _problem(setup: Setup) -> dict[str, Any]:
+    plain = setup.config.as_dict()
+    rows: dict[str, Any] = {"equation": setup.pde.equation}
+    for name, value in plain["coefficients"].items():
+        rows[name] = _line(value)
+    for name, value in plain.get("reaction", {}).items():
+        rows[f"reaction {name}"] = value
+    for section in ("initial", "source"):
+        for name, value in plain.get(section, {}).items():
+            rows[f"{section} {name}"] = _line(value)
+    for name, rule in plain.get("boundary", {}).items():
+        rows[f"on '{name}'"] = _line(rule)
+    if "boundary" not in plain:
+        rows["boundary"] = "insulated"
+    return rows
+
+
+def _method(setup: Setup) -> dict[str, Any]:
+    config, space = setup.config, setup.space
+    rows: dict[str, Any] = {"unknowns": space.n * setup.u0.shape[-1], "element": type(space.element).__name__}
+    if setup.stepper is None:
+        rows["steady state by"] = "one linear solve" if not setup.system.nonlinear else "Newton's method"
+    else:
+        unit = setup.units["time"]
+        rows |= {"stepper": setup.stepper.name, "step": f"{setup.dt:.4g} {unit}", "steps": setup.steps}
+        rows["from, to"] = f"{config.time.start:.4g}, {config.time.end:.4g} {unit}"
+        rows["saved moments"] = len(setup.times)
+    return rows | {"numbers": config.dtype, "device": config.device, "seed": config.seed}
+
+
+def _line(value: Any) -> Any:
+    """A value or small table on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_line(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return "(" + ", ".join(str(part) for part in value) + ")"
+    return value
