@@ -12,11 +12,11 @@ from graphpde.cli.simulate import carry_out
 
 PROBLEM: dict[str, Any] = {
     "pde": "heat",
-    "mesh": {"shape": "plate_with_holes", "size": 0.03},
+    "mesh": {"shape": "plate_with_holes", "size": 0.04},
     "coefficients": {"kappa": 1.2e-4},
     "initial": {"u": 300.0},
     "boundary": {"hole0": {"value": 400.0}, "right": {"value": 300.0}},
-    "time": {"end": 3000.0, "frames": 30},
+    "time": {"end": 3000.0, "frames": 25},
 }
 """A copper plate at 300 K, 2 m long: one hole heated to 400 K, the right edge cooled, all other edges insulated."""
 

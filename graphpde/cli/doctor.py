@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -94,7 +92,9 @@ def _row(extra: Extra) -> tuple[str, str, str, str]:
     install = f'pip install "graphpde[{extra.extra}]"'
     if extra.extra == "scatter":  # its build needs the installed torch
         install = "pip install --no-build-isolation torch-scatter"
-    if importlib.util.find_spec(extra.module) is None:
+    from importlib.util import find_spec
+
+    if find_spec(extra.module) is None:
         return extra.package, "absent", extra.purpose, install
     if extra.extra == "scatter":
         try:
@@ -105,7 +105,9 @@ def _row(extra: Extra) -> tuple[str, str, str, str]:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # a third of the time that help may take
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         return None

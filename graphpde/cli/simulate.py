@@ -103,13 +103,9 @@ def _say_plan(setup: Setup, as_json: bool) -> None:
         numbers = {"unknowns": unknowns, "steps": setup.steps, "memory": needs.memory, "disk": needs.disk}
         say_json({"status": "ok", "dry_run": True, **numbers, "config": plain, "warnings": list(setup.space.warnings)})
         return
-    say(dump(plain))
-    say(
-        f"# {unknowns} unknowns, {setup.steps} {'solve' if setup.stepper is None else 'steps'}, {len(setup.times)} frames"
-    )
-    say(
-        f"# about {_size(needs.memory)} of memory beside the libraries, {_size(needs.disk)} of disk; nothing was written"
-    )
+    steps = "one solve" if setup.stepper is None else f"{setup.steps} steps, {len(setup.times)} frames"
+    say(dump(plain), f"# {unknowns} unknowns, {steps}; nothing was written")
+    say(f"# about {_size(needs.memory)} of memory beside the libraries, {_size(needs.disk)} of disk")
 
 
 def _say_result(setup: Setup, result: RunResult) -> None:

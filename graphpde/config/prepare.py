@@ -85,6 +85,7 @@ def prepare(config: Config) -> Setup:
     initial = {**pde.default_initial(space, coefficients, config.driven), **config.initial}
     noise = pde.noise if config.noise is None else config.noise
     config = replace(config, coefficients=coefficients, initial=initial, noise=noise, reaction=_reaction(config, pde))
+    config = replace(config, mesh=_anywhere(config.mesh))
     start = torch.tensor(config.time.start, dtype=torch.float64, device=space.device)
     u0 = initial_state(initial, pde.fields, space, config.time.start, noise, config.seed)
     with torch.no_grad():
@@ -101,6 +102,11 @@ def prepare(config: Config) -> Setup:
     steps = plan.frames * round(float(times[1] - times[0]) / plan.dt)
     config = replace(config, time=plan)
     return Setup(config, pde, space, term, system, u0, stepper, times, plan.dt, steps, timings)
+
+
+def _anywhere(source: MeshSource) -> MeshSource:
+    """The source with an absolute path, so that the configuration works from any folder."""
+    return source if source.path is None else replace(source, path=source.path.resolve())
 
 
 def open_mesh(source: MeshSource) -> Mesh:

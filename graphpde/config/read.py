@@ -127,7 +127,7 @@ def _by_field(value: Any, where: str, pde: Pde, names: Sequence[str]) -> ByField
         if len(pde.fields) > 1:
             table = ", ".join(f"{name} = ..." for name in pde.fields)
             raise ConfigError(
-                f"{where} is one value and {pde.name} has the fields {', '.join(pde.fields)}; give {{{table}}}"
+                f"{where} is one value and {pde.name} has fields {', '.join(pde.fields)}; give {where} = {{{table}}}"
             )
         return {pde.fields[0]: quantity(names)(value, where)}
     section = Section(value, where)

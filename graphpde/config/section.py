@@ -95,7 +95,7 @@ def choice(what: str, names: Iterable[str]) -> Read[str]:
 
     def read(value: Any, where: str) -> str:
         if text(value, where) not in known:
-            raise unknown(f"{what} ({where})", value, known)
+            raise unknown(what, value, known)
         return value
 
     return read

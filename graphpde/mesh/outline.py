@@ -177,18 +177,37 @@ def _shelled(loops: list[_Loop], size: float) -> tuple[Boundary, np.ndarray]:
 
 def _sampled(sides: Boundary, sharp: np.ndarray, width: SizeField) -> Boundary:
     """Every side, but those at sharp corners, cut into segments of the target length there or a little less."""
-    grid = np.linspace(0, 1, 65)
-    start, end = sides.points[sides.segments[:, 0]], sides.points[sides.segments[:, 1]]
-    local = width((start[:, None] + grid[:, None] * (end - start)[:, None]).reshape(-1, 2)).reshape(len(start), -1)
-    count = np.zeros_like(local)  # segments of local length up to here
-    count[:, 1:] = (
-        np.cumsum(0.5 * (1 / local[:, 1:] + 1 / local[:, :-1]), axis=1) * segment_lengths(sides)[:, None] / 64
-    )
     shares = []
-    for along, keep in zip(count, sharp):
-        pieces = 1 if keep else max(1, int(np.ceil(along[-1] * (1 - 1e-9))))  # rounding must not cut two sizes in three
-        shares.append(np.interp(np.arange(1, pieces) / pieces * along[-1], along, grid))
+    for along, count, keep in zip(*_metric(sides, width), sharp):
+        pieces = 1 if keep else max(1, int(np.ceil(count[-1] * (1 - 1e-9))))  # rounding must not cut two sizes in three
+        shares.append(np.interp(np.arange(1, pieces) / pieces * count[-1], count, along))
     return _cut(sides, shares)
+
+
+def _metric(sides: Boundary, width: SizeField) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """For each side, positions in 0..1 and how many target lengths fit before them.
+
+    Intervals are halved until they are no longer than the target length at their middle; as that length changes slowly,
+    no fine part is missed.
+    """
+    start, end = sides.points[sides.segments[:, 0]], sides.points[sides.segments[:, 1]]
+    length = segment_lengths(sides)
+    side, low, span = np.arange(len(length)), np.zeros(len(length)), np.ones(len(length))
+    done = []
+    while len(side):
+        middle = (low + 0.5 * span)[:, None]
+        local = width((1 - middle) * start[side] + middle * end[side])
+        fits = span * length[side] / local
+        fine = fits <= 1
+        done.append(np.stack([side[fine], low[fine] + span[fine], fits[fine]]))
+        side, low, span = (np.repeat(v[~fine], 2) for v in (side, low, span))
+        span = 0.5 * span
+        low[1::2] += span[1::2]
+    owner, reach, fits = np.concatenate(done, 1)
+    order = np.lexsort((reach, owner))
+    cuts = np.flatnonzero(np.diff(owner[order])) + 1
+    along = [np.append(0, part) for part in np.split(reach[order], cuts)]
+    return along, [np.append(0, np.cumsum(part)) for part in np.split(fits[order], cuts)]
 
 
 def _cut(boundary: Boundary, shares: list[np.ndarray]) -> Boundary:

@@ -183,9 +183,7 @@ class _Middles:
         """Corners and middles of cells (of faces and edges when no first cell is given) [m, l], in _middle's order."""
         cell = CELLS[kind]
         own = torch.arange(len(nodes))
-        if (
-            self.mesh.dim == 1 and first_cell is not None
-        ):  # two lines may join the same points: number by cell, not by ends
+        if self.mesh.dim == 1 and first_cell is not None:  # two lines may join the same points: number by cell
             return torch.cat([nodes, (self.mesh.n + first_cell + own)[:, None]], 1)
         pairs = nodes[:, torch.tensor(cell.edges)]
         place = torch.searchsorted(self.key, pairs.amin(-1) * self.mesh.n + pairs.amax(-1))

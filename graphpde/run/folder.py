@@ -25,7 +25,9 @@ _OWN = (
     "fields/states.part",
     "figures/final.png",
     "figures/frames.png",
-    "figures/curves.png",
+    "figures/mass.png",
+    "figures/energy.png",
+    "figures/range.png",
     "figures/mesh.png",
     "figures/frame_[0-9]*.png",
 )

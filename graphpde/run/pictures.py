@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 6  # moments in one picture
+_ENERGY = {
+    True: "the functional that this flow goes downhill on",
+    False: "half the integral of the square; it need not decay here",
+}
 
 
 def draw(frames: Frames, folder: Path) -> list[Picture]:
@@ -37,17 +41,15 @@ def draw(frames: Frames, folder: Path) -> list[Picture]:
     setup = frames.setup
     if setup.config.output.pictures == "none":
         return []
-    last = frames.moments[-1]
-    end = "steady state" if setup.config.steady else f"t = {last.t:.4g} {setup.units['time']}"
-    captions = {"final": (_field(frames, -1), f"{_names(setup)} at the end, {end}.")}
+    captions = {"final": (_field(frames, -1), f"{_names(setup)} at the end, {_when(frames, -1)}.")}
     if len(frames.moments) > 1:
         captions["frames"] = (_moments(frames), f"{_names(setup)} at several moments, in one colour scale.")
-        captions["curves"] = (_curves(frames), "Integral, energy and range over time.")
+        captions |= _curves(frames)
     captions["mesh"] = (plot_mesh(setup.space.mesh, length_unit=setup.units["length"]), "The mesh with its named sets.")
     pictures = []
     for name, (figure, caption) in captions.items():
-        save_figure(figure, folder / f"{name}.png")
-        pictures.append(Picture.of(figure, caption))
+        file = save_figure(figure, folder / f"{name}.png", dpi=130)
+        pictures.append(Picture(file.read_bytes(), caption))
     if setup.config.output.pictures == "all":
         limits = _limits(frames)
         for k in range(len(frames.moments)):
@@ -57,6 +59,12 @@ def draw(frames: Frames, folder: Path) -> list[Picture]:
 
 def _names(setup: Setup) -> str:
     return " and ".join(setup.pde.fields)
+
+
+def _when(frames: Frames, k: int) -> str:
+    if frames.setup.config.steady:
+        return "steady state"
+    return f"t = {frames.moments[k].t:.4g} {frames.setup.units['time']}"
 
 
 def _limits(frames: Frames) -> tuple[float, float] | tuple[None, None]:
@@ -76,10 +84,9 @@ def _look(setup: Setup) -> dict[str, Any]:
 
 
 def _field(frames: Frames, k: int, vmin: float | None = None, vmax: float | None = None) -> Figure:
-    setup, moment = frames.setup, frames.moments[k]
-    when = "steady state" if setup.config.steady else f"t = {moment.t:.4g} {setup.units['time']}"
+    setup = frames.setup
     values = setup.space.at_points(frames.state(k))
-    title = f"{setup.pde.title}, {when}"
+    title = f"{setup.pde.title}, {_when(frames, k)}"
     return plot_field(setup.space.mesh, values, title=title, vmin=vmin, vmax=vmax, **_look(setup))
 
 
@@ -92,15 +99,26 @@ def _moments(frames: Frames) -> Figure:
     return plot_frames(mesh, times, states, frames=SHOWN, time_unit=setup.units["time"], **_look(setup))
 
 
-def _curves(frames: Frames) -> Figure:
-    fields, curves = frames.setup.pde.fields, {}
+def _curves(frames: Frames) -> dict[str, tuple[Figure, str]]:
+    """Integral, energy and range over time; a range that never changes says nothing and is left out."""
+    setup, moments, fields = frames.setup, frames.moments, frames.setup.pde.fields
+    t, axis = [m.t for m in moments], f"t [{setup.units['time']}]"
+    unit = setup.units[fields[0]]
+    value = f"value [{unit}]" if unit != "1" else "value"
+    mass = {f"integral of {name}": [m.mass[k] for m in moments] for k, name in enumerate(fields)}
+    out = {"mass": (plot_curves(t, mass, axis, "integral"), f"Integral of {_names(setup)} over the domain.")}
+    energy = [m.energy for m in moments]
+    positive = min(energy) > 0 and max(energy) > 20 * min(energy)
+    out["energy"] = (
+        plot_curves(t, {"energy": energy}, axis, "energy", log=positive),
+        f"Energy, {_ENERGY[frames.meter.gradient_flow]}.",
+    )
+    ends: dict[str, list[float]] = {}
     for k, name in enumerate(fields):
-        curves[f"integral of {name}"] = [m.mass[k] for m in frames.moments]
-        curves[f"min {name}"] = [m.low[k] for m in frames.moments]
-        curves[f"max {name}"] = [m.high[k] for m in frames.moments]
-    curves["energy"] = [m.energy for m in frames.moments]
-    unit = frames.setup.units["time"]
-    return plot_curves([m.t for m in frames.moments], curves, f"t [{unit}]", "value")
+        ends |= {f"largest {name}": [m.high[k] for m in moments], f"smallest {name}": [m.low[k] for m in moments]}
+    if any(max(y) - min(y) > 1e-3 * max(abs(v) for v in y) for y in ends.values()):
+        out["range"] = (plot_curves(t, ends, axis, value), f"Range of {_names(setup)}.")
+    return out
 
 
 def write_page(

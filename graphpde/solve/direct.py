@@ -13,7 +13,8 @@ from graphpde.errors import SolveError
 from graphpde.solve.result import Result, Status
 
 _REFINE = 1e-13  # residual above which one step of refinement pays
-_RESIDUAL = 1e-6  # residual above which the matrix must be singular, unless rounding of A x explains it
+_RESIDUAL = 1e-6  # residual above which the matrix must be singular,
+_HOPELESS = 1e-3  # or above which it is in any case: between the two the rounding of A x may explain it
 _GROWTH = 1e14  # so must it be when a right-hand side of the size of its rows gives a solution of this size
 
 
@@ -69,7 +70,7 @@ class Factor:
             left = np.abs(rest).max(0, initial=0.0) / scale
             if not (left <= _RESIDUAL).all():
                 rounding = 1e3 * np.finfo(np.float64).eps * (abs(matrix) @ np.abs(x)).max(0) / scale
-                singular = singular or not (left <= rounding).all()
+                singular = singular or not (left <= np.minimum(rounding, _HOPELESS)).all()
             worst = max(worst, float(left.max(initial=0.0)))
             out[:, mine] = x
         value = torch.from_numpy(out).to(b)

@@ -115,27 +115,27 @@ def _cycle(
     a: LinearOperator, precondition: Preconditioner, r: Tensor, norm: float, size: int, target: float
 ) -> tuple[Tensor, int, list[float]]:
     """One Arnoldi cycle: the correction before preconditioning, its steps and residual norms."""
-    basis = [r / norm]
+    basis = r.new_empty(size + 1, r.numel())
+    basis[0] = r.flatten() / norm
     h = torch.zeros(size + 1, size, dtype=torch.float64)
     norms: list[float] = []
     for j in range(size):
-        w = a.matvec(precondition(basis[j]))
-        size_of_w = float(w.norm())
+        w = a.matvec(precondition(basis[j].view_as(r))).flatten()
+        before = float(w.norm())
         for _ in range(2):  # twice is enough: one pass of Gram-Schmidt loses orthogonality on ill-conditioned systems
-            for i, v in enumerate(basis):
-                overlap = float((v * w).sum())
-                h[i, j] += overlap
-                w = w - overlap * v
+            overlap = basis[: j + 1] @ w
+            h[: j + 1, j] += overlap.to(h)
+            w = w - overlap @ basis[: j + 1]
         h[j + 1, j] = float(w.norm())
-        if not bool(torch.isfinite(h).all()):
+        if not bool(torch.isfinite(h[:, j]).all()):
             return torch.full_like(r, float("nan")), j + 1, norms
         y, left = _least_squares(h[: j + 2, : j + 1], norm)
         norms.append(left)
-        if left <= target or h[j + 1, j] <= torch.finfo(r.dtype).eps * size_of_w:  # nothing new: the space is full
+        if left <= target or h[j + 1, j] <= torch.finfo(r.dtype).eps * before:  # nothing new: the space is full
             break
-        basis.append(w / float(h[j + 1, j]))
-    correction = sum((float(y[i, 0]) * basis[i] for i in range(1, len(y))), float(y[0, 0]) * basis[0])
-    return correction, len(y), norms
+        basis[j + 1] = w / float(h[j + 1, j])
+    correction = y[:, 0].to(basis) @ basis[: len(y)]
+    return correction.view_as(r), len(y), norms
 
 
 def _least_squares(h: Tensor, norm: float) -> tuple[Tensor, float]:
@@ -177,13 +177,15 @@ def _ended(
         return Result(x, Status.NON_FINITE, reason, k, residuals)
     if last <= rtol:
         return Result(x, Status.CONVERGED, f"relative residual {last:.2e} <= {rtol:.1e}", k, residuals)
-    if last <= min(_rounding(a, b, x), max(100 * rtol, 500 * torch.finfo(b.dtype).eps)):
+    # a singular system makes x explode, and then rounding would explain anything: trust it up to half the digits
+    if last <= min(_rounding(a, b, x), torch.finfo(b.dtype).eps ** 0.5):
         reason = f"relative residual {last:.2e} is all that rounding allows"
         return Result(x, Status.CONVERGED, reason, k, residuals)
     reason = f"relative residual {last:.2e} > {rtol:.1e}"
     if k == limit:
         return Result(x, Status.MAX_ITERATIONS, f"{reason}; allow more iterations or precondition", k, residuals)
-    return Result(x, Status.BREAKDOWN, f"{reason} and no progress: the system may be singular", k, residuals)
+    reason = f"{reason} and no progress: the system is singular or too ill-conditioned for {b.dtype}"
+    return Result(x, Status.BREAKDOWN, reason, k, residuals)
 
 
 def _rounding(a: LinearOperator, b: Tensor, x: Tensor) -> float:

@@ -62,7 +62,8 @@ def plain(text: object, limit: int = 60) -> str:
     shown = "".join(c if ord(c) in known else ("\N{WHITE SQUARE}" if c.isprintable() else " ") for c in str(text))
     shown = " ".join(shown.split())
     if len(shown) > limit:
-        shown = shown[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        # the middle goes: long names of sets often differ at their end only
+        shown = shown[: limit // 2] + "\N{HORIZONTAL ELLIPSIS}" + shown[1 - (limit - limit // 2) :]
     return shown.replace("$", r"\$")
 
 

@@ -58,7 +58,7 @@ def plot_graph(
     width = 0.8 if len(edges) < 2000 else 0.3
     draw_lines(axes, points[edges], colors="#777777", linewidths=width, alpha=0.7, zorder=1)
     _draw_nodes(axes, points, u.reshape(-1), scale)
-    seen.add_colour_bar(figure, scale, axes, unit)
+    seen.add_colour_bar(figure, scale, [axes], unit)
     seen.entitle(axes, title, alone=True)
     return figure
 

@@ -71,7 +71,7 @@ def plot_field(
         if seen.kind == "curve":
             fit_values(panel, scale, labelled(scale.label, unit))
         else:
-            seen.add_colour_bar(figure, scale, panel, unit)
+            seen.add_colour_bar(figure, scale, [panel], unit)
     if len(axes) > 1:
         entitle(figure, title)
     else:
@@ -177,9 +177,7 @@ def _frame_panels(seen: Scene, moments: int, channels: int) -> tuple[Figure, dic
         rows, columns = (moments, channels) if seen.wide else (channels, moments)
         place = {(c, k): (k, c) if seen.wide else (c, k) for c in range(channels) for k in range(moments)}
     else:
-        fitting = max(1, min(6, int(9.0 * height / (width * 2.4))))
-        rows = -(-moments // fitting)
-        columns = -(-moments // rows)  # 4 moments where 3 fit: 2 and 2
+        rows, columns = _block(moments, width / height)
         place = {(0, k): divmod(k, columns) for k in range(moments)}
     shrink = min(1.0, 8.6 / (columns * width), max(7.0 / (rows * height), 2.4 / height))
     figure, grid = seen.panels(rows, columns, seen.wide, shrink)
@@ -187,6 +185,17 @@ def _frame_panels(seen: Scene, moments: int, channels: int) -> tuple[Figure, dic
     for spare in set(grid.flat) - set(panels.values()):
         spare.remove()
     return figure, panels
+
+
+def _block(count: int, ratio: float) -> tuple[int, int]:
+    """Rows and columns for panels with this ratio of width to height: nearly the shape of a page, few gaps."""
+
+    def waste(columns: int) -> float:
+        rows = -(-count // columns)
+        return abs(np.log(ratio * columns / rows / 1.5)) + 0.3 * (rows * columns - count)
+
+    best = min(range(1, count + 1), key=waste)
+    return -(-count // best), best
 
 
 def _curves_in_time(

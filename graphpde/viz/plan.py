@@ -63,6 +63,7 @@ def plot_mesh(
     if seen.kind == "curve":
         axes.set_xlim(seen.points.min() - 0.03 * np.ptp(seen.points), seen.points.max() + 0.03 * np.ptp(seen.points))
         axes.yaxis.set_visible(False)
+        figure.set_figheight(1.8)
     _paint_edges(axes, mesh, seen, sets[1], colours)
     _paint_points(axes, seen, sets[0], colours)
     _list_sets(figure, _legend(mesh, colours), below=seen.wide or seen.in_space)
@@ -144,7 +145,10 @@ def _paint_edges(axes: Any, mesh: Mesh, seen: Scene, sets: Sets, colours: Colour
 def _paint_points(axes: Any, seen: Scene, sets: Sets, colours: Colours) -> None:
     for name, tag in sets.items():
         where = _place(seen, tag.nodes.numpy())
-        axes.plot(*where.T, linestyle="none", **_dot(colours[name]), zorder=5)
+        dot = _dot(colours[name])
+        if len(where) > 100:
+            dot |= {"markersize": 2.5, "markeredgewidth": 0.0}
+        axes.plot(*where.T, linestyle="none", **dot, zorder=5)
 
 
 def _dot(colour: str) -> dict[str, Any]:

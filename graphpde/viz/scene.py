@@ -83,15 +83,16 @@ class Scene(NamedTuple):
             axes.set_xlabel(labelled("x", length_unit))
             style_axes(axes, ticks)
 
-    def add_colour_bar(self, figure: Figure, scale: Scale, axes: Any, unit: str | None) -> None:
+    def add_colour_bar(self, figure: Figure, scale: Scale, axes: list[Any], unit: str | None) -> None:
         """The colour bar of one or several panels, where the mesh leaves room."""
-        place: dict[str, Any] = {"aspect": 24, "pad": 0.03}
+        width, height = self.size
+        along = len({_cell(panel, self.wide) for panel in axes}) if len(axes) > 1 else 1
+        place: dict[str, Any] = {"aspect": 24 * along, "pad": 0.03}
         if self.wide:
-            place = {"location": "bottom", "aspect": 36, "shrink": 0.8, "pad": 0.03}
+            place = {"location": "bottom", "aspect": 36 * along, "shrink": 0.8, "pad": 0.03}
         elif self.in_space:
-            width, height = self.size
             # the label of the third axis stands outside of what the layout knows, farther in wide panels
-            place = {"aspect": 20, "pad": 0.14 * max(1.0, width / height), "shrink": 0.7}
+            place = {"aspect": 20 * along, "pad": 0.14 * max(1.0, width / height), "shrink": 0.7}
         add_colour_bar(figure, scale, axes, labelled(scale.label, unit), place)
 
     def entitle(self, axes: Any, title: str | None, *, alone: bool = False) -> None:
@@ -146,6 +147,11 @@ def scene(mesh: Mesh) -> Scene:
     kind = "flat" if mesh.space_dim == 2 else "solid"
     border = mesh.facets.nodes[mesh.boundary_facets].numpy() if mesh.dim == 2 else np.empty((0, 2), dtype=np.int64)
     return Scene(kind, points, used, border, skin(mesh), mesh.n_cells)
+
+
+def _cell(panel: Any, column: bool) -> int:
+    spec = panel.get_subplotspec()
+    return int((spec.colspan if column else spec.rowspan).start)
 
 
 def fit_values(axes: Any, scale: Scale, text: str) -> None:

@@ -366,6 +366,16 @@ def test_whatever_escapes_from_a_reader_becomes_one_error(tmp_path: Path, monkey
     assert raised == [] and capfd.readouterr() == ("", "")
 
 
+def test_an_exit_anywhere_on_the_way_becomes_the_error_too(tmp_path: Path, monkeypatch) -> None:
+    def leave(*_: object) -> None:
+        raise SystemExit(1)
+
+    write_mesh(tmp_path / "m.msh", square())
+    monkeypatch.setattr("graphpde.mesh.io.read.to_mesh", leave)
+    with pytest.raises(MeshReadError, match="its content is not valid Gmsh"):
+        read_mesh(tmp_path / "m.msh")
+
+
 def test_interrupts_pass(tmp_path: Path, monkeypatch) -> None:
     def reader(path: str) -> None:
         raise KeyboardInterrupt
@@ -376,7 +386,8 @@ def test_interrupts_pass(tmp_path: Path, monkeypatch) -> None:
         read_mesh(tmp_path / "m.vol")
 
 
-def test_meshio_speaks_again_afterwards(tmp_path: Path, capfd) -> None:
+def test_meshio_speaks_again_afterwards(monkeypatch, capfd) -> None:
+    monkeypatch.delitem(meshio._mesh.topological_dimension, "wedge15", raising=False)
     table = dict(meshio._mesh.topological_dimension)
     with bridge_module.muted() as said:
         meshio._common.warn("[bold]inside[/bold]")
