@@ -48,10 +48,9 @@ def add(verbs: Any, name: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings."""
-    from graphpde import __file__ as here
     from graphpde import __version__
 
-    say(f"graphpde  {__version__}  ({os.path.dirname(here)})")
+    say(f"graphpde  {__version__}  ({os.path.dirname(os.path.dirname(__file__))})")
     say(f"python    {platform.python_version()}  ({sys.executable})")
     missing = [package for package in REQUIRED if _version(package) is None]
     if "torch" not in missing:

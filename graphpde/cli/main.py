@@ -62,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # whoever read the output has gone; keep Python from complaining again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        place = f" '{error.filename}'" if error.filename else ""
+        return _say(f"cannot use{place or ' a file'}: {error.strerror or error}", BAD_INPUT, error)
     except MemoryError as error:
         return _say("there is not enough memory for this; take a coarser mesh or --dtype float32", FAILED, error)
     except Exception as error:  # a fault of ours: still one sentence, and a way to see all of it

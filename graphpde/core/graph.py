@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple, Self
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
+from graphpde.core.cached import cached
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError, GraphError, InputError
@@ -142,14 +142,14 @@ class Graph:
         """Number of nodes."""
         return self.edges.n_dst
 
-    @cached_property
+    @cached
     def weight(self) -> Tensor:
         """Edge weights [e] in own order; ones when none were given."""
         if self._weight is not None:
             return self._weight
         return torch.ones(self.edges.n_edges, dtype=self.dtype, device=self.device)
 
-    @cached_property
+    @cached
     def measure(self) -> Tensor:
         """Node measure [n]; ones when none was given."""
         if self._measure is not None:
@@ -168,7 +168,7 @@ class Graph:
     def device(self) -> torch.device:
         return self.edges.device
 
-    @cached_property
+    @cached
     def ptr(self) -> Tensor:
         """Node offsets of the graphs in a disjoint union [g + 1]."""
         if self._ptr is not None:
@@ -209,7 +209,7 @@ class Graph:
         """What multiplies u' on this domain: the measure [n]."""
         return self.measure
 
-    @cached_property
+    @cached
     def incidence(self) -> Incidence:
         """Nodes -> undirected edges with signs, for fluxes that leave one node and enter the other.
 
@@ -237,7 +237,7 @@ class Graph:
             moved = self._elsewhere[target] = self._moved_to(*target)
         return moved
 
-    @cached_property
+    @cached
     def _elsewhere(self) -> WeakValueDictionary[tuple[torch.device, torch.dtype], Any]:
         return WeakValueDictionary()
 

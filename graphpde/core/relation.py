@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from graphpde.core import heads as _heads
 from graphpde.core import message as _message
+from graphpde.core.cached import cached
 from graphpde.core.kernels import Plan, index_dtype
 from graphpde.core.message import Sides
 from graphpde.core.ordering import inverse, node_count, node_numbers, rows_of, sorted_by_row
@@ -88,7 +88,7 @@ class Relation:
     def device(self) -> torch.device:
         return self._src.device
 
-    @cached_property
+    @cached
     def edge_map(self) -> Tensor:
         """Own position of each given edge [e_given], int64."""
         return self._edge_map.to(torch.int64)
@@ -97,33 +97,33 @@ class Relation:
         """(src [e], dst [e]) in own order, for bridges to other libraries; int64."""
         return self._pairs
 
-    @cached_property
+    @cached
     def _pairs(self) -> tuple[Tensor, Tensor]:
         return self._src.to(torch.int64), self._dst.to(torch.int64)
 
-    @cached_property
+    @cached
     def ptr(self) -> Tensor:
         """Offsets of each destination's edges in own order [n_dst + 1], int64."""
         return self._ptr.to(torch.int64)
 
-    @cached_property
+    @cached
     def degree(self) -> Tensor:
         """Number of incoming edges of each destination [n_dst], int64."""
         return self.ptr.diff()
 
-    @cached_property
+    @cached
     def loops(self) -> Tensor:
         """Own edges from a node to itself [k]; meaningful when both node sets are one."""
         return (self._src == self._dst).nonzero()[:, 0]
 
-    @cached_property
+    @cached
     def sides(self) -> Sides:
         """The two row plans, for kernels."""
         back = sorted_by_row(self._src, self._dst, self.n_src, self.n_dst)
         forward = Plan(self._ptr, self._src, self._dst, None, self.n_src, self.n_dst)
         return Sides(forward, Plan(back.ptr, back.columns, rows_of(back.ptr), back.order, self.n_dst, self.n_src))
 
-    @cached_property
+    @cached
     def _to_dst(self) -> Sides:
         """Edges -> destinations: a sum over segments one way, a selection the other way."""
         plan = self.sides.forward
@@ -131,7 +131,7 @@ class Relation:
         down = Plan(plan.ptr, each, plan.row, None, self.n_edges, self.n_dst)
         return Sides(down, Plan(None, plan.row, each, None, self.n_dst, self.n_edges))
 
-    @cached_property
+    @cached
     def _to_src(self) -> Sides:
         """Edges -> sources."""
         plan = self.sides.backward
@@ -140,7 +140,7 @@ class Relation:
         down = Plan(plan.ptr, plan.perm, plan.row, None, self.n_edges, self.n_src)
         return Sides(down, Plan(None, self.sides.forward.idx, each, None, self.n_src, self.n_edges))
 
-    @cached_property
+    @cached
     def _to_own(self) -> Sides:
         """Given edges -> own edges: a permutation, or sums where edges were coalesced."""
         e, given = self.n_edges, self._edge_map.numel()
@@ -162,13 +162,13 @@ class Relation:
         """The reversed relation; its own order is sorted by this one's sources, its given order is this own order."""
         return self._transposed
 
-    @cached_property
+    @cached
     def _transposed(self) -> Relation:
         back = self.sides.backward
         assert back.ptr is not None and back.perm is not None
         return Relation(back.idx, back.ptr, self.n_dst, self.n_src, inverse(back.perm))
 
-    @cached_property
+    @cached
     def is_symmetric(self) -> bool:
         """Whether every edge i -> j has its partner j -> i, counted with multiplicity."""
         if self.n_src != self.n_dst:
@@ -188,7 +188,7 @@ class Relation:
             moved = self._elsewhere[target] = self._moved_to(target)
         return moved
 
-    @cached_property
+    @cached
     def _elsewhere(self) -> WeakValueDictionary[torch.device, Relation]:
         return WeakValueDictionary()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from graphpde.core.relation import Relation
 from graphpde.errors import MeshError
 from graphpde.mesh.geometry import edge_lengths, signed_measures
 from graphpde.mesh.mesh import Mesh
@@ -74,11 +75,11 @@ def jittered(mesh: Mesh, amount: float = 0.2, seed: int = 0) -> Mesh:
         raise MeshError(
             f"'{mesh.name}' is {mesh.dim}-D in {mesh.space_dim}-D space; its points would leave the surface"
         )
-    edges = mesh.entities(1).nodes[:, :2]
-    shortest = torch.full((mesh.n,), torch.inf, dtype=torch.float64)
-    shortest.scatter_reduce_(0, edges.reshape(-1), edge_lengths(mesh).repeat_interleave(2), "amin")
+    ends = mesh.entities(1).nodes[:, :2].reshape(-1)
+    at_points = Relation.from_edges(torch.arange(len(ends)), ends, len(ends), mesh.n)
+    lengths = edge_lengths(mesh).repeat_interleave(2)
+    shortest = at_points.propagate(lengths[:, None], reduce="min")[:, 0]  # 0 at points of no cell
     shortest[mesh.boundary_nodes] = 0
-    shortest[torch.isinf(shortest)] = 0  # points of no cell
     rng = np.random.default_rng(seed)
     way = rng.standard_normal((mesh.n, mesh.space_dim))
     way *= rng.uniform(0, 1, (mesh.n, 1)) ** (1 / mesh.space_dim) / np.linalg.norm(way, axis=1, keepdims=True)

@@ -41,20 +41,24 @@ class SizeField:
     """Target edge length: short at short boundary segments, growing with the distance from them."""
 
     def __init__(self, boundary: Boundary, size: float):
+        from scipy.spatial import cKDTree
+
         self.size = size
-        length = np.repeat(segment_lengths(boundary)[:, None], 2, 1)
         local = np.full(len(boundary.points), size)
-        np.minimum.at(local, boundary.segments, length)
-        fine = local < 0.75 * size
-        self.points, self.local = boundary.points[fine], local[fine]
+        np.minimum.at(local, boundary.segments, np.repeat(segment_lengths(boundary)[:, None], 2, 1))
+        # points of nearly the same length share a tree: the nearest of them is the one that counts
+        fine = np.flatnonzero(local < 0.75 * size)
+        group = np.round(4 * np.log2(local[fine] / size))
+        self.parts = [
+            (float(local[fine[group == g]].mean()), cKDTree(boundary.points[fine[group == g]]))
+            for g in np.unique(group)
+        ]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         out = np.full(len(x), self.size)
-        chunk = max(1, 2_000_000 // max(1, len(self.points)))
-        for low in range(0, len(x) if len(self.points) else 0, chunk):
-            part = x[low : low + chunk]
-            distance = np.sqrt(((part[:, None] - self.points) ** 2).sum(-1))
-            out[low : low + chunk] = np.minimum(self.size, (self.local + _GRADING * distance).min(1))
+        for length, tree in self.parts:
+            reach = (self.size - length) / _GRADING  # beyond it these points do not matter
+            out = np.minimum(out, length + _GRADING * tree.query(x, distance_upper_bound=reach)[0])
         return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -135,15 +136,23 @@ class Constraint:
             return torch.zeros_like(self.value(t))
         if _functorch.maybe_current_level() is not None:  # vmap, jvp or grad around the whole run
             return torch.func.jvp(self.value, (t,), (torch.ones_like(t),))[1]
-        keep = torch.is_grad_enabled()
+        keep = torch.is_grad_enabled() and (t.requires_grad or self._learned)
         with torch.enable_grad():
             now = t if t.requires_grad else t.detach().requires_grad_()
             value = self.value(now)
             v = torch.zeros_like(value, requires_grad=True)
-            slope = torch.autograd.grad(value, now, v, create_graph=True, allow_unused=True)[0] if value.requires_grad else None
-            if slope is None:
+            slope = None
+            if value.requires_grad:
+                slope = torch.autograd.grad((v * value).sum(), now, create_graph=True, allow_unused=True)[0]
+            if slope is None or not slope.requires_grad:
                 return torch.zeros_like(value)
-            return torch.autograd.grad(slope, v, torch.ones_like(slope), create_graph=keep)[0]
+            rate = torch.autograd.grad(slope, v, create_graph=keep)[0]
+        return rate if keep else rate.detach()
+
+    @cached_property
+    def _learned(self) -> bool:
+        """Whether the value reads a tensor that asks for gradients."""
+        return self.value(torch.zeros((), dtype=torch.float64)).requires_grad
 
     def check(self, t: Tensor) -> None:
         """Values are finite and forward mode sees their dependence on time.

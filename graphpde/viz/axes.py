@@ -113,3 +113,4 @@ def frame_space(axes: Any, view: Camera, length_unit: str | None, ticks: int = 5
         _set_ticks(axis, round(ticks * side / view.box.max()))
     axes.tick_params(labelsize=8, pad=0, color=FAINT, labelcolor=INK)
     axes.grid(False)
+    axes.patch.set_visible(False)  # it would cover the labels of a neighbour

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 EMPTY = "#dddddd"
 """Colour of cells that carry no value."""
 
-_FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#111111", "#b8a800")  # Okabe and Ito 2008
+# after Okabe and Ito 2008, the yellow darkened for white paper
+_FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#111111", "#b8a800")
 
 
 def set_colours(count: int) -> list[str]:

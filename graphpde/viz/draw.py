@@ -116,7 +116,7 @@ def draw_solid(
         thinned = thin_out(points, triangles, limit)
         points, triangles, values = thinned.points, thinned.triangles, values[thinned.kept]
         lines = False
-    corners = refine(np.concatenate([points[triangles], values[:, :, None]], 2), min(16_000, limit // 2), 3)
+    corners = refine(np.concatenate([points[triangles], values[:, :, None]], 2), min(16_000, limit // 4), 3)
     faces = corners[:, :, :3]
     rgba = rims = _lit(colours(corners[:, :, 3].mean(1)), normals(faces), viewer)
     if lines:

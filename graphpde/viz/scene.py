@@ -92,7 +92,8 @@ class Scene(NamedTuple):
             place = {"location": "bottom", "aspect": 36 * along, "shrink": 0.8, "pad": 0.03}
         elif self.in_space:
             # the label of the third axis stands outside of what the layout knows, farther in wide panels
-            place = {"aspect": 20 * along, "pad": 0.14 * max(1.0, width / height), "shrink": 0.7}
+            pad = 0.14 * max(1.0, width / height) / len(axes)
+            place = {"aspect": 20 * along, "pad": pad, "shrink": 0.7}
         add_colour_bar(figure, scale, axes, labelled(scale.label, unit), place)
 
     def entitle(self, axes: Any, title: str | None, *, alone: bool = False) -> None:

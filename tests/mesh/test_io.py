@@ -21,6 +21,7 @@ from graphpde.mesh.io import FORMATS, read_mesh, write_mesh, write_vtu
 from graphpde.mesh.io import bridge as bridge_module
 from graphpde.mesh.io import write as write_module
 from graphpde.mesh.io.aside import written_aside
+from graphpde.mesh.io.findings import findings
 from graphpde.mesh.mesh import Mesh
 
 SQUARE_POINTS = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
@@ -142,6 +143,23 @@ def test_every_written_format_reads_back(tmp_path: Path, name: str, capfd) -> No
     assert any("u left out" in sentence for sentence in lost) != known.keeps_fields
     assert any("named sets" in sentence for sentence in lost) == (known.sets != "all")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["vtk", "xdmf", "avsucd", "nastran", "exodus", "med", "netgen", "su2", "abaqus"])
+def test_solids_come_back_with_their_corners_in_order(tmp_path: Path, name: str) -> None:
+    for module in {"exodus": ["netCDF4"], "med": ["h5py"]}.get(name, []):
+        pytest.importorskip(module)
+    points = np.r_[solid().points.numpy(), [[3, 0, 0]]]
+    cells = {**solid().cells, "tetra": [[8, 11, 3, 9]]}
+    if name == "abaqus":  # its writer has no pyramids
+        cells.pop("pyramid")
+    mesh = Mesh(points, cells)
+    assert not any("orientation" in sentence for sentence in findings(mesh))
+    write_mesh(tmp_path / f"m{FORMATS[name].extensions[0]}", mesh)
+    back = read_mesh(tmp_path / f"m{FORMATS[name].extensions[0]}")
+    assert {k: v.tolist() for k, v in back.cells.items()} == {k: v.tolist() for k, v in mesh.cells.items()}
+    assert torch.allclose(back.points, mesh.points)
+    assert not any("orientation" in sentence for sentence in back.warnings)
 
 
 # what a file means

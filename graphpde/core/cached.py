@@ -1,0 +1,22 @@
+"""Lazily computed parts of frozen values."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import torch
+
+T = TypeVar("T")
+
+
+class cached(cached_property[T]):
+    """A cached property whose tensors are plain, whatever surrounds its first use.
+
+    Inside jvp, grad, vmap or inference mode every new tensor bears the mark of the transform; kept beyond it, it would
+    fail, or be silently wrong, in the next call.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> T:  # type: ignore[override]
+        with torch._C._DisableFuncTorch(), torch.inference_mode(False):
+            return cast(T, super().__get__(instance, owner))
