@@ -7,6 +7,7 @@ import importlib
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from graphpde.cli.console import say, table

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graphpde.formula import Formula
+from graphpde.problems import PDES
 
 Value = float | Formula
 ByField = Mapping[str, Value]
@@ -116,7 +117,7 @@ class Config:
         out |= {"device": self.device, "dtype": self.dtype, "mesh": where}
         out["coefficients"] = {name: _plain(value) for name, value in self.coefficients.items()}
         out["initial"] = _plain(self.initial) | ({} if self.noise is None else {"noise": self.noise})
-        out["boundary"] = {name: _rule(rule) for name, rule in self.boundary.items()}
+        out["boundary"] = {name: _rule(rule, len(PDES[self.pde].fields)) for name, rule in self.boundary.items()}
         out["source"] = _plain(self.source)
         if self.reaction is not None:
             out["reaction"] = {"name": self.reaction.name, **self.reaction.parameters}
@@ -129,11 +130,11 @@ class Config:
         return {key: value for key, value in out.items() if value != {}}
 
 
-def _rule(rule: BoundaryRule) -> dict[str, Any]:
+def _rule(rule: BoundaryRule, fields: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for kind, given in (("value", rule.value), ("inflow", rule.inflow)):
         if given is not None:
-            out[kind] = _plain(next(iter(given.values()))) if len(given) == 1 else _plain(given)
+            out[kind] = _plain(given) if fields > 1 else _plain(next(iter(given.values())))
     return out | ({"override": True} if rule.override else {})
 
 

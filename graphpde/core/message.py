@@ -58,9 +58,9 @@ def _traced(a: Tensor, b: Tensor | None) -> bool:
     """Whether anybody watches; if not, the kernel is called directly, at a third of the cost."""
     if torch.compiler.is_compiling() or _functorch.maybe_current_level() or forward_ad._current_level >= 0:
         return True
-    if torch.is_grad_enabled():
-        return a.requires_grad or (b is not None and b.requires_grad)
-    # gradients of a batch (is_grads_batched) come without gradient mode, in the old kind of vmap
+    if torch.is_grad_enabled() and (a.requires_grad or (b is not None and b.requires_grad)):
+        return True
+    # gradients of a batch (is_grads_batched) come in the old kind of vmap, which has no level
     return _functorch.is_legacy_batchedtensor(a) or (b is not None and _functorch.is_legacy_batchedtensor(b))
 
 

@@ -1,7 +1,5 @@
 """Meshes: points, cells, named sets; generators, refinement, geometry, files."""
 
-from typing import Any
-
 from graphpde.mesh.cells import CELLS, CellType
 from graphpde.mesh.elements import P1, Q1
 from graphpde.mesh.generate import (
@@ -35,14 +33,14 @@ from graphpde.mesh.geometry import (
     mesh_size,
     signed_measures,
 )
+from graphpde.mesh.io import FORMATS, read_mesh, write_mesh, write_vtu
 from graphpde.mesh.mesh import Entities, Mesh
 from graphpde.mesh.refine import refine
 from graphpde.mesh.space import Space
 
-_FILES = ("FORMATS", "read_mesh", "write_mesh")
-
 __all__ = [
     "CELLS",
+    "FORMATS",
     "P1",
     "Q1",
     "SHAPES",
@@ -71,18 +69,13 @@ __all__ = [
     "polygon",
     "random_cube",
     "random_square",
+    "read_mesh",
     "rectangle",
     "refine",
     "signed_measures",
     "sphere",
     "star",
     "tag_boundary",
+    "write_mesh",
+    "write_vtu",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _FILES:  # readers and writers load when asked for: most programs need one format
-        from graphpde.mesh import io
-
-        return getattr(io, name)
-    raise AttributeError(f"module 'graphpde.mesh' has no attribute '{name}'")

@@ -291,7 +291,10 @@ class Mesh:
     def _replace(self, **new: Any) -> Mesh:
         old = {k: self.__dict__[k] for k in ("tags", "point_data", "cell_data", "warnings", "name")}
         old.update({k: v for k, v in new.items() if k not in ("points", "cells")})
-        return Mesh(new.get("points", self.points), new.get("cells", self.cells), **old)
+        changed = Mesh(new.get("points", self.points), new.get("cells", self.cells), **old)
+        if "cells" not in new:  # incidences depend on the cells alone
+            changed.__dict__.update({k: self.__dict__[k] for k in _OF_THE_CELLS if k in self.__dict__})
+        return changed
 
     # for type checkers: set in __init__ through __dict__ because the class is frozen
     tags: dict[str, TagSet]
@@ -299,6 +302,9 @@ class Mesh:
     cell_data: dict[str, Tensor]
     warnings: tuple[str, ...]
     name: str
+
+
+_OF_THE_CELLS = ("_entities", "_facet_count", "boundary_facets", "nonmanifold_facets", "boundary_nodes", "used_points")
 
 
 def _pad(nodes: Tensor, width: int) -> Tensor:

@@ -80,14 +80,10 @@ def _energy_decay(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list
 def _maximum_principle(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
     """No value beyond those of the start and the boundary: how far the run overshoots, relative to their range."""
     system, matrix = setup.system, meter.operator
-    fixed = system.fixed
     if system.nonlinear or _loads(setup) or not isinstance(matrix, Sparse) or setup.u0.shape[-1] != 1:
         return []
-    if fixed is not None and not fixed.constant:
-        return []
     rows = _row_sums(matrix, setup)
-    known = setup.u0 if setup.stepper is not None or fixed is None else setup.u0[fixed.nodes]
-    low, high = float(known.min()), float(known.max())
+    low, high = meter.data
     leaky = float(rows.min()) < -1e-9 * float(matrix.diag.abs().max())
     if leaky:  # what leaves without anything coming in lets values fall towards zero
         low, high = min(low, 0.0), max(high, 0.0)

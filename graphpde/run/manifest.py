@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-import graphpde
+from graphpde import __version__
 from graphpde.config import Setup
 from graphpde.core.kernels import backend_name
 
@@ -48,7 +48,7 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Version of everything that computes."""
-    out = {"graphpde": graphpde.__version__, "python": platform.python_version()}
+    out = {"graphpde": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             out[name] = importlib.metadata.version(name)
@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """The commit of the checkout that the package runs from; None for an installed one."""
-    root = Path(graphpde.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

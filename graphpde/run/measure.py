@@ -41,13 +41,29 @@ class Meter:
 
     The energy is \frac12 \int kappa |grad u|^2 - \int f u - \int_boundary g u where the problem is the gradient flow of
     that (diffusion with sources and inflows), else \frac12 \int |u|^2.
+
+    Attributes:
+        data: least and largest initial or boundary value so far.
     """
 
     def __init__(self, setup: Setup):
         self.setup = setup
         operator = setup.system.operator
         self.operator: LinearOperator | None = None if operator is None else as_matrix(operator)
+        known = (
+            setup.u0 if setup.stepper is not None or setup.system.fixed is None else setup.u0[setup.system.fixed.nodes]
+        )
+        self.data = (float(known.min()), float(known.max()))
         self.gradient_flow = not setup.system.nonlinear and self.operator is not None and self.operator.symmetric
+
+    @torch.no_grad()
+    def follow(self, t: float) -> None:
+        """Widen the range of the given data, ``data``, by the boundary values at time t."""
+        fixed = self.setup.system.fixed
+        if fixed is None or fixed.constant:
+            return
+        values = fixed.value(torch.tensor(t, dtype=torch.float64, device=self.setup.u0.device), self.setup.u0)
+        self.data = (min(self.data[0], float(values.min())), max(self.data[1], float(values.max())))
 
     @torch.no_grad()
     def at(self, step: int, t: float, u: Tensor) -> Moment:

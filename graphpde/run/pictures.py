@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 SHOWN = 6  # moments in one picture
 _ENERGY = {
-    True: "the functional that this flow goes downhill on",
-    False: "half the integral of the square; it need not decay here",
+    True: "it can only fall while the given data stay the same in time",
+    False: "half the integral of the square, which need not fall here",
 }
 
 
@@ -111,7 +111,7 @@ def _curves(frames: Frames) -> dict[str, tuple[Figure, str]]:
     positive = min(energy) > 0 and max(energy) > 20 * min(energy)
     out["energy"] = (
         plot_curves(t, {"energy": energy}, axis, "energy", log=positive),
-        f"Energy, {_ENERGY[frames.meter.gradient_flow]}.",
+        f"Energy: {_ENERGY[frames.meter.gradient_flow]}.",
     )
     ends: dict[str, list[float]] = {}
     for k, name in enumerate(fields):

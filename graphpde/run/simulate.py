@@ -149,6 +149,7 @@ def _compute(run: _Run, progress: Progress | None, stop: Callable[[], bool] | No
 
     def watch(step: int, steps: int, t: float, u: Tensor) -> None:
         run.step = step
+        frames.meter.follow(t)
         if progress is not None:
             progress(step, steps)
         if stop is not None and stop():

@@ -228,7 +228,19 @@ def test_interrupted_before_anything_was_computed(graphpde, square: Path, tmp_pa
 
 
 def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path, square: Path) -> None:
-    line = ["simulate", "--pde", "heat", "--mesh", str(square), "--stepper", "euler", "--bc", "left=1", "--t-end", "2000"]
+    line = [
+        "simulate",
+        "--pde",
+        "heat",
+        "--mesh",
+        str(square),
+        "--stepper",
+        "euler",
+        "--bc",
+        "left=1",
+        "--t-end",
+        "2000",
+    ]
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from graphpde.cli import main; sys.exit(main())"
     argv = [sys.executable, "-c", program, *line, "--frames", "2000", "-o", "run", "--pictures", "none"]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,10 +1,11 @@
-"""A run folder holds what it promises: every moment, the right numbers, pictures with units, and the way to do it again."""
+"""A run folder holds what it promises: every moment, the right numbers, pictures with units, the way to do it again."""
 
 from __future__ import annotations
 
 import json
 import math
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_manifest_metrics_and_npz_agree(graphpde, square: Path) -> None:
     assert [row["step"] for row in rows] == list(range(0, 101, 5))
     assert set(rows[0]) == {"t", "step", "mass", "energy", "min", "max"}
     # energy 1/2 |grad x|^2 = 1/2 at the start, then downhill
-    assert rows[0]["energy"] == pytest.approx(0.5) and all(a["energy"] > b["energy"] for a, b in zip(rows, rows[1:]))
+    assert rows[0]["energy"] == pytest.approx(0.5) and all(a["energy"] > b["energy"] for a, b in pairwise(rows))
     with np.load("run/fields/run.npz") as kept:
         assert kept["times"] == pytest.approx([row["t"] for row in rows])
         assert kept["states"].shape == (21, 49, 1) and kept["points"].shape == (49, 2)
@@ -124,13 +125,16 @@ def test_layers_defaults_file_line(graphpde, square: Path) -> None:
     folder.mkdir()
     (folder / "square.vtu").write_bytes(square.read_bytes())
     (folder / "p.toml").write_text(
-        'pde = "heat"\nmesh = "square.vtu"\n[boundary]\nleft = 1.0\n[boundary.right]\ninflow = 2.0\n[time]\nend = 1\ndt = 0.1\n'
+        'pde = "heat"\nmesh = "square.vtu"\n[boundary]\nleft = 1.0\n[boundary.right]\ninflow = 2.0\n'
+        "[time]\nend = 1\ndt = 0.1\n"
     )
     plan = graphpde("simulate", "sub/p.toml", "--dry-run", "--json", "--dt", 0.05, "--bc", "right=0").json
     assert plan["config"]["mesh"]["path"] == str((folder / "square.vtu").resolve())  # relative to the file
     assert plan["config"]["time"] == {"start": 0, "end": 1, "dt": 0.05, "frames": 20, "stepper": "backward_euler"}
     assert plan["config"]["boundary"] == {"left": {"value": 1}, "right": {"value": 0}}  # the line replaces the inflow
-    plan = graphpde("simulate", "sub/p.toml", "--dry-run", "--json", "--override", "left", "--set", "boundary.top=3").json
+    plan = graphpde(
+        "simulate", "sub/p.toml", "--dry-run", "--json", "--override", "left", "--set", "boundary.top=3"
+    ).json
     assert plan["config"]["boundary"]["left"] == {"value": 1, "override": True}
     assert plan["config"]["boundary"]["top"] == {"value": 3}
 
@@ -178,7 +182,21 @@ def test_advection_carries_the_inflow(graphpde, square: Path) -> None:
 
 
 def test_time_dependent_boundary_values(graphpde, square: Path) -> None:
-    line = ("--mesh", square, "--bc", "boundary=x+t", "--source", "1", "--initial", "x", "--t-end", 1, "-o", "run", *QUIET)
+    line = (
+        "--mesh",
+        square,
+        "--bc",
+        "boundary=x+t",
+        "--source",
+        "1",
+        "--initial",
+        "x",
+        "--t-end",
+        1,
+        "-o",
+        "run",
+        *QUIET,
+    )
     assert graphpde("simulate", "--pde", "heat", *line).code == 0
     mesh = read_mesh(read_pvd("run/fields/run.pvd")[-1][1])
     # u = x + t solves u' = laplace(u) + 1 exactly, in space and under backward Euler
@@ -186,7 +204,9 @@ def test_time_dependent_boundary_values(graphpde, square: Path) -> None:
 
 
 def test_float32(graphpde, square: Path) -> None:
-    said = graphpde("simulate", "--pde", "heat", "--mesh", square, "--initial", "1+x", "--dtype", "float32", *QUIET).json
+    said = graphpde(
+        "simulate", "--pde", "heat", "--mesh", square, "--initial", "1+x", "--dtype", "float32", *QUIET
+    ).json
     assert said["final"]["u"]["integral"] == pytest.approx(1.5, rel=1e-5)
     assert all(c["passed"] for c in said["certificates"].values())
 
@@ -231,7 +251,9 @@ def test_a_constant_solution_is_pointed_out(graphpde, square: Path) -> None:
 
 def test_warnings_of_the_mesh_are_said_once(graphpde, tmp_path: Path) -> None:
     (tmp_path / "flipped.off").write_text("OFF\n5 2 0\n0 0 0\n1 0 0\n0 1 0\n1 1 0\n5 5 0\n3 0 2 1\n3 1 3 2\n")
-    done = graphpde("simulate", "--pde", "heat", "--mesh", "flipped.off", "--initial", "x", "--pictures", "none", "-o", "run")
+    done = graphpde(
+        "simulate", "--pde", "heat", "--mesh", "flipped.off", "--initial", "x", "--pictures", "none", "-o", "run"
+    )
     lines = done.err.splitlines()
     assert done.code == 0 and len(lines) == len(set(lines)) and all(line.startswith("warning: ") for line in lines)
     assert "1 of 5 points belong to no cell" in done.err and "had negative orientation and were turned" in done.err
@@ -246,5 +268,8 @@ def test_a_later_run_replaces_all_of_an_older_one(graphpde, square: Path) -> Non
     assert graphpde("simulate", "--pde", "heat", *line, "--frames", 9).code == 0
     Path("run/notes.txt").write_text("mine")
     assert graphpde("simulate", "--pde", "heat", *line, "--frames", 3).code == 0
-    assert len(list(Path("run/fields").glob("*.vtu"))) == 4 and len(Path("run/metrics.jsonl").read_text().splitlines()) == 4
+    assert (
+        len(list(Path("run/fields").glob("*.vtu"))) == 4
+        and len(Path("run/metrics.jsonl").read_text().splitlines()) == 4
+    )
     assert Path("run/notes.txt").read_text() == "mine"

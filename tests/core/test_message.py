@@ -23,7 +23,7 @@ pytestmark = pytest.mark.grad
 F64 = torch.float64
 
 
-@pytest.fixture(params=sorted(kernels.BACKENDS), autouse=True)
+@pytest.fixture(params=sorted(kernels.BACKENDS))
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     with kernels.use(request.param):
         yield request.param
@@ -127,7 +127,7 @@ def inputs_of(case: Case, *batch: int) -> list[Tensor]:
 
 
 def scalar(case: Case, f: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-    """A nonlinear number made of ``f``, as a function of all its inputs in one vector: Hessians see the mixed blocks."""
+    """A nonlinear number made of ``f`` as a function of all inputs in one vector: Hessians see the mixed blocks."""
     sizes = [int(torch.Size(shape).numel()) for shape in case.shapes]
 
     def g(packed: Tensor) -> Tensor:
@@ -142,9 +142,13 @@ def close(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.usefixtures("backend")
 def test_values_equal_the_oracle(case: Case) -> None:
     inputs = inputs_of(case)
     close(case.ours(*inputs), case.oracle(*inputs))
+
+
+# the Functions are the same on every backend, and differences are slow: these run on the one that is chosen by default
 
 
 def test_first_derivatives_forward_reverse_and_batched(case: Case) -> None:
@@ -156,9 +160,13 @@ def test_first_derivatives_forward_reverse_and_batched(case: Case) -> None:
 
 def test_second_derivatives_by_differences(case: Case) -> None:
     inputs = [x.requires_grad_() for x in inputs_of(case)]
-    assert torch.autograd.gradgradcheck(case.ours, inputs, check_fwd_over_rev=True, check_batched_grad=True)
+    # in random directions; the next test has the whole matrices
+    assert torch.autograd.gradgradcheck(
+        case.ours, inputs, check_fwd_over_rev=True, check_batched_grad=True, fast_mode=True
+    )
 
 
+@pytest.mark.usefixtures("backend")
 def test_second_derivatives_in_every_nesting(case: Case) -> None:
     packed = torch.cat([x.flatten() for x in inputs_of(case)])
     ours, oracle = scalar(case, case.ours), scalar(case, case.oracle)
@@ -171,6 +179,7 @@ def test_second_derivatives_in_every_nesting(case: Case) -> None:
     close(jvp(lambda p: jvp(ours, (p,), (v,))[1], (packed,), (u,))[1], u @ expected @ v)
 
 
+@pytest.mark.usefixtures("backend")
 def test_third_derivatives_in_forward_mode() -> None:
     case = CASES["x, w [e]"]
     packed = torch.cat([x.flatten() for x in inputs_of(case)])
@@ -186,7 +195,10 @@ def test_third_derivatives_in_forward_mode() -> None:
     close(along(along(along(ours)))(packed), across(across(across(oracle)))(packed))
 
 
-def test_linearisation(case: Case) -> None:
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")  # torch's own folding
+@pytest.mark.parametrize("name", ["x", "x [b], w [e, h]", "x [b], w [b, e, h]", "max of x, w [e]", "dot", "own"])
+def test_linearisation(name: str) -> None:
+    case = CASES[name]
     inputs, tangents = inputs_of(case), inputs_of(case)
     value, push = torch.func.linearize(case.ours, *inputs)
     expected, slope = torch.autograd.functional.jvp(case.oracle, tuple(inputs), tuple(tangents))
@@ -194,6 +206,7 @@ def test_linearisation(case: Case) -> None:
     close(push(*tangents), slope)
 
 
+@pytest.mark.usefixtures("backend")
 def test_vmap_over_any_of_the_inputs(case: Case) -> None:
     b = 3
     for chosen in itertools.product((True, False), repeat=len(case.shapes)):
@@ -208,6 +221,7 @@ def test_vmap_over_any_of_the_inputs(case: Case) -> None:
         close(torch.vmap(case.ours, dims)(*given), torch.stack(expected))
 
 
+@pytest.mark.usefixtures("backend")
 def test_vmap_in_vmap() -> None:
     case = CASES["x, w [e]"]
     x, w = torch.randn(2, 4, 2, dtype=F64), torch.randn(3, 6, dtype=F64)
@@ -215,6 +229,7 @@ def test_vmap_in_vmap() -> None:
     close(both, torch.stack([torch.stack([case.oracle(a, b) for b in w]) for a in x]))
 
 
+@pytest.mark.usefixtures("backend")
 def test_gradients_per_sample(case: Case) -> None:
     many = torch.stack([torch.cat([x.flatten() for x in inputs_of(case)]) for _ in range(3)])
     found = torch.vmap(torch.func.grad(scalar(case, case.ours)))(many)
@@ -222,6 +237,7 @@ def test_gradients_per_sample(case: Case) -> None:
     close(found, expected)
 
 
+@pytest.mark.usefixtures("backend")
 def test_dual_numbers_of_either_input_alone() -> None:
     x, w, dx, dw = (torch.randn(*s, dtype=F64) for s in ((4, 2), (6,), (4, 2), (6,)))
     with torch.autograd.forward_ad.dual_level():
@@ -229,6 +245,52 @@ def test_dual_numbers_of_either_input_alone() -> None:
         close(split(ACROSS.propagate(make(x, dx), weight=w)).tangent, weighted(ACROSS, dx, w))
         close(split(ACROSS.propagate(x, weight=make(w, dw))).tangent, weighted(ACROSS, x, dw))
         close(split(ACROSS.dot(make(x[:3], dx[:3]), x)).tangent, ACROSS.dot(dx[:3], x))
+
+
+def surroundings() -> Iterator[tuple[str, Callable[[Callable[[Tensor], Tensor], Tensor], Any]]]:
+    yield "jvp", lambda f, x: torch.func.jvp(f, (x,), (x,))
+    yield "grad", lambda f, x: torch.func.grad(lambda y: f(y).sum())(x)
+    yield "vmap", lambda f, x: torch.vmap(f)(x[None])
+    yield "jvp of jvp", lambda f, x: torch.func.jvp(lambda y: torch.func.jvp(f, (y,), (x,))[1], (x,), (x,))
+    yield "inference", lambda f, x: torch.inference_mode()(f)(x)
+
+
+@pytest.mark.parametrize(("name", "surround"), list(surroundings()))
+def test_what_a_transform_builds_first_is_right_outside(name: str, surround: Any) -> None:
+    """Plans are built lazily, so the first use may be anywhere: nothing of the transform may stay in the cache."""
+    src, dst = [0, 1, 2, 2], [1, 0, 1, 2]
+    rel = Relation.from_edges(src, dst, 3, 3, coalesce=True)
+    x = torch.randn(3, 2, dtype=F64)
+
+    def everything(y: Tensor) -> Tensor:
+        z = (
+            rel.propagate(y, lambda a, b, edge: a * b)
+            + rel.propagate(y, reduce="max")
+            + rel.propagate(y, reduce="mean")
+        )
+        return z + rel.transpose().propagate(y) + rel.given(rel.own(rel.gather(y))).sum() * rel.is_symmetric
+
+    surround(everything, x)
+    for value in vars(rel).values():
+        for tensor in value if isinstance(value, tuple) else [value]:
+            if isinstance(tensor, Tensor):
+                assert not torch._C._functorch.is_functorch_wrapped_tensor(tensor) and not tensor.is_inference()
+    fresh = Relation.from_edges(src, dst, 3, 3, coalesce=True)
+    again, rel = everything(x), fresh
+    close(again, everything(x))
+    assert torch.autograd.gradcheck(everything, (x.requires_grad_(),), check_forward_ad=True)
+
+
+@pytest.mark.parametrize("second_order", [False, True])
+def test_gradients_of_a_batch_of_cotangents(second_order: bool) -> None:
+    x, w = torch.randn(4, 2, dtype=F64).requires_grad_(), torch.randn(6, dtype=F64).requires_grad_()
+    many = torch.randn(5, 3, 2, dtype=F64)
+    y = ACROSS.propagate(x, weight=w) + ACROSS.propagate(x)
+    found = torch.autograd.grad(y, (x, w), many, is_grads_batched=True, create_graph=second_order)
+    again = ACROSS.propagate(x, weight=w) + ACROSS.propagate(x)
+    each = [torch.autograd.grad(again, (x, w), one, retain_graph=True) for one in many]
+    for k in range(2):
+        close(found[k].detach(), torch.stack([e[k] for e in each]))
 
 
 # what torch gets wrong in silence
@@ -256,11 +318,12 @@ def twice_forward(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.func.jvp(lambda y: torch.func.jvp(f, (y,), (one,))[1], (x,), (one,))[1]
 
 
+@pytest.mark.usefixtures("backend")
 def test_forward_in_forward_mode_still_needs_the_plain_path() -> None:
     """(x^2)'' = 2, but torch says 0 for any Function with a jvp; ours goes around it.
 
-    When this first assertion fails, torch has learned it: then the switch ``message._plain``, which reads private state of
-    functorch, can shrink to the case of compilation.
+    When this first assertion fails, torch has learned it: then the switch ``message._plain``, which reads private state
+    of functorch, can shrink to the case of compilation.
     """
     x = torch.tensor(3.0, dtype=F64)
     assert float(twice_forward(lambda y: _Product.apply(y, y), x)) == 0.0
@@ -317,6 +380,7 @@ def raw_arguments() -> list[tuple[str, tuple[Any, ...]]]:
     return out
 
 
+@pytest.mark.usefixtures("backend")
 def test_the_raw_operations_keep_the_contract_of_the_dispatcher() -> None:
     for name, arguments in raw_arguments():
         operation = getattr(torch.ops.graphpde, name).default

@@ -270,6 +270,8 @@ def test_a_sharp_corner_and_a_narrow_gap_are_refined_towards():
     assert cell_measures(wedge).sum().item() == pytest.approx(0.04, rel=1e-13) and facing_angles(wedge).max() < 90
     gap = plate_with_holes(0.1, 1.0, 1.0, [(0.5, 0.22, 0.2)])  # 0.02 between hole and side
     assert edge_lengths(gap).min() < 0.03 and cell_angles(gap).min().rad2deg() > 25
+    speck = polygon(SQUARE, 0.5, [circle(0.5, 0.0011, 0.001, 0.5)])  # a hole of 1/500 just above a side
+    assert speck.n < 700 and cell_angles(speck).min().rad2deg() > 20 and facing_angles(speck).max() < 90
 
 
 def test_five_thousand_points_take_seconds():

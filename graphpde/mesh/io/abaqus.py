@@ -18,6 +18,7 @@ from graphpde.mesh.io.raw import RawMesh, Unreadable, integers, numbers
 from graphpde.mesh.io.references import inside
 
 _DEPTH = 8  # includes within includes
+_GENERATED = 10**7  # numbers that one line may generate
 
 
 class _Deck:
@@ -158,16 +159,16 @@ def _elements(deck: _Deck, words: dict[str, str], body: list[str]) -> None:
         deck.part().element_sets.add(words["ELSET"], deck.part().last_elements().tolist())
 
 
-def _members(body: list[str], generated: bool) -> list[int | str]:
+def _members(body: list[str], generated: bool) -> list[int | str | range]:
     """Numbers and names of other sets; ``first, last, step`` lines when generated."""
-    out: list[int | str] = []
+    out: list[int | str | range] = []
     for line in body:
         items = [word.strip().strip('"') for word in line.split(",") if word.strip()]
         if generated:
             first, last, step = (*map(int, items), 1)[:3]
-            if step < 1 or (last - first) // step > 10**8:
+            if step < 1 or (last - first) // step > _GENERATED:
                 raise Unreadable(f"the line '{line}' generates no sensible set")
-            out.extend(range(first, last + 1, step))
+            out.append(range(first, last + 1, step))
         else:
             out.extend(int(item) if item.lstrip("-").isdigit() else item for item in items)
     return out

@@ -14,7 +14,7 @@ class Named:
 
     def __init__(self) -> None:
         self.spelling: dict[str, str] = {}
-        self.content: dict[str, list[int | str]] = {}
+        self.content: dict[str, list[int | str | range]] = {}
 
     def add(self, name: str, members: list) -> None:
         self.spelling.setdefault(name.upper(), name)
@@ -27,8 +27,9 @@ class Named:
             raise Unreadable(f"the set '{name}' is {'defined by itself' if key in seen else 'used but not defined'}")
         content = self.content[key]
         plain = np.array([item for item in content if isinstance(item, int)], dtype=np.int64)
+        ranges = [np.arange(item.start, item.stop, item.step) for item in content if isinstance(item, range)]
         nested = [self.numbers(item, (*seen, key)) for item in content if isinstance(item, str)]
-        return np.unique(np.concatenate([plain, *nested]))
+        return np.unique(np.concatenate([plain, *ranges, *nested]))
 
 
 class Part:

@@ -6,10 +6,11 @@ table of dimensions lacks a few types that its readers produce; they are lent to
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,39 @@ TAG_ARRAYS = (
     *("tetgen:ref", "flac3d:group", "cell_tags", "obj:group_ids", "material", "MaterialIDs", "attribute"),
 )
 _NO_REASON = "its content is not what the format asks for (meshio's reader gave no reason)"
+_PATIENCE = 16  # empty answers at the end of a file before a reader is stopped
 _LOCK = threading.Lock()
+
+
+class _Bytes(io.BufferedReader):
+    """A binary file that says so when a reader goes on asking behind its end."""
+
+    idle = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return _counted(self, super().read(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return _counted(self, super().readline(size))
+
+
+class _Text(io.TextIOWrapper):
+    """The same for a text file."""
+
+    idle = 0
+
+    def read(self, size: int | None = -1, /) -> str:
+        return _counted(self, super().read(size))
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        return _counted(self, super().readline(size))
+
+
+def _counted(file: _Bytes | _Text, part: Any) -> Any:
+    file.idle = 0 if part else file.idle + 1
+    if file.idle > _PATIENCE:
+        raise EOFError
+    return part
 
 
 class _Console:
@@ -63,6 +96,13 @@ def muted() -> Iterator[list[str]]:
                 table.pop(kind, None)
 
 
+# readers that otherwise wait for ever for the rest of a file that was cut
+_STREAMS: dict[str, Callable[[Path], Any]] = {
+    **{name: lambda path: _Text(io.FileIO(path), encoding="utf-8") for name in ("tecplot", "permas")},
+    **{name: lambda path: _Bytes(io.FileIO(path)) for name in ("mdpa", "ply", "ansys")},
+}
+
+
 def read(path: Path, name: str, limits: str = "") -> RawMesh:
     """Read a file by meshio's reader of that name.
 
@@ -77,7 +117,11 @@ def read(path: Path, name: str, limits: str = "") -> RawMesh:
 
     with muted() as said:
         try:
-            mesh = reader_map[name](str(path))
+            if name in _STREAMS:
+                with _STREAMS[name](path) as stream:
+                    mesh = reader_map[name](stream)
+            else:
+                mesh = reader_map[name](str(path))
         except (meshio.ReadError, SystemExit) as error:
             text = "" if isinstance(error, SystemExit) else str(error)
             reason = _reason(text, said)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from graphpde.mesh.io import abaqus, avsucd, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtk_read, vtu_read
+from graphpde.mesh.io import abaqus, avsucd, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtk_read, vtu_read, wkt
 from graphpde.mesh.io.checks import check_medit, check_ply, check_stl
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.references import check_hdf5, check_xdmf
@@ -73,7 +73,7 @@ for _name, _format in {
     "dolfin-xml": Format("DOLFIN XML", (".xml",), _by_meshio("dolfin-xml")),
     "permas": Format("PERMAS", (".post", ".dato"), _by_meshio("permas")),
     "mdpa": Format("Kratos", (".mdpa",), _by_meshio("mdpa")),
-    "wkt": Format("Well-known text", (".wkt",), _by_meshio("wkt")),
+    "wkt": Format("Well-known text", (".wkt",), wkt.read),
     "h5m": Format("MOAB", (".h5m",), _by_meshio("h5m"), check_hdf5),
     "hmf": Format("HMF", (".hmf",), _by_meshio("hmf"), check_hdf5),
 }.items():

@@ -123,6 +123,8 @@ def _explain(error: BaseException, name: str) -> str:
         return f'reading {title} needs {error.name}; run: pip install "graphpde[io]"'
     if isinstance(error, MemoryError):
         return "its counts ask for more memory than there is; they are probably damaged"
+    if isinstance(error, EOFError):
+        return "it ends where more should follow; it seems to be cut off"
     if isinstance(error, RecursionError):
         return "it nests or includes itself too deeply"
     if isinstance(error, PermissionError):
