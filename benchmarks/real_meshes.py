@@ -2,8 +2,8 @@
 
     python benchmarks/real_meshes.py            # reads ../shared/data/meshes and writes docs/real_meshes.md
 
-Each section of that document is one entry of ``SECTIONS``: a title and a function from the folder to Markdown. A section
-that is not in the table stays as it is when the document is written anew.
+Each section of that document is one entry of ``SECTIONS``: a title and a function from the folder to Markdown. Sections
+that are not in the table stay as they are when the document is written anew.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def row(path: Path, folder: Path) -> Row:
     cells = ", ".join(f"{len(nodes)} {kind}" for kind, nodes in mesh.cells.items())
     names = [f"{key} ({len(tag.ids)})" for key, tag in mesh.tags.items()]
     tags = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    result = "; ".join([f"{mesh.dim}-D in {mesh.space_dim}-D", *mesh.warnings])
+    dimension = f"{mesh.dim}-D" + (f" in {mesh.space_dim}-D" if mesh.dim < mesh.space_dim else "")
+    result = "; ".join([f"read, {dimension}", *mesh.warnings])
     return Row(
         name, _format(path), str(mesh.n), cells, tags.replace("|", "\\|"), result.replace("|", "\\|"), seconds, True
     )
@@ -75,9 +76,10 @@ def reading(folder: Path) -> str:
     """Markdown of all files: a summary, then the table."""
     rows = [row(path, folder) for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "INDEX.md"]
     read = [r for r in rows if r.read]
+    formats = len({r.format for r in read})
     lines = [
-        f"{len(rows)} files: {len(read)} read in {len({r.format for r in read})} formats, {len(rows) - len(read)} refused "
-        f"with one sentence, nothing else; {sum(r.seconds for r in rows):.0f} s in all.",
+        f"{len(rows)} files: {len(read)} read in {formats} formats, {len(rows) - len(read)} refused with one sentence, "
+        f"nothing else; {sum(r.seconds for r in rows):.0f} s in all.",
         "",
         "| file | format | points | cells | named sets (members) | result and remarks |",
         "|---|---|---|---|---|---|",

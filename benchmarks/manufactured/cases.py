@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.manufactured import meshes
-from benchmarks.manufactured.fields import DecayingWave, Exact, PlaneWave, Spherical, Standing, TwoMaterials
+from benchmarks.manufactured.fields import Anchored, DecayingWave, Exact, PlaneWave, Spherical, Standing, TwoMaterials
 from benchmarks.manufactured.networks import ArmMode
 from graphpde.core.linear_operator import Diagonal
 from graphpde.dynamics import CrankNicolson, Heun, Rk4, Stepper, evolve, steady
 from graphpde.dynamics.evolve import longest_stable_step
 from graphpde.mesh import Mesh, Space
+from graphpde.mesh.elements import Element
 from graphpde.ops import Advection, Diffusion, Dirichlet, LinearTerm, Neumann, Source, Sum, System
 
 _SIDES = {
@@ -58,11 +59,11 @@ class Case:
     lumped: bool | None = None
 
 
-def run(case: Case, levels: tuple[int, ...] | None = None) -> list[Level]:
+def run(case: Case, levels: tuple[int, ...] | None = None, element: Element | None = None) -> list[Level]:
     """The case on each of its levels."""
     out = []
     for level in levels or case.levels:
-        space = Space(case.mesh(level), lumped=case.lumped)
+        space = Space(case.mesh(level), element, lumped=case.lumped)
         out.append(Level(space.n, space.mesh.n_cells, l2_error(space, case.solve(space), case.exact)))
     return out
 
@@ -212,12 +213,14 @@ def _on_family(cells: str) -> list[Case]:
     solid = cells == "tetrahedra"
     end, soon, steps = (0.05, 0.01, 25) if solid else (0.1, 0.02, 100)
     free, many = (0.02, 80) if solid else (0.1, 400)  # the standing wave decays fast: its steps must be short
-    still, moving, fading, box = PlaneWave(), PlaneWave(speed=3.0), DecayingWave(), Standing()
+    still, moving, fading, box, fixed = PlaneWave(), PlaneWave(speed=3.0), DecayingWave(), Standing(), Anchored()
     two, cooling = TwoMaterials(), TwoMaterials(decay=2.0)
     held = ("left", "right")
 
     def row(equation: str, boundary: str, method: str, solve: Any, exact: Any, on: Any = mesh, **more: Any) -> Case:
-        return Case(f"{equation}, {cells}, {boundary}, {method}", cells, boundary, method, on, levels, solve, exact, **more)
+        return Case(
+            f"{equation}, {cells}, {boundary}, {method}", cells, boundary, method, on, levels, solve, exact, **more
+        )
 
     def implicit(exact: Exact, conditions: Any, **more: Any) -> Callable[[Space], Tensor]:
         return heat(exact, conditions, CrankNicolson(), end, steps=steps, **more)
@@ -233,7 +236,7 @@ def _on_family(cells: str) -> list[Case]:
         row("heat", "Dirichlet in time", "implicit", implicit(moving, sink(moving), driven=True), _final(moving, end)),
         row("heat", "Neumann in time", "implicit", implicit(moving, flux(moving), driven=True), _final(moving, end)),
         row("heat", "mixed in time", "implicit", implicit(moving, mixed(moving), driven=True), _final(moving, end)),
-        row("heat", "Dirichlet fixed", "implicit", implicit(_Anchored(), sink(_Anchored()), driven=True), _final(_Anchored(), end)),
+        row("heat", "Dirichlet fixed", "implicit", implicit(fixed, sink(fixed), driven=True), _final(fixed, end)),
         row("heat", "insulated", "implicit", heat(box, nothing, CrankNicolson(), free, steps=many), _final(box, free)),
         row("heat", "insulated", "implicit, consistent mass", heat(box, nothing, CrankNicolson(), free, steps=many), _final(box, free), lumped=False),
         row("heat", "two materials", "implicit", implicit(cooling, at_ends(cooling), kappa=_TWO, driven=True), _final(cooling, end), split),
@@ -242,20 +245,6 @@ def _on_family(cells: str) -> list[Case]:
         row("heat", "mixed in time", "explicit", explicit(fading, mixed(fading)), _final(fading, soon)),
         row("heat", "insulated", "explicit", explicit(box, nothing), _final(box, soon)),
     ]  # fmt: skip
-
-
-class _Anchored(PlaneWave):
-    """u = (1 + t) x-wave inside the unit box with values at the boundary that never change: u = g(x) + t b(x)."""
-
-    def _bubble(self, x: Tensor) -> Tensor:
-        return torch.sin(math.pi * x).prod(1)
-
-    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
-        return super().__call__(x, 0.0) + t * self._bubble(x)
-
-    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
-        bubble = self._bubble(x)
-        return super().source(x, 0.0) + bubble + t * self.kappa * x.shape[1] * math.pi**2 * bubble
 
 
 def _surfaces() -> list[Case]:
@@ -285,7 +274,12 @@ def _lines() -> list[Case]:
         return Case(f"{name}, {cells}, {boundary}, {method}", cells, boundary, method, mesh, levels, solve, exact)
 
     arms = mode.conductivities
+    still, fixed = PlaneWave(), Anchored()
     return [
+        row("Poisson", "interval", "Dirichlet", "steady", meshes.line, (3, 4, 5),
+            poisson(still, everywhere(still)), _final(still)),
+        row("heat", "interval", "Dirichlet fixed", "implicit", meshes.line, (3, 4, 5),
+            heat(fixed, everywhere(fixed), CrankNicolson(), end, driven=True, steps=400), _final(fixed, end)),
         row("heat", "interval", "Dirichlet in time", "implicit", meshes.line, (3, 4, 5),
             heat(moving, everywhere(moving), CrankNicolson(), end, driven=True, steps=400), _final(moving, end)),
         row("heat", "network", junction, "implicit", meshes.tripod, (4, 5, 6),

@@ -51,6 +51,20 @@ class PlaneWave:
         return self.kappa * _WAVE[axis] * torch.cos(self._angle(x, t))
 
 
+class Anchored(PlaneWave):
+    """u = sin(a . x + p) + t sin(pi x) sin(pi y) sin(pi z): moves inside the unit box, never on its boundary."""
+
+    def _bubble(self, x: Tensor) -> Tensor:
+        return torch.sin(math.pi * x).prod(1)
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        return super().__call__(x, 0.0) + t * self._bubble(x)
+
+    def source(self, x: Tensor, t: Tensor | float) -> Tensor:
+        bubble = self._bubble(x)
+        return super().source(x, 0.0) + bubble + t * self.kappa * x.shape[1] * math.pi**2 * bubble
+
+
 class DecayingWave:
     """u = exp(-kappa |a|^2 t) sin(a . x + p): free of sources, driven through the boundary."""
 

@@ -7,7 +7,6 @@ import importlib
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from graphpde.cli.console import say, table

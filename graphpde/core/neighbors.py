@@ -201,10 +201,14 @@ def _require_enough(clouds: _Clouds, k: int) -> None:
         )
 
 
+def _has_tree(points: Tensor) -> bool:
+    return points.device.type == "cpu"
+
+
 def _nearest(points: Tensor, queries: Tensor, k: int, same: bool) -> Tensor:
     """The k nearest points of each query [q, k], nearest first; without the query itself when both are one set."""
     wanted = k + same
-    if points.device.type == "cpu":
+    if _has_tree(points):
         from scipy.spatial import cKDTree
 
         found = cKDTree(points.numpy()).query(queries.numpy(), k=[*range(1, wanted + 1)])[1]
@@ -221,7 +225,7 @@ def _nearest(points: Tensor, queries: Tensor, k: int, same: bool) -> Tensor:
 
 def _within(points: Tensor, queries: Tensor, r: float, same: bool) -> tuple[Tensor, Tensor]:
     """(point, query) of all pairs at distance <= r; without the queries themselves when both are one set."""
-    if points.device.type == "cpu":
+    if _has_tree(points):
         from scipy.spatial import cKDTree
 
         tree = cKDTree(points.numpy())
@@ -241,7 +245,7 @@ def _within(points: Tensor, queries: Tensor, r: float, same: bool) -> tuple[Tens
 
 def _count_within(points: Tensor, queries: Tensor, r: float) -> Tensor:
     """Number of points at distance <= r of each query [q]."""
-    if points.device.type == "cpu":
+    if _has_tree(points):
         from scipy.spatial import cKDTree
 
         return torch.as_tensor(cKDTree(points.numpy()).query_ball_point(queries.numpy(), r, return_length=True))

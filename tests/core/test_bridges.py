@@ -25,7 +25,7 @@ def data(**more: Any) -> Data:
 
 def assert_same_data(a: Data, b: Data) -> None:
     assert sorted(a.keys()) == sorted(b.keys()) and a.num_nodes == b.num_nodes
-    for key in a.keys():
+    for key in sorted(a.keys()):
         left, right = a[key], b[key]
         assert (
             torch.equal(left, right) and left.dtype == right.dtype if isinstance(left, torch.Tensor) else left == right

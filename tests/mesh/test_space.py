@@ -325,11 +325,11 @@ def test_reductions_are_integrals(name: str) -> None:
     space = Space(MESHES[name]())
     u, v = space.pos[:, :1], 2 * space.pos[:, -1:] - 0.3
     basis = basis_of(space)
-    product = skfem.Functional(lambda w: w["u"] * w["v"])
-    exact = product.assemble(basis, u=basis.interpolate(u[:, 0].numpy()), v=basis.interpolate(v[:, 0].numpy()))
+    product = skfem.Functional(lambda w: w["a"] * w["b"])
+    exact = product.assemble(basis, a=basis.interpolate(u[:, 0].numpy()), b=basis.interpolate(v[:, 0].numpy()))
     assert float(space.inner(u, v)) == pytest.approx(float(exact), rel=1e-12)
     assert float(space.norm(u)) == pytest.approx(float(space.inner(u, u)) ** 0.5)
-    plain = skfem.Functional(lambda w: w["u"]).assemble(basis, u=basis.interpolate(u[:, 0].numpy()))
+    plain = skfem.Functional(lambda w: w["a"]).assemble(basis, a=basis.interpolate(u[:, 0].numpy()))
     assert float(space.integral(u)) == pytest.approx(float(plain), rel=1e-12)
     both = torch.stack([u, v])
     assert torch.allclose(space.inner(both, both), torch.stack([space.inner(u, u), space.inner(v, v)]))
@@ -384,7 +384,9 @@ class TestSelection:
             self.space.facet_ids("lefft")
 
     def test_predicate_selects_boundary_facets_only(self) -> None:
-        assert torch.equal(self.space.facet_ids(lambda x: x[:, 1] >= 0.0), torch.sort(self.space.mesh.boundary_facets)[0])
+        assert torch.equal(
+            self.space.facet_ids(lambda x: x[:, 1] >= 0.0), torch.sort(self.space.mesh.boundary_facets)[0]
+        )
 
     def test_empty_predicate(self) -> None:
         with pytest.raises(ConditionError, match="the predicate holds no facets of 'rectangle'"):

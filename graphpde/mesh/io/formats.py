@@ -101,8 +101,6 @@ _FOREIGN = {
     ".brep": "it is a geometry, not a mesh; mesh it with Gmsh first",
     ".smesh": "it is an input of TetGen, not a mesh; run tetgen on it and read the .node file",
     ".poly": "it is an input of Triangle or TetGen, not a mesh; run it and read the .node file",
-    ".md": "it is a text, not a mesh",
-    ".txt": "it is a text, not a mesh",
 }
 
 

@@ -171,6 +171,8 @@ def _add2(content: Content, element: Element, rows: np.ndarray, first: int, tags
     zero = np.zeros(len(rows), dtype=np.int64)
     physical = rows[:, first] if tags > 0 else zero
     entity = rows[:, first + 1] if tags > 1 else zero
+    if tags > 2 and rows[:, first + 2].any():
+        content.notes.append("element tags beyond group and entity (partitions) were not used")
     groups = np.abs(physical)[:, None]  # a negative group means reversed orientation
     content.elements.append(Elements(element, entity, groups, rows[:, 0], rows[:, first + tags :]))
 

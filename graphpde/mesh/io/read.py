@@ -50,7 +50,7 @@ def read_mesh(path: str | os.PathLike[str], *, format: str | None = None) -> Mes
         raise InputError(f"a mesh path must be a string or path, got {type(path).__name__}") from None
     if format is not None:
         _ = FORMATS[format]  # an unknown name is told at once
-    name = format or "?"
+    name = format or "unknown format"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers of damaged files stumble over NaN and overflow before they refuse
         try:

@@ -1,0 +1,125 @@
+"""Every registered element on every cell type it names: partition of unity, gradients, quadrature, declared order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from benchmarks.manufactured import CASES, run
+from benchmarks.manufactured.cases import observed_orders
+from graphpde.errors import InputError, MeshError
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.elements import ELEMENTS, Element
+from graphpde.mesh.quadrature import rule
+
+PAIRS = [(name, cell) for name, element in ELEMENTS.items() for cell in element.cells]
+DEGREES = range(6)
+TENSOR = ("line", "quad")
+
+
+def monomials(dim: int, degree: int) -> list[tuple[int, ...]]:
+    return [e for e in itertools.product(range(degree + 1), repeat=dim) if sum(e) <= degree]
+
+
+def exact_integral(cell: str, powers: tuple[int, ...]) -> float:
+    if cell in TENSOR or not powers:
+        return math.prod(1 / (k + 1) for k in powers)
+    return math.prod(math.factorial(k) for k in powers) / math.factorial(sum(powers) + len(powers))
+
+
+@pytest.mark.parametrize("degree", DEGREES)
+@pytest.mark.parametrize("cell", sorted({cell for _, cell in PAIRS}))
+def test_rules_are_exact_to_their_degree(cell: str, degree: int) -> None:
+    points, weights = rule(cell, degree)
+    assert bool((weights > 0).all())
+    for powers in monomials(points.shape[1], degree):
+        found = float((weights * (points ** torch.tensor(powers)).prod(1)).sum())
+        assert found == pytest.approx(exact_integral(cell, powers), abs=1e-15)
+
+
+def test_no_rule_beyond_the_table() -> None:
+    with pytest.raises(InputError, match=r"no quadrature of degree 6 on cell 'triangle'; known: \[1, 2, 5\]"):
+        rule("triangle", 6)
+
+
+@pytest.mark.parametrize(("name", "cell"), PAIRS)
+class TestShapes:
+    def element(self, name: str) -> Element:
+        return ELEMENTS[name]()
+
+    def test_partition_of_unity(self, name: str, cell: str) -> None:
+        shape = self.element(name).shape(cell, 5)
+        assert torch.allclose(shape.values.sum(1), torch.ones(len(shape.weights), dtype=torch.float64), atol=1e-15)
+        assert float(shape.gradients.sum(1).abs().sum()) <= 1e-14
+
+    def test_one_at_its_own_node_and_zero_at_the_others(self, name: str, cell: str) -> None:
+        corners = {
+            "vertex": [[]],
+            "line": [[0], [1]],
+            "triangle": [[0, 0], [1, 0], [0, 1]],
+            "tetra": [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]],
+            "quad": [[0, 0], [1, 0], [1, 1], [0, 1]],
+        }[cell]
+        xi = torch.tensor(corners, dtype=torch.float64).reshape(len(corners), -1)
+        values, _ = self.element(name).cells[cell](xi)
+        assert torch.equal(values[:, : CELLS[cell].nodes], torch.eye(len(corners), dtype=torch.float64))
+
+    def test_gradients_are_derivatives(self, name: str, cell: str) -> None:
+        shape = self.element(name).cells[cell]
+        points, _ = rule(cell, 5)
+        for axis in range(points.shape[1]):
+            step = torch.zeros(points.shape[1], dtype=torch.float64)
+            step[axis] = 1e-6
+            slope = (shape(points + step)[0] - shape(points - step)[0]) / 2e-6
+            assert torch.allclose(slope, shape(points)[1][..., axis], atol=1e-9)
+
+    def test_spans_the_linear_functions(self, name: str, cell: str) -> None:
+        points, _ = rule(cell, 5)
+        values, _ = self.element(name).cells[cell](points)
+        if points.shape[1]:
+            coefficients = torch.linalg.lstsq(values, points).solution
+            assert torch.allclose(values @ coefficients, points, atol=1e-13)
+
+    def test_gradients_integrate_exactly(self, name: str, cell: str) -> None:
+        """The rule an element asks for integrates products of its gradients (its stiffness) exactly."""
+        element = self.element(name)
+        degree = 2 * element.degree if cell in TENSOR else 2 * element.degree - 2
+        low, high = element.shape(cell, degree), element.shape(cell, 5)
+
+        def stiffness(shape: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("qir,qjr,q->ij", shape.gradients, shape.gradients, shape.weights)
+
+        assert torch.allclose(stiffness(low), stiffness(high), atol=1e-14)
+
+
+def test_unknown_cells_are_refused() -> None:
+    for element in ELEMENTS.values():
+        with pytest.raises(MeshError, match=rf"element {element.__name__} lives on .*, not on hexahedron cells"):
+            element().shape("hexahedron", 1)
+
+
+FAMILIES = {"line": "interval", "triangle": "triangles", "quad": "quadrilaterals", "tetra": "tetrahedra"}
+ON_FAMILY = [(name, FAMILIES[cell]) for name, cell in PAIRS if cell in FAMILIES]
+
+
+def last_order(row: str, element: Element) -> float:
+    case = CASES[row]
+    levels = case.levels[:2] if case.cells == "tetrahedra" else case.levels[-2:]
+    return observed_orders([level.error for level in run(case, levels, element)])[-1]
+
+
+@pytest.mark.orders
+@pytest.mark.parametrize(("name", "family"), ON_FAMILY)
+def test_declared_order_is_observed(name: str, family: str) -> None:
+    element = ELEMENTS[name]()
+    assert last_order(f"Poisson, {family}, Dirichlet, steady", element) == pytest.approx(element.order, abs=0.05)
+
+
+@pytest.mark.orders
+@pytest.mark.parametrize(("name", "family"), [(name, family) for name, family in ON_FAMILY if ELEMENTS[name].lumped])
+def test_lumping_keeps_the_declared_order(name: str, family: str) -> None:
+    element = ELEMENTS[name]()
+    assert last_order(f"heat, {family}, Dirichlet fixed, implicit", element) == pytest.approx(element.order, abs=0.05)

@@ -1,0 +1,394 @@
+"""Every registered stepper: its declared order on nonlinear problems, its stability interval, gradients and batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor
+
+from graphpde.dynamics import STEPPERS, Stepper, evolve
+from graphpde.dynamics.explicit import TABLEAUS, RungeKutta
+from graphpde.errors import InputError
+from graphpde.mesh import Space, interval, jittered, random_square
+from graphpde.ops import Diffusion, Dirichlet, Neumann, Reaction, Source, System
+
+EXPLICIT = [name for name, stepper in STEPPERS.items() if not stepper.implicit]
+RUNGE_KUTTA = [name for name, stepper in STEPPERS.items() if issubclass(stepper, RungeKutta)]
+START = torch.tensor(0.0, dtype=torch.float64)
+
+
+def halvings(stepper: Stepper) -> list[int]:
+    """Steps of three runs: fine enough for the leading term, coarse enough to stay above rounding."""
+    first = 2 ** max(5, 8 - int(stepper.order))
+    return [first, 2 * first, 4 * first]
+
+
+def last_orders(errors: list[float]) -> list[float]:
+    return [math.log2(a / b) for a, b in zip(errors[:-1], errors[1:])]
+
+
+# declared order
+
+
+def driven_pendulum(t: Tensor, u: Tensor) -> Tensor:
+    """Two channels, nonlinear, and time on its own: an autonomous problem would not see a wrong stage time."""
+    angle, speed = u.unbind(-1)
+    return torch.stack([speed, -torch.sin(angle) - 0.2 * speed * angle + 0.5 * torch.cos(1.7 * t)], -1)
+
+
+@cache
+def pendulum_at_one(start: tuple[float, float]) -> np.ndarray:
+    def f(t: float, u: np.ndarray) -> list[float]:
+        return [u[1], -math.sin(u[0]) - 0.2 * u[1] * u[0] + 0.5 * math.cos(1.7 * t)]
+
+    return solve_ivp(f, (0, 1), start, method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
+
+
+@pytest.mark.orders
+@pytest.mark.parametrize("name", STEPPERS)
+def test_declared_order_on_a_nonlinear_problem(name: str) -> None:
+    stepper = STEPPERS[name]()
+    u0 = torch.tensor([[0.9, -0.3]], dtype=torch.float64)
+    errors = []
+    for steps in halvings(stepper):
+        final = evolve(driven_pendulum, u0, [0.0, 1.0], stepper=stepper, dt=1 / steps).final
+        errors.append(float(np.abs(final[0].numpy() - pendulum_at_one((0.9, -0.3))).max()))
+    assert last_orders(errors) == pytest.approx([stepper.order] * 2, abs=0.05)
+
+
+def driven_rod() -> tuple[Any, Space, Tensor]:
+    """Five unknowns with everything that moves in time: Dirichlet, Neumann and source, diffusion and a reaction."""
+    space = Space(jittered(interval(5), 0.2, seed=1))
+    terms = (
+        Diffusion(space, 0.05) + Source(space, lambda x, t: x[:, 0] * torch.sin(2 * t)) + Reaction(lambda u: u - u**3)
+    )
+    conditions = Dirichlet("left", lambda x, t: 0.5 + torch.sin(3 * t)), Neumann("right", lambda x, t: torch.cos(2 * t))
+    return terms + conditions[0] + conditions[1], space, torch.sin(2 * space.pos)
+
+
+@cache
+def rod_at_one() -> np.ndarray:
+    """The same system of ordinary differential equations, written down anew for scipy."""
+    _, space, u0 = driven_rod()
+    h = np.diff(space.pos[:, 0].numpy())
+    n = len(h) + 1
+    x = np.concatenate([[0.0], np.cumsum(h)])
+    a, mass = np.zeros((n, n)), np.zeros(n)
+    for k, length in enumerate(h):
+        a[k : k + 2, k : k + 2] += 0.05 / length * np.array([[1, -1], [-1, 1]])
+        mass[k : k + 2] += length / 2
+    load = np.zeros(n)  # the integral of x N_i, exact for two Gauss points
+    for k, length in enumerate(h):
+        load[k] += length * (2 * x[k] + x[k + 1]) / 6
+        load[k + 1] += length * (x[k] + 2 * x[k + 1]) / 6
+
+    def f(t: float, free: np.ndarray) -> np.ndarray:
+        u = np.concatenate([[0.5 + math.sin(3 * t)], free])
+        rate = -a @ u + load * math.sin(2 * t) + mass * (u - u**3)
+        rate[-1] += math.cos(2 * t)
+        return (rate / mass)[1:]
+
+    free = solve_ivp(f, (0, 1), u0[1:, 0].numpy(), method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
+    return np.concatenate([[0.5 + math.sin(3)], free])
+
+
+@pytest.mark.orders
+@pytest.mark.parametrize("name", STEPPERS)
+def test_declared_order_with_conditions_that_move(name: str) -> None:
+    stepper = STEPPERS[name]()
+    terms, _, u0 = driven_rod()
+    errors = []
+    for steps in halvings(stepper):
+        final = evolve(terms, u0, [0.0, 1.0], stepper=stepper, dt=1 / steps).final
+        errors.append(float(np.abs(final[:, 0].numpy() - rod_at_one()).max()))
+    assert last_orders(errors) == pytest.approx([stepper.order] * 2, abs=0.05)
+
+
+def test_declarations() -> None:
+    for name, kind in STEPPERS.items():
+        stepper = kind()
+        assert stepper.name == name
+        assert stepper.order > 0
+        assert isinstance(stepper.implicit, bool)
+        assert stepper.symplectic in ("no", "yes", "extended", "constrained")
+        assert "Order" in (kind.__doc__ or "") or "order" in (kind.__doc__ or "")
+
+
+# algebraic order conditions by rooted trees
+
+
+def rooted_trees(order: int) -> list[tuple[Any, ...]]:
+    """Rooted trees with ``order`` vertices, a tree being the sorted tuple of its branches (Hairer et al., II.2)."""
+
+    def forests(size: int, largest: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
+        if size == 0:
+            return [()]
+        out = []
+        for first in range(1, size + 1):
+            for tree in rooted_trees(first):
+                if largest is None or tree <= largest:
+                    out += [(tree, *rest) for rest in forests(size - first, tree)]
+        return out
+
+    return forests(order - 1, None)
+
+
+def density(tree: tuple[Any, ...]) -> int:
+    return size(tree) * math.prod(density(branch) for branch in tree)
+
+
+def size(tree: tuple[Any, ...]) -> int:
+    return 1 + sum(size(branch) for branch in tree)
+
+
+def elementary_weight(tree: tuple[Any, ...], a: np.ndarray, b: np.ndarray) -> float:
+    def stages(t: tuple[Any, ...]) -> np.ndarray:
+        out = np.ones(len(b))
+        for branch in t:
+            out = out * (a @ stages(branch))
+        return out
+
+    return float(b @ stages(tree))
+
+
+def matrix(name: str) -> tuple[np.ndarray, np.ndarray]:
+    table = TABLEAUS[name]
+    a = np.zeros((len(table.b),) * 2)
+    for i, row in enumerate(table.a):
+        a[i, : len(row)] = row
+    return a, np.array(table.b)
+
+
+def defects(order: int, a: np.ndarray, b: np.ndarray) -> list[float]:
+    return [abs(elementary_weight(t, a, b) - 1 / density(t)) for t in rooted_trees(order)]
+
+
+def test_there_are_as_many_trees_as_there_should_be() -> None:
+    assert [len(rooted_trees(k)) for k in range(1, 7)] == [1, 1, 2, 4, 9, 20]
+
+
+@pytest.mark.parametrize("name", RUNGE_KUTTA)
+def test_order_conditions(name: str) -> None:
+    a, b = matrix(name)
+    order = int(STEPPERS[name].order)
+    assert order == TABLEAUS[name].order
+    for k in range(1, order + 1):
+        assert max(defects(k, a, b)) <= 1e-14
+    assert max(defects(order + 1, a, b)) > 1e-5  # no better than declared
+
+
+@pytest.mark.parametrize("name", [n for n in RUNGE_KUTTA if TABLEAUS[n].error is not None])
+def test_order_conditions_of_the_embedded_method(name: str) -> None:
+    a, b = matrix(name)
+    error = np.array(TABLEAUS[name].error)
+    order = TABLEAUS[name].order - 1
+    for k in range(1, order + 1):
+        assert max(defects(k, a, b - error)) <= 1e-14
+    assert max(defects(order + 1, a, b - error)) > 1e-5
+
+
+@pytest.mark.parametrize("name", [n for n in RUNGE_KUTTA if TABLEAUS[n].error is not None])
+def test_error_estimate_has_the_order_of_the_embedded_method(name: str) -> None:
+    stepper, f = STEPPERS[name](), System(driven_pendulum, None, START)
+    u = torch.tensor([[0.9, -0.3]], dtype=torch.float64)
+    sizes = []
+    for dt in (0.1, 0.05, 0.025):
+        error = stepper.step(f, START, dt, u, None).error
+        assert isinstance(error, Tensor)
+        sizes.append(float(error.norm()))
+    assert last_orders(sizes)[-1] == pytest.approx(stepper.order, abs=0.15)
+
+
+# first same as last
+
+
+class Counted:
+    """A right-hand side that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, t: Tensor, u: Tensor) -> Tensor:
+        self.calls += 1
+        return driven_pendulum(t, u)
+
+
+@pytest.mark.parametrize("name", RUNGE_KUTTA)
+def test_reuse_of_the_last_stage_changes_nothing(name: str) -> None:
+    stepper, f = STEPPERS[name](), Counted()
+    u0 = torch.tensor([[0.9, -0.3]], dtype=torch.float64)
+    reused = evolve(f, u0, [0.0, 1.0], stepper=stepper, dt=0.1).final
+    stages = len(TABLEAUS[name].b)
+    spared = stages - 1 if TABLEAUS[name].first_same_as_last else stages
+    assert f.calls == 10 * spared + (stages - spared)
+    u, system = u0, System(driven_pendulum, None, START)
+    for k in range(10):
+        u = stepper.step(system, START + 0.1 * k, 0.1, u, None).u
+    assert torch.allclose(reused, u, rtol=1e-14, atol=1e-15)  # stage times differ by rounding
+
+
+def test_tableaus_that_allow_reuse_are_seen() -> None:
+    assert {name for name, t in TABLEAUS.items() if t.first_same_as_last} == {"bosh3", "dopri5", "tsit5"}
+
+
+# stability
+
+
+def amplification(stepper: Stepper, z: complex) -> float:
+    """|R(z)| from one step of length 1 on u' = z u, as a rotation of two channels."""
+    block = torch.tensor([[z.real, -z.imag], [z.imag, z.real]], dtype=torch.float64)
+    system = System(Reaction(lambda u: u @ block.T), None, START)
+    u = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    return float(stepper.step(system, START, 1.0, u, stepper.init(system, START, u)).u.norm())
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_real_extent_is_the_stability_interval(name: str) -> None:
+    stepper = STEPPERS[name]()
+    extent = stepper.real_extent()
+    for y in np.linspace(0.01, 0.999, 40) * extent:
+        assert amplification(stepper, complex(-y)) <= 1 + 1e-12
+    assert amplification(stepper, complex(-1.002 * extent)) > 1
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_the_disc_over_the_stability_interval_is_stable(name: str) -> None:
+    """Upwind operators have their eigenvalues in the disc that Gershgorin draws, not on the real axis."""
+    stepper = STEPPERS[name]()
+    radius = 0.998 * stepper.real_extent() / 2
+    for angle in np.linspace(0, np.pi, 60):
+        assert amplification(stepper, radius * (np.exp(1j * angle) - 1)) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("name", [name for name in STEPPERS if name not in EXPLICIT])
+def test_implicit_steppers_are_stable_for_all_steps(name: str) -> None:
+    stepper = STEPPERS[name]()
+    assert stepper.real_extent() == float("inf")
+    for y in np.logspace(-3, 6, 10):
+        assert amplification(stepper, complex(-y)) <= 1 + 1e-9
+        assert amplification(stepper, complex(-y, y)) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_real_extent_beyond_which_heat_grows(name: str) -> None:
+    """2 percent below the largest eigenvalue's limit heat decays, 2 percent above it grows."""
+    stepper, space = STEPPERS[name](), Space(random_square(4, seed=1))
+    heat = Diffusion(space)
+    dense = heat.operator.to_scipy().toarray() / space.measure.numpy()[:, None]
+    largest = float(-np.linalg.eigvals(dense).real.min())
+    u0 = torch.from_numpy(np.random.default_rng(0).standard_normal((space.n, 1)))
+    limit = stepper.real_extent() / largest
+    for factor, grows in ((0.98, False), (1.02, True)):
+        end = 400 * factor * limit
+        run = evolve(heat, u0, [0.0, end], stepper=stepper, dt=factor * limit, allow_unstable=True)
+        assert (float(space.norm(run.final)) > float(space.norm(u0))) is grows
+
+
+# gradients, batches, states
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("name", STEPPERS)
+def test_gradients_against_finite_differences(name: str) -> None:
+    stepper = STEPPERS[name]()
+    u0 = torch.tensor([[0.9, -0.3], [0.1, 0.4]], dtype=torch.float64, requires_grad=True)
+    times = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64, requires_grad=True)
+
+    def run(u: Tensor, t: Tensor) -> Tensor:
+        return evolve(driven_pendulum, u, t, stepper=stepper, dt=0.25).states
+
+    assert torch.autograd.gradcheck(run, (u0, times), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_a_batch_is_its_single_runs(name: str) -> None:
+    stepper = STEPPERS[name]()
+    terms, space, u0 = driven_rod()
+    batch = torch.stack([u0, 0.3 * u0, -u0])
+    together = evolve(terms, batch, [0.0, 0.5], stepper=stepper, dt=0.05).final
+    assert together.shape == (3, space.n, 1)
+    for one, all_ in zip(batch, together):
+        alone = evolve(terms, one, [0.0, 0.5], stepper=stepper, dt=0.05).final
+        # Newton's method stops a batch by its common residual: 1e-10 of one step
+        assert torch.allclose(alone, all_, atol=1e-9 if stepper.implicit else 1e-14)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_channels_are_independent_where_the_equation_says_so(name: str) -> None:
+    stepper = STEPPERS[name]()
+    space = Space(random_square(3, seed=1))
+    kappa = torch.tensor([[0.01, 0.03]], dtype=torch.float64)
+    u0 = torch.cat([space.pos[:, :1], space.pos[:, 1:] ** 2], 1)
+    both = evolve(Diffusion(space, kappa), u0, [0.0, 0.5], stepper=stepper, dt=0.02).final
+    for c in range(2):
+        alone = evolve(Diffusion(space, float(kappa[0, c])), u0[:, c : c + 1], [0.0, 0.5], stepper=stepper, dt=0.02)
+        assert torch.allclose(alone.final[:, 0], both[:, c], atol=1e-13)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_total_mass_is_kept(name: str) -> None:
+    space = Space(random_square(3, seed=1))
+    u0 = torch.rand(space.n, 2, dtype=torch.float64)
+    run = evolve(Diffusion(space, 0.01), u0, [0.0, 1.0], stepper=STEPPERS[name](), dt=0.05)
+    assert torch.allclose(space.integral(run.final), space.integral(u0), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_constants_are_steady(name: str) -> None:
+    space = Space(random_square(3, seed=1))
+    u0 = torch.full((space.n, 1), 3.25, dtype=torch.float64)
+    run = evolve(Diffusion(space, 0.01), u0, [0.0, 1.0], stepper=STEPPERS[name](), dt=0.05)
+    assert torch.allclose(run.final, u0, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_states_keep_their_type(name: str, dtype: torch.dtype) -> None:
+    terms, _, u0 = driven_rod()
+    final = evolve(terms, u0.to(dtype), [0.0, 0.5], stepper=STEPPERS[name](), dt=0.05).final
+    assert final.dtype == dtype
+    reference = evolve(terms, u0, [0.0, 0.5], stepper=STEPPERS[name](), dt=0.05).final
+    # float32 keeps seven digits; ten steps and the tolerance of Newton's method cost one or two
+    assert torch.allclose(final.double(), reference, atol=1e-5 if dtype == torch.float32 else 1e-9)
+
+
+def swing(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    q, p = state
+    return p, -torch.sin(q)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_tuple_states(name: str) -> None:
+    stepper: Stepper = STEPPERS[name]()
+    pair = (torch.tensor([[0.9], [0.2]], dtype=torch.float64), torch.zeros(2, 1, dtype=torch.float64))
+    if stepper.implicit:
+        with pytest.raises(InputError, match=rf"{name} advances one tensor \[\*, n, c\], got a tuple of 2"):
+            evolve(swing, pair, [0.0, 1.0], stepper=stepper, dt=0.1)
+        return
+    q, p = evolve(swing, pair, [0.0, 1.0], stepper=stepper, dt=0.1).final
+
+    def joined(t: Tensor, u: Tensor) -> Tensor:
+        return torch.stack([u[..., 1], -torch.sin(u[..., 0])], -1)
+
+    as_one = evolve(joined, torch.cat(pair, 1), [0.0, 1.0], stepper=stepper, dt=0.1).final
+    assert torch.allclose(torch.cat([q, p], 1), as_one, rtol=1e-14)
+
+
+def gives_one_step(stepper: Stepper, f: Callable[..., Tensor]) -> Tensor:
+    return evolve(f, torch.ones(1, 1, dtype=torch.float64), [0.0, 0.5], stepper=stepper).final
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_one_step_an_interval_without_dt(name: str) -> None:
+    """Without dt, an interval is one step: exactly R(z) for u' = -u."""
+    stepper = STEPPERS[name]()
+    assert float(gives_one_step(stepper, lambda t, u: -u)) == pytest.approx(
+        amplification(stepper, complex(-0.5)), rel=1e-9
+    )

@@ -1,0 +1,276 @@
+"""The reader of gmsh files: hand-made files with known answers, both formats, damage in the right place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import meshio
+import numpy as np
+import pytest
+import torch
+
+from graphpde.errors import MeshReadError
+from graphpde.mesh.io import read_mesh
+from tests.mesh.io_samples import PLANE, POINTS, TRIANGLES, put, sets
+
+MSH4 = """$MeshFormat
+4.1 0 8
+$EndMeshFormat
+$PhysicalNames
+4
+1 5 "wall"
+2 5 "wall"
+2 6 "hot part"
+0 9 "never used"
+$EndPhysicalNames
+$Entities
+1 2 2 0
+1 0 0 0 0
+1 0 0 0 1 0 0 1 5 2 1 2
+2 0 0 0 1 1 0 0 0
+1 0 0 0 1 1 0 2 5 6 0
+2 0 0 0 2 1 0 1 77 0
+$EndEntities
+$Nodes
+2 5 10 50
+2 1 0 3
+10
+20
+30
+0 0 0
+1 0 0
+1 1 0
+2 2 1 2
+40
+50
+0 1 0 0.5 0.5
+2 0 0 0.5 0.5
+$EndNodes
+$Elements
+5 6 1 6
+1 1 1 1
+1 10 20
+1 2 1 1
+2 20 30
+2 1 2 2
+3 10 20 30
+4 10 30 40
+2 2 2 1
+5 20 50 30
+0 1 15 1
+6 10
+$EndElements
+$NodeData
+1
+"T"
+1
+0.0
+3
+0
+1
+2
+20 7.5
+10 2.5
+$EndNodeData
+$ElementData
+1
+"q"
+1
+0.0
+3
+0
+1
+3
+5 3
+4 2
+3 1
+$EndElementData
+"""
+
+
+def test_gmsh4_groups_by_name_number_dimension_and_in_several_groups(tmp_path: Path) -> None:
+    mesh = read_mesh(put(tmp_path, "m.msh", MSH4))
+    assert torch.equal(mesh.points, torch.tensor(PLANE, dtype=torch.float64))
+    assert np.array_equal(mesh.cells["triangle"], TRIANGLES)
+    assert sets(mesh) == {
+        "wall:1d": (1, [0, 1]),
+        "wall:2d": (2, [0, 1, 2, 3]),
+        "hot part": (2, [0, 1, 2, 3]),
+        "77": (2, [1, 2, 4]),
+        "line": (1, [1, 2]),  # the entity without a group
+        "vertex": (0, [0]),
+    }
+    assert mesh.tag(77).ids.tolist() == [2]
+    assert mesh.cell_data["gmsh:physical"].tolist() == [5, 5, 77]
+    assert mesh.cell_data["q"].tolist() == [1, 2, 3]
+    assert mesh.point_data["T"][:2].tolist() == [2.5, 7.5] and bool(mesh.point_data["T"][2:].isnan().all())
+    assert mesh.warnings == ("1 physical groups have no elements: never used",)
+
+
+MSH2 = """$MeshFormat
+2.2 0 8
+$EndMeshFormat
+$PhysicalNames
+2
+2 1 "steel"
+2 2 "hot"
+$EndPhysicalNames
+$Nodes
+5
+1 0 0 0
+2 1 0 0
+3 1 1 0
+4 0 1 0
+9 2 0 0
+$EndNodes
+$Elements
+6
+1 1 2 7 1 1 2
+2 2 2 1 1 1 2 3
+3 2 2 2 1 1 2 3
+4 2 4 1 1 0 0 1 3 4
+5 2 2 0 2 2 9 3
+6 15 2 0 3 1
+$EndElements
+"""
+
+
+def test_gmsh2_counts_an_element_of_several_groups_once(tmp_path: Path) -> None:
+    mesh = read_mesh(put(tmp_path, "m.msh", MSH2))
+    assert np.array_equal(mesh.cells["triangle"], TRIANGLES)
+    assert sets(mesh) == {
+        "7": (1, [0, 1]),
+        "steel": (2, [0, 1, 2, 3]),
+        "hot": (2, [0, 1, 2]),
+        "vertex": (0, [0]),
+    }
+    assert mesh.tag("hot").ids.tolist() == [0]
+    assert mesh.warnings == ("1 elements are listed more than once; they count once, in all their groups",)
+
+
+def test_partitioned_gmsh_meshes_keep_their_groups(tmp_path: Path) -> None:
+    parts = """$PartitionedEntities
+2 1
+9 1
+0 0 2 0
+11 2 1 1 1 0 0 0 1 1 0 1 5 0
+12 2 1 2 1 2 0 0 0 2 1 0 2 5 6 0
+$EndPartitionedEntities
+$Nodes"""
+    text = MSH4.replace("2 1 2 2\n3", "2 11 2 2\n3").replace("2 2 2 1\n5", "2 12 2 1\n5").replace("$Nodes", parts, 1)
+    mesh = read_mesh(put(tmp_path, "m.msh", text))
+    assert mesh.tag("wall:2d").ids.tolist() == [0, 1, 2] and mesh.tag("hot part").ids.tolist() == [2]
+    old = read_mesh(put(tmp_path, "old.msh", MSH2.replace("4 2 4 1 1 0 0 1", "4 2 4 1 1 1 7 1")))
+    assert "element tags beyond group and entity (partitions) were not used" in old.warnings
+
+
+def test_gmsh_without_groups_offers_its_entities(tmp_path: Path) -> None:
+    text = MSH4.replace(" 1 5 2 1 2\n", " 0 2 1 2\n").replace(" 2 5 6 0\n", " 0 0\n").replace(" 1 77 0\n", " 0 0\n")
+    mesh = read_mesh(put(tmp_path, "m.msh", text.split("$PhysicalNames")[0] + text.split("$EndPhysicalNames\n")[1]))
+    assert sets(mesh) == {
+        "entity:1:1d": (1, [0, 1]),
+        "entity:1:2d": (2, [0, 1, 2, 3]),
+        "entity:2:1d": (1, [1, 2]),
+        "entity:2:2d": (2, [1, 2, 4]),
+        "vertex": (0, [0]),
+    }
+
+
+@pytest.mark.parametrize("version", ["2.2", "4.1"])
+def test_gmsh_binary_equals_text(tmp_path: Path, version: str) -> None:
+    tags = {
+        "gmsh:physical": [np.array([1, 1, 2]), np.array([3])],
+        "gmsh:geometrical": [np.array([1, 1, 2]), np.array([4])],
+    }
+    content = meshio.Mesh(POINTS, [("triangle", TRIANGLES), ("line", [[0, 1]])], cell_data=tags)
+    if version == "4.1":  # meshio writes one entity per block
+        cells = [("triangle", TRIANGLES[:2]), ("triangle", TRIANGLES[2:]), ("line", [[0, 1]])]
+        tags = {name: [np.array([1, 1]), np.array([2]), np.array([3])] for name in tags}
+        where = {"gmsh:dim_tags": np.array([[2, 1], [2, 1], [2, 1], [2, 2], [1, 3]])}
+        content = meshio.Mesh(POINTS, cells, cell_data=tags, point_data=where)
+    found, expected = [], {"1": [0, 1, 2, 3], "2": [1, 2, 4], "3": [0, 1]}
+    for binary in (False, True):
+        path = tmp_path / f"{binary}.msh"
+        meshio.gmsh.write(path, content, version, binary=binary)
+        found.append(read_mesh(path))
+        where = {name: sorted(found[-1].points[tag.nodes].tolist()) for name, tag in found[-1].tags.items()}
+        assert where == {name: sorted(PLANE[rows].tolist()) for name, rows in expected.items()}
+    assert torch.equal(found[0].points, found[1].points)
+    assert torch.equal(found[0].cells["triangle"], found[1].cells["triangle"])
+
+
+@pytest.mark.parametrize(
+    "old, new, reason",
+    [
+        ("$EndElements", "$EndElement", r"section \$Elements is not closed"),
+        ("5 20 50 30\n", "", r"section \$Elements ends too early"),
+        ("3 10 20 30", "3 10 20 31", "node 31 is used but not defined"),
+        ("\n40\n50\n", "\n40\n40\n", "node 40 is defined twice"),
+        ("2 5 10 50", "2 99999999 10 50", "holds 5 nodes and declares 99999999"),
+        ("2 1 0 3", "2 1 0 88888888", "declares 88888888 items, which the file cannot hold|ends too early"),
+        ("5 6 1 6", "5 7 1 7", "holds 6 elements and declares 7"),
+        ("2 2 2 1\n", "2 2 140 1\n", "element type 140 is not supported"),
+        ("3 10 20 30", "3 10.5 20 30", "must be whole numbers, got 10.5"),
+        ("3 10 20 30", "3 x 20 30", r"section \$Elements holds something that is not a number"),
+        ("$Nodes", "$Nodez", r"\$Nodez is not closed"),
+        ("1 1 0\n2 2 1", "1 nan 0\n2 2 1", "1 points of 'm.msh' are not finite, first .2"),
+        ("1 10 20\n1 2", "1 10 20\n9 9 1 2", r"ends too early|cannot hold|holds . numbers more|not supported"),
+    ],
+)
+def test_damaged_gmsh4_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert old in MSH4
+    with pytest.raises(MeshReadError, match=reason):
+        read_mesh(put(tmp_path, "m.msh", MSH4.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    "old, new, reason",
+    [
+        ("$Elements\n6", "$Elements\n7", "ends 1 rows too early"),
+        ("$Elements\n6", "$Elements\n5", "holds 6 numbers more than its counts say"),
+        ("$Nodes\n5", "$Nodes\n6", "ends too early"),
+        ("4 2 4 1 1 0 0 1 3 4", "4 2 9999 1 1 0 0 1 3 4", "has 9999 tags"),
+        ("$Elements", "$Nodes\n0\n$EndNodes\n$Elements", r"\$Nodes stands twice"),
+        ("$EndNodes\n", "$EndNodes\n$Elements\n0\n$EndElements\n", r"\$Elements stands twice"),
+    ],
+)
+def test_damaged_gmsh2_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    with pytest.raises(MeshReadError, match=reason):
+        read_mesh(put(tmp_path, "m.msh", MSH2.replace(old, new)))
+
+
+@pytest.mark.parametrize("version", ["2.2", "4.1"])
+def test_binary_gmsh_cut_anywhere_is_refused(tmp_path: Path, version: str) -> None:
+    meshio.gmsh.write(tmp_path / "m.msh", meshio.Mesh(POINTS, [("triangle", TRIANGLES)]), version, binary=True)
+    data = (tmp_path / "m.msh").read_bytes()
+    end = data.find(b"$EndElements")
+    for length in range(1, end + 12, 7):
+        with pytest.raises(MeshReadError):
+            read_mesh(put(tmp_path, "cut.msh", data[:length]))
+
+
+@pytest.mark.parametrize("kind", ["tetra10", "hexahedron20", "hexahedron27", "wedge15", "wedge18", "pyramid13"])
+def test_quadratic_nodes_stand_where_vtk_has_them(tmp_path: Path, kind: str) -> None:
+    """Mid-side nodes written in gmsh's order and read again: on a straight cell they are the middles of their edges."""
+    from graphpde.mesh.io.gmsh_table import from_vtk, to_vtk
+
+    width = int("".join(c for c in kind if c.isdigit()))
+    row = np.arange(width)[None]
+    assert np.array_equal(to_vtk(kind, from_vtk(kind, row)), row)
+    gmsh = {  # the two corners of each edge in the order of the file
+        "tetra10": "01 12 02 03 23 13",
+        "hexahedron20": "01 03 04 12 15 23 26 37 45 47 56 67",
+        "wedge15": "01 02 03 12 14 25 34 35 45",
+        "pyramid13": "01 03 04 12 14 23 24 34",
+    }
+    vtk = {
+        "tetra10": "01 12 02 03 13 23",
+        "hexahedron20": "01 12 23 03 45 56 67 47 04 15 26 37",
+        "wedge15": "01 12 02 34 45 35 03 14 25",
+        "pyramid13": "01 12 23 03 04 14 24 34",
+    }
+    base = {"hexahedron27": "hexahedron20", "wedge18": "wedge15"}.get(kind, kind)
+    corners = {"tetra10": 4, "hexahedron20": 8, "wedge15": 6, "pyramid13": 5}[base]
+    there, here = gmsh[base].split(), vtk[base].split()
+    order = to_vtk(kind, row)[0][corners : corners + len(here)] - corners
+    assert [there[k] for k in order] == here
