@@ -235,4 +235,4 @@ class Fixed:
 
     def put(self, u: Tensor, values: Tensor) -> Tensor:
         """u with ``values`` [k, c] at the fixed nodes."""
-        return u.index_copy(-2, self.nodes, values.expand(*u.shape[:-2], *values.shape))
+        return u.index_copy(-2, self.nodes, values.expand(*u.shape[:-2], *values.shape[-2:]))
