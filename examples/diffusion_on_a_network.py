@@ -1,7 +1,8 @@
 """A rumour spreads through a karate club as fast as the club is connected.
 
-Equation: du_i/dt = sum_j w_ij (u_j - u_i) on Zachary's club (Zachary 1977; weights = shared activities). Whatever the start, the
-difference to the mean decays as exp(-lambda_2 t) in the end, lambda_2 = the algebraic connectivity (Fiedler 1973).
+Equation: du_i/dt = sum_j w_ij (u_j - u_i) on Zachary's club (Zachary 1977; weights = shared activities). Whatever the
+start, the difference to the mean decays as exp(-lambda_2 t) in the end, lambda_2 = the algebraic connectivity (Fiedler
+1973).
 
     python examples/diffusion_on_a_network.py
 """

@@ -1,7 +1,8 @@
 """Two hot bolts warm a plate that is cooled along its left side.
 
-Equation: du/dt = div(kappa grad u), u = 1 on the bolts, u = 0 on the left side, no flux elsewhere; linear finite elements on an
-unstructured mesh, backward Euler. The steady state must balance: what enters at the bolts leaves on the left.
+Equation: du/dt = div(kappa grad u), u = 1 on the bolts, u = 0 on the left side, no flux elsewhere; linear finite
+elements on an unstructured mesh, backward Euler. The steady state must balance: what enters at the bolts leaves on
+the left.
 
     python examples/heat_on_a_plate.py
 """

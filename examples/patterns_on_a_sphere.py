@@ -1,7 +1,8 @@
 """A Gray-Scott labyrinth grows over a sphere.
 
-Equations: du/dt = D_u lap u - u v^2 + F (1 - u), dv/dt = D_v lap v + u v^2 - (F + k) v (Pearson 1993, Science 261, eq. 2) with
-the Laplace-Beltrami operator of the surface. Two spots of v at the poles grow into stripes until they meet everywhere.
+Equations: du/dt = D_u lap u - u v^2 + F (1 - u), dv/dt = D_v lap v + u v^2 - (F + k) v (Pearson 1993, Science 261,
+eq. 2) with the Laplace-Beltrami operator of the surface. Two spots of v at the poles grow into
+stripes until they meet everywhere.
 
     python examples/patterns_on_a_sphere.py
 """

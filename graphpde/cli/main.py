@@ -65,9 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f" '{error.filename}'" if error.filename else ""
         return _say(f"cannot use{place or ' a file'}: {error.strerror or error}", BAD_INPUT, error)
-    except MemoryError as error:
-        return _say("there is not enough memory for this; take a coarser mesh or --dtype float32", FAILED, error)
-    except Exception as error:  # a fault of ours: still one sentence, and a way to see all of it
+    except Exception as error:
+        if isinstance(error, MemoryError) or "enough memory" in str(error) or "out of memory" in str(error):
+            return _say("there is not enough memory for this; take a coarser mesh or --dtype float32", FAILED, error)
+        # a fault of ours: still one sentence, and a way to see all of it
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"internal error, please report it with GRAPHPDE_DEBUG=1 ({detail})", FAILED, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -97,15 +98,17 @@ def gmres(
     if scale == 0.0:
         return Result(torch.zeros_like(b), Status.CONVERGED, "zero right-hand side", 0, [0.0])
     residuals: list[float] = []
-    done, before = 0, float("inf")
+    done, best, before = 0, x, float("inf")
     while True:
         r = b - a.matvec(x)
         norm = float(r.norm())
         residuals.append(norm / scale)
+        if residuals[-1] > before:  # a nearly singular system: the last cycle did harm
+            x, residuals[-1] = best, before
         # a cycle without progress would be repeated exactly
         if not rtol < residuals[-1] < 0.999 * before or done >= limit:
             return _ended(a, b, x, residuals, done, rtol, limit)
-        before = residuals[-1]
+        best, before = x, residuals[-1]
         y, steps, inner = _cycle(a, precondition, r, norm, min(restart, limit - done), rtol * scale)
         residuals += [s / scale for s in inner]
         x, done = x + precondition(y), done + steps
@@ -114,36 +117,54 @@ def gmres(
 def _cycle(
     a: LinearOperator, precondition: Preconditioner, r: Tensor, norm: float, size: int, target: float
 ) -> tuple[Tensor, int, list[float]]:
-    """One Arnoldi cycle: the correction before preconditioning, its steps and residual norms."""
+    """One Arnoldi cycle: the correction before preconditioning, its steps and residual norms.
+
+    The small least-squares problem is kept triangular by Givens rotations: cheaper than a library call a step, and the
+    same to the last bit on every run, which LAPACK's least squares is not.
+    """
     basis = r.new_empty(size + 1, r.numel())
     basis[0] = r.flatten() / norm
-    h = torch.zeros(size + 1, size, dtype=torch.float64)
-    norms: list[float] = []
+    upper: list[list[float]] = []  # columns of the triangular factor
+    turned, norms = [norm], list[float]()
+    rotations: list[tuple[float, float]] = []
     for j in range(size):
         w = a.matvec(precondition(basis[j].view_as(r))).flatten()
         before = float(w.norm())
+        column = torch.zeros(j + 1, dtype=torch.float64)
         for _ in range(2):  # twice is enough: one pass of Gram-Schmidt loses orthogonality on ill-conditioned systems
             overlap = basis[: j + 1] @ w
-            h[: j + 1, j] += overlap.to(h)
+            column += overlap.to(column)
             w = w - overlap @ basis[: j + 1]
-        h[j + 1, j] = float(w.norm())
-        if not bool(torch.isfinite(h[:, j]).all()):
+        h, below = column.tolist(), float(w.norm())
+        if not all(map(math.isfinite, (*h, below))):
             return torch.full_like(r, float("nan")), j + 1, norms
-        y, left = _least_squares(h[: j + 2, : j + 1], norm)
-        norms.append(left)
-        if left <= target or h[j + 1, j] <= torch.finfo(r.dtype).eps * before:  # nothing new: the space is full
+        full = below <= torch.finfo(r.dtype).eps * before  # the space holds nothing new
+        for i, (c, s) in enumerate(rotations):
+            h[i], h[i + 1] = c * h[i] + s * h[i + 1], c * h[i + 1] - s * h[i]
+        length = math.hypot(h[j], below)
+        if length <= torch.finfo(r.dtype).eps * before:  # A maps this direction into the space spanned before: singular
+            norms.append(abs(turned[j]))
             break
-        basis[j + 1] = w / float(h[j + 1, j])
-    correction = y[:, 0].to(basis) @ basis[: len(y)]
-    return correction.view_as(r), len(y), norms
+        rotations.append((h[j] / length, below / length))
+        h[j] = length
+        upper.append(h)
+        turned[j:] = [turned[j] * rotations[j][0], -turned[j] * rotations[j][1]]
+        norms.append(abs(turned[j + 1]))
+        if norms[-1] <= target or full:
+            break
+        basis[j + 1] = w / below
+    y = _back_substituted(upper, turned)
+    return (torch.tensor(y, dtype=torch.float64).to(basis) @ basis[: len(y)]).view_as(r), len(norms), norms
 
 
-def _least_squares(h: Tensor, norm: float) -> tuple[Tensor, float]:
-    """Minimiser y [j, 1] of ||norm e_1 - H y|| and its residual norm."""
-    rhs = torch.zeros(h.shape[0], 1, dtype=torch.float64)
-    rhs[0] = norm
-    y = torch.linalg.lstsq(h, rhs).solution
-    return y, float((rhs - h @ y).norm())
+def _back_substituted(upper: list[list[float]], rhs: list[float]) -> list[float]:
+    """Solution of the triangular system given by its columns."""
+    y = rhs[: len(upper)]
+    for j in reversed(range(len(upper))):
+        y[j] /= upper[j][j]
+        for i in range(j):
+            y[i] -= upper[j][i] * y[j]
+    return y
 
 
 def _jacobi(a: LinearOperator) -> Preconditioner:

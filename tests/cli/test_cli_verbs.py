@@ -163,6 +163,23 @@ def test_bad_lines_are_one_sentence(graphpde, argv: list[str], says: str, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried ...")]
+)
+def test_memory_that_runs_out_is_no_fault_of_ours(graphpde, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    from graphpde.cli import listing
+
+    def greedy() -> None:
+        raise error
+
+    monkeypatch.setitem(listing._TABLES, "pdes", greedy)
+    done = graphpde("list", "pdes")
+    assert (
+        done.code == 1
+        and done.err == "error: there is not enough memory for this; take a coarser mesh or --dtype float32\n"
+    )
+
+
 def test_errors_of_ours_are_one_sentence_too(graphpde, monkeypatch: pytest.MonkeyPatch) -> None:
     from graphpde.cli import listing
 

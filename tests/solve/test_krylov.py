@@ -131,6 +131,26 @@ def test_the_reported_residual_is_the_true_one() -> None:
     assert result.residual == pytest.approx(true_residual(a, b, result.value), rel=1e-6)
 
 
+def test_the_same_numbers_on_every_run(method: Callable[..., Result]) -> None:
+    """Whatever lies where in memory: library least squares, for one, does not keep this."""
+    a, b = ring(), torch.randn(N, 3, dtype=F64)
+    first = method(a, b, rtol=1e-11)
+    kept = []
+    for k in range(12):
+        kept.append(torch.empty(k + 1))
+        again = method(a, b, rtol=1e-11)
+        assert torch.equal(again.value, first.value) and again.residuals == first.residuals
+
+
+def test_gmres_hands_back_the_best_it_had() -> None:
+    a = ring(10, shift=0.0)
+    b = torch.ones(10, 2, dtype=F64)
+    b[:, 1] = torch.randn(10)
+    for restart in (3, 9, 10, 30):
+        result = gmres(a, b, restart=restart)
+        assert not result.converged and true_residual(a, b, result.value) <= 1.0 + 1e-12
+
+
 # other endings
 
 
