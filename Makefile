@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED) ## simulate on a mesh and say where the picture, the ParaView files and the report lie
-	@$(VENV)/bin/graphpde demo -o runs/demo
+	@$(VENV)/bin/graphpde demo --mesh meshes/plate_with_holes.msh -o runs/demo
 
 test: $(INSTALLED) ## run the tests, without those marked slow
 	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q

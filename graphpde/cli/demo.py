@@ -30,6 +30,9 @@ def add(verbs: Any, name: str) -> None:
         "report lie. Takes seconds, needs no files and no network.",
         **described("example:\n  graphpde demo -o runs/demo"),
     )
+    parser.add_argument(
+        "--mesh", metavar="FILE", help="a plate with boundaries 'hole0' and 'right' (default: one made on the spot)"
+    )
     parser.add_argument("-o", "--output", metavar="DIR", help="folder of the run (default: runs/demo-<n>)")
     parser.set_defaults(run=run, parser=parser)
 
@@ -40,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
     say("A copper plate at 300 K, heated at one of its two holes, cooled at its right edge.")
     out = args.output or next_folder("demo")
-    code = carry_out(PROBLEM, out, command=f"graphpde demo -o {shlex.quote(str(out))}")
+    problem = PROBLEM if args.mesh is None else {**PROBLEM, "mesh": {"path": args.mesh}}
+    chosen = "" if args.mesh is None else f" --mesh {shlex.quote(args.mesh)}"
+    code = carry_out(problem, out, command=f"graphpde demo{chosen} -o {shlex.quote(str(out))}")
     if code == 0:
         say("", "next: graphpde info MESH, then graphpde simulate --pde heat --mesh MESH --bc NAME=VALUE")
     return code

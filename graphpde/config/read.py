@@ -20,7 +20,7 @@ from graphpde.problems.pde import SPACE
 SPACE_TIME = (*SPACE, "t")
 METHODS = ("auto", "direct", "cg", "gmres")
 PICTURES = ("none", "summary", "all")
-MOST_FRAMES = 100_000
+MOST_FRAMES = 10_000
 
 
 def read_config(values: Mapping[str, Any]) -> Config:
