@@ -200,7 +200,7 @@ def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[TimeP
     per_frame = max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
     dt = interval / per_frame
     if not config.solver.allow_unstable:
-        pass
+        refuse_unstable(system, stepper, dt)
     return TimePlan(plan.start, end, dt, plan.frames, name), stepper, times
 
 

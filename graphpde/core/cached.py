@@ -18,5 +18,5 @@ class cached(cached_property[T]):
     """
 
     def __get__(self, instance: Any, owner: Any = None) -> T:  # type: ignore[override]
-        with torch.inference_mode(False):
+        with torch._C._DisableFuncTorch(), torch.inference_mode(False):
             return cast(T, super().__get__(instance, owner))

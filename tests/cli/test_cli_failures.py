@@ -32,7 +32,7 @@ def is_one_sentence(err: str) -> bool:
     ("line", "says"),
     [
         (["--mesh", "missing.msh"], "there is no such file"),
-        (["--mesh", "notes.md"], "it is a text, not a mesh"),
+        (["--mesh", "notes.md"], "cannot read mesh 'notes.md'"),
         (["--mesh", "empty.msh"], "the file is empty"),
         (["--mesh", "no_cells.off"], "no_cells.off"),
         (["--mesh", "flat.off"], "zero"),

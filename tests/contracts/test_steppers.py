@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -24,12 +25,6 @@ RUNGE_KUTTA = [name for name, stepper in STEPPERS.items() if issubclass(stepper,
 START = torch.tensor(0.0, dtype=torch.float64)
 
 
-def halvings(stepper: Stepper) -> list[int]:
-    """Steps of three runs: fine enough for the leading term, coarse enough to stay above rounding."""
-    first = 2 ** max(5, 8 - int(stepper.order))
-    return [first, 2 * first, 4 * first]
-
-
 def last_orders(errors: list[float]) -> list[float]:
     return [math.log2(a / b) for a, b in zip(errors[:-1], errors[1:])]
 
@@ -37,29 +32,33 @@ def last_orders(errors: list[float]) -> list[float]:
 # declared order
 
 
-def driven_pendulum(t: Tensor, u: Tensor) -> Tensor:
-    """Two channels, nonlinear, and time on its own: an autonomous problem would not see a wrong stage time."""
-    angle, speed = u.unbind(-1)
-    return torch.stack([speed, -torch.sin(angle) - 0.2 * speed * angle + 0.5 * torch.cos(1.7 * t)], -1)
+def rotation(t: Tensor, u: Tensor) -> Tensor:
+    """Nonlinear, two channels, and time on its own: u' = (1 + cos(t) / 2) |u|^2 J u, a quarter turn ahead at J u."""
+    x, y = u.unbind(-1)
+    speed = (1 + 0.5 * torch.cos(t)) * (x * x + y * y)
+    return torch.stack([-speed * y, speed * x], -1)
 
 
-@cache
-def pendulum_at_one(start: tuple[float, float]) -> np.ndarray:
-    def f(t: float, u: np.ndarray) -> list[float]:
-        return [u[1], -math.sin(u[0]) - 0.2 * u[1] * u[0] + 0.5 * math.cos(1.7 * t)]
+def turned(angles: np.ndarray, t: float) -> np.ndarray:
+    """The unit circle stays, and the angle grows by t + sin(t) / 2."""
+    now = angles + t + 0.5 * math.sin(t)
+    return np.stack([np.cos(now), np.sin(now)], 1)
 
-    return solve_ivp(f, (0, 1), start, method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
+
+def rotation_error(stepper: Stepper, end: float, steps_a_unit: int) -> float:
+    angles = np.linspace(0, 6, 8)
+    u0 = torch.from_numpy(turned(angles, 0.0))
+    final = evolve(rotation, u0, [0.0, end], stepper=stepper, dt=1 / steps_a_unit).final
+    return float(np.linalg.norm(final.numpy() - turned(angles, end)))
 
 
 @pytest.mark.orders
 @pytest.mark.parametrize("name", STEPPERS)
 def test_declared_order_on_a_nonlinear_problem(name: str) -> None:
     stepper = STEPPERS[name]()
-    u0 = torch.tensor([[0.9, -0.3]], dtype=torch.float64)
-    errors = []
-    for steps in halvings(stepper):
-        final = evolve(driven_pendulum, u0, [0.0, 1.0], stepper=stepper, dt=1 / steps).final
-        errors.append(float(np.abs(final[0].numpy() - pendulum_at_one((0.9, -0.3))).max()))
+    # high orders reach rounding at once: a long run lets their error grow well above it
+    end, coarse = (1.0, {1: 128, 2: 32}[int(stepper.order)]) if stepper.order <= 2 else (15.0, 48)
+    errors = [rotation_error(stepper, end, coarse * 2**k) for k in range(3)]
     assert last_orders(errors) == pytest.approx([stepper.order] * 2, abs=0.05)
 
 
@@ -67,9 +66,14 @@ def driven_rod() -> tuple[Any, Space, Tensor]:
     """Five unknowns with everything that moves in time: Dirichlet, Neumann and source, diffusion and a reaction."""
     space = Space(jittered(interval(5), 0.2, seed=1))
     terms = (
-        Diffusion(space, 0.05) + Source(space, lambda x, t: x[:, 0] * torch.sin(2 * t)) + Reaction(lambda u: u - u**3)
+        Diffusion(space, 0.02)
+        + Source(space, lambda x, t: 12 * x[:, 0] * torch.sin(12 * t))
+        + Reaction(lambda u: u - u**3)
     )
-    conditions = Dirichlet("left", lambda x, t: 0.5 + torch.sin(3 * t)), Neumann("right", lambda x, t: torch.cos(2 * t))
+    conditions = (
+        Dirichlet("left", lambda x, t: 0.5 + torch.sin(12 * t)),
+        Neumann("right", lambda x, t: torch.cos(12 * t)),
+    )
     return terms + conditions[0] + conditions[1], space, torch.sin(2 * space.pos)
 
 
@@ -82,7 +86,7 @@ def rod_at_one() -> np.ndarray:
     x = np.concatenate([[0.0], np.cumsum(h)])
     a, mass = np.zeros((n, n)), np.zeros(n)
     for k, length in enumerate(h):
-        a[k : k + 2, k : k + 2] += 0.05 / length * np.array([[1, -1], [-1, 1]])
+        a[k : k + 2, k : k + 2] += 0.02 / length * np.array([[1, -1], [-1, 1]])
         mass[k : k + 2] += length / 2
     load = np.zeros(n)  # the integral of x N_i, exact for two Gauss points
     for k, length in enumerate(h):
@@ -90,25 +94,25 @@ def rod_at_one() -> np.ndarray:
         load[k + 1] += length * (x[k] + 2 * x[k + 1]) / 6
 
     def f(t: float, free: np.ndarray) -> np.ndarray:
-        u = np.concatenate([[0.5 + math.sin(3 * t)], free])
-        rate = -a @ u + load * math.sin(2 * t) + mass * (u - u**3)
-        rate[-1] += math.cos(2 * t)
+        u = np.concatenate([[0.5 + math.sin(12 * t)], free])
+        rate = -a @ u + 12 * load * math.sin(12 * t) + mass * (u - u**3)
+        rate[-1] += math.cos(12 * t)
         return (rate / mass)[1:]
 
     free = solve_ivp(f, (0, 1), u0[1:, 0].numpy(), method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
-    return np.concatenate([[0.5 + math.sin(3)], free])
+    return np.concatenate([[0.5 + math.sin(12)], free])
 
 
 @pytest.mark.orders
 @pytest.mark.parametrize("name", STEPPERS)
-def test_declared_order_with_conditions_that_move(name: str) -> None:
+def test_conditions_that_move_cost_no_order(name: str) -> None:
     stepper = STEPPERS[name]()
     terms, _, u0 = driven_rod()
     errors = []
-    for steps in halvings(stepper):
+    for steps in (32, 64) if stepper.implicit else (128, 256):
         final = evolve(terms, u0, [0.0, 1.0], stepper=stepper, dt=1 / steps).final
         errors.append(float(np.abs(final[:, 0].numpy() - rod_at_one()).max()))
-    assert last_orders(errors) == pytest.approx([stepper.order] * 2, abs=0.05)
+    assert last_orders(errors)[0] > stepper.order - 0.05
 
 
 def test_declarations() -> None:
@@ -148,26 +152,25 @@ def size(tree: tuple[Any, ...]) -> int:
     return 1 + sum(size(branch) for branch in tree)
 
 
-def elementary_weight(tree: tuple[Any, ...], a: np.ndarray, b: np.ndarray) -> float:
-    def stages(t: tuple[Any, ...]) -> np.ndarray:
-        out = np.ones(len(b))
+def elementary_weight(tree: tuple[Any, ...], a: list[list[Fraction]], b: list[Fraction]) -> Fraction:
+    def stages(t: tuple[Any, ...]) -> list[Fraction]:
+        out = [Fraction(1)] * len(b)
         for branch in t:
-            out = out * (a @ stages(branch))
+            inner = stages(branch)
+            out = [o * sum(w * x for w, x in zip(row, inner)) for o, row in zip(out, a)]
         return out
 
-    return float(b @ stages(tree))
+    return sum((w * x for w, x in zip(b, stages(tree))), Fraction(0))
 
 
-def matrix(name: str) -> tuple[np.ndarray, np.ndarray]:
-    table = TABLEAUS[name]
-    a = np.zeros((len(table.b),) * 2)
-    for i, row in enumerate(table.a):
-        a[i, : len(row)] = row
-    return a, np.array(table.b)
+def rational(values: tuple[float, ...], width: int = 0) -> list[Fraction]:
+    return [Fraction(v) for v in values] + [Fraction(0)] * (width - len(values))
 
 
-def defects(order: int, a: np.ndarray, b: np.ndarray) -> list[float]:
-    return [abs(elementary_weight(t, a, b) - 1 / density(t)) for t in rooted_trees(order)]
+def defects(order: int, name: str, b: list[Fraction]) -> list[float]:
+    """How far the conditions of one order are missed by the coefficients as stored, in exact arithmetic."""
+    a = [rational(row, len(b)) for row in TABLEAUS[name].a]
+    return [abs(float(elementary_weight(t, a, b) - Fraction(1, density(t)))) for t in rooted_trees(order)]
 
 
 def test_there_are_as_many_trees_as_there_should_be() -> None:
@@ -176,27 +179,27 @@ def test_there_are_as_many_trees_as_there_should_be() -> None:
 
 @pytest.mark.parametrize("name", RUNGE_KUTTA)
 def test_order_conditions(name: str) -> None:
-    a, b = matrix(name)
+    b = rational(TABLEAUS[name].b)
     order = int(STEPPERS[name].order)
     assert order == TABLEAUS[name].order
     for k in range(1, order + 1):
-        assert max(defects(k, a, b)) <= 1e-14
-    assert max(defects(order + 1, a, b)) > 1e-5  # no better than declared
+        assert max(defects(k, name, b)) <= 1e-14
+    assert max(defects(order + 1, name, b)) > 1e-5  # no better than declared
 
 
 @pytest.mark.parametrize("name", [n for n in RUNGE_KUTTA if TABLEAUS[n].error is not None])
 def test_order_conditions_of_the_embedded_method(name: str) -> None:
-    a, b = matrix(name)
-    error = np.array(TABLEAUS[name].error)
-    order = TABLEAUS[name].order - 1
+    table = TABLEAUS[name]
+    b = [Fraction(x) - Fraction(e) for x, e in zip(table.b, table.error or ())]
+    order = table.order - 1
     for k in range(1, order + 1):
-        assert max(defects(k, a, b - error)) <= 1e-14
-    assert max(defects(order + 1, a, b - error)) > 1e-5
+        assert max(defects(k, name, b)) <= 1e-14
+    assert max(defects(order + 1, name, b)) > 1e-5
 
 
 @pytest.mark.parametrize("name", [n for n in RUNGE_KUTTA if TABLEAUS[n].error is not None])
 def test_error_estimate_has_the_order_of_the_embedded_method(name: str) -> None:
-    stepper, f = STEPPERS[name](), System(driven_pendulum, None, START)
+    stepper, f = STEPPERS[name](), System(rotation, None, START)
     u = torch.tensor([[0.9, -0.3]], dtype=torch.float64)
     sizes = []
     for dt in (0.1, 0.05, 0.025):
@@ -217,7 +220,7 @@ class Counted:
 
     def __call__(self, t: Tensor, u: Tensor) -> Tensor:
         self.calls += 1
-        return driven_pendulum(t, u)
+        return rotation(t, u)
 
 
 @pytest.mark.parametrize("name", RUNGE_KUTTA)
@@ -228,7 +231,7 @@ def test_reuse_of_the_last_stage_changes_nothing(name: str) -> None:
     stages = len(TABLEAUS[name].b)
     spared = stages - 1 if TABLEAUS[name].first_same_as_last else stages
     assert f.calls == 10 * spared + (stages - spared)
-    u, system = u0, System(driven_pendulum, None, START)
+    u, system = u0, System(rotation, None, START)
     for k in range(10):
         u = stepper.step(system, START + 0.1 * k, 0.1, u, None).u
     assert torch.allclose(reused, u, rtol=1e-14, atol=1e-15)  # stage times differ by rounding
@@ -302,9 +305,10 @@ def test_gradients_against_finite_differences(name: str) -> None:
     times = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64, requires_grad=True)
 
     def run(u: Tensor, t: Tensor) -> Tensor:
-        return evolve(driven_pendulum, u, t, stepper=stepper, dt=0.25).states
+        return evolve(rotation, u, t, stepper=stepper, dt=0.5).states
 
-    assert torch.autograd.gradcheck(run, (u0, times), atol=1e-6)
+    # vector instructions sum in an order that depends on where memory lies: two backward runs agree to rounding only
+    assert torch.autograd.gradcheck(run, (u0, times), atol=1e-6, nondet_tol=1e-12)
 
 
 @pytest.mark.parametrize("name", STEPPERS)

@@ -134,8 +134,8 @@ def test_memory_holds_one_state(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Frames, "add", counted)
-        simulate(ready(boundary={"left": 1.0}), tmp_path / "run")
-    assert len(alive) == 21 and max(alive) <= 3
+        simulate(ready(boundary={"left": 1.0}, time={"frames": 6}), tmp_path / "run")
+    assert len(alive) == 7 and max(alive) <= 3
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
