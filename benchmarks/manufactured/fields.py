@@ -13,9 +13,14 @@ _PHASE = 0.4
 
 
 class Exact(Protocol):
-    """A solution with kappa, its source and its flux."""
+    """A solution with kappa, its source and its flux.
+
+    Attributes:
+        kappa: conductivity. driven: whether the source is anything but zero while it moves in time.
+    """
 
     kappa: float
+    driven: bool
 
     def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
         """u(x, t) [k] at points [k, d]."""
@@ -32,6 +37,8 @@ class Exact(Protocol):
 
 class PlaneWave:
     """u = sin(a . x + p - w t): drives every boundary and needs a source; w = 0 is the steady problem."""
+
+    driven = True
 
     def __init__(self, kappa: float = 0.7, speed: float = 0.0):
         self.kappa, self.speed = kappa, speed
@@ -68,6 +75,8 @@ class Anchored(PlaneWave):
 class DecayingWave:
     """u = exp(-kappa |a|^2 t) sin(a . x + p): free of sources, driven through the boundary."""
 
+    driven = False
+
     def __init__(self, kappa: float = 0.7):
         self.kappa = kappa
 
@@ -87,6 +96,8 @@ class DecayingWave:
 
 class Standing:
     """u = exp(-kappa |a|^2 t) cos(pi x) cos(2 pi y) cos(pi z), a = pi (1, 2, 1): no flux leaves the unit box."""
+
+    driven = False
 
     def __init__(self, kappa: float = 0.7):
         self.kappa = kappa
@@ -109,14 +120,14 @@ class TwoMaterials:
     u and kappa du/dx are continuous there; nothing leaves through the faces of constant y and z.
     """
 
-    kappa = 1.0  # of the left material; the right one conducts five times as well
-    materials = (1.0, 5.0)
+    kappa, driven = 1.0, True
+    by_set = {"left_half": 1.0, "right_half": 5.0}  # noqa: RUF012  a table
 
     def __init__(self, decay: float = 0.0):
         self.decay = decay
 
     def _parts(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-        kappa = torch.where(x[:, 0] < 0.5, self.materials[0], self.materials[1]).to(x.dtype)
+        kappa = torch.where(x[:, 0] < 0.5, *self.by_set.values()).to(x.dtype)
         size = torch.exp(-self.decay * torch.as_tensor(t, dtype=x.dtype)) * torch.cos(math.pi * x[:, 1])
         return kappa, torch.sin(math.pi * (x[:, 0] - 0.5)), size
 
@@ -137,6 +148,8 @@ class Spherical:
 
     Points beside the sphere count as their projection.
     """
+
+    driven = False
 
     def __init__(self, kappa: float = 0.7, *, steady: bool = False):
         self.kappa, self.steady = kappa, steady
@@ -159,6 +172,17 @@ class Spherical:
 
     def flux(self, x: Tensor, t: Tensor | float, axis: int) -> Tensor:
         raise NotImplementedError("a closed surface has no boundary")
+
+
+class Travelling:
+    """u = sin(a . (x - v t) + p): carried along by a constant velocity."""
+
+    def velocity(self, dim: int) -> Tensor:
+        return torch.tensor((1.0, 0.6)[:dim], dtype=torch.float64)
+
+    def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
+        waves = _waves(x)
+        return torch.sin(x @ waves + _PHASE - float(waves @ self.velocity(len(waves)).to(x.dtype)) * t)
 
 
 def _waves(x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def tripod(level: int) -> Mesh:
         points.append(np.outer(shares, tip))
         chain = [0, *range(count, count + len(shares))]
         branches[f"arm{arm}"] = list(range(len(lines), len(lines) + len(shares)))
-        lines += list(zip(chain[:-1], chain[1:]))
+        lines += list(pairwise(chain))
         count += len(shares)
     return refine(network(np.concatenate(points), lines, branches=branches, name="tripod"), level)
 

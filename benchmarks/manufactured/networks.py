@@ -15,14 +15,13 @@ _ARMS = (  # direction, length and conductivity
 
 
 class ArmMode:
-    r"""u = exp(-l t) sin(k_i (L_i - s)) / sin(k_i L_i) on arm i at distance s from the junction, k_i = sqrt(l / kappa_i).
+    r"""u = exp(-l t) sin(k_i (L_i - s)) / sin(k_i L_i) on arm i at distance s from the junction.
 
-    It is continuous, vanishes at the ends, and what flows out of the junction sums to zero:
+    With k_i = sqrt(l / kappa_i) it is continuous, vanishes at the ends, and what flows out of the junction sums to zero:
     :math:`\sum_i \sqrt{\kappa_i} \cot(k_i L_i) = 0`.
     """
 
-    kappa = 1.0
-    conductivities = {f"arm{k}": kappa for k, (_, _, kappa) in enumerate(_ARMS)}
+    kappa, driven = 1.0, False
 
     def __init__(self) -> None:
         from scipy.optimize import brentq
@@ -31,6 +30,7 @@ class ArmMode:
             return sum(k**0.5 / math.tan(length * (rate / k) ** 0.5) for _, length, k in _ARMS)
 
         pole = min(k * (math.pi / length) ** 2 for _, length, k in _ARMS)
+        self.by_set = {f"arm{k}": kappa for k, (_, _, kappa) in enumerate(_ARMS)}
         self.rate = float(brentq(balance, 1e-9, pole * (1 - 1e-12), xtol=1e-15, rtol=1e-15))
 
     def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:

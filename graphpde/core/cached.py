@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import torch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 T = TypeVar("T")
 
@@ -18,5 +19,5 @@ class cached(cached_property[T]):
     """
 
     def __get__(self, instance: Any, owner: Any = None) -> T:  # type: ignore[override]
-        with torch._C._DisableFuncTorch(), torch.inference_mode(False):
+        with temporarily_clear_interpreter_stack(), torch.inference_mode(False):
             return cast(T, super().__get__(instance, owner))

@@ -31,21 +31,24 @@ def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
     Raises:
         ShapeError: the weights do not fit.
     """
-    h = 1 if weight.dim() < 2 else weight.shape[-1]
-    edges = weight.shape[-2:-1] if weight.dim() > 1 else weight.shape
-    if tuple(edges) != (e,) or h == 0 or x.shape[-1] % h:
-        raise ShapeError(
-            f"weight has shape {list(weight.shape)}, expected [{e}] or [*, {e}, h] with h dividing {x.shape[-1]}"
-        )
-    if weight.dim() > 2:
-        try:
-            torch.broadcast_shapes(weight.shape[:-2], x.shape[:-2])
-        except RuntimeError:
-            raise ShapeError(
-                f"weight has batch {list(weight.shape[:-2])}, x {list(x.shape[:-2])}, expected batches that broadcast"
-            ) from None
+    if tuple(weight.shape) != (e,):
+        _check_heads(x, weight, e)
+    if weight.dtype == x.dtype:
+        return x, weight
     kind = x.dtype if torch.can_cast(weight.dtype, x.dtype) else torch.promote_types(x.dtype, weight.dtype)
     return x.to(kind), weight.to(kind)
+
+
+def _check_heads(x: Tensor, weight: Tensor, e: int) -> None:
+    c = x.shape[-1]
+    if weight.dim() < 2 or weight.shape[-2] != e or weight.shape[-1] == 0 or c % weight.shape[-1]:
+        raise ShapeError(f"weight has shape {list(weight.shape)}, expected [{e}] or [*, {e}, h] with h dividing {c}")
+    try:
+        torch.broadcast_shapes(weight.shape[:-2], x.shape[:-2])
+    except RuntimeError:
+        raise ShapeError(
+            f"weight has batch {list(weight.shape[:-2])}, x {list(x.shape[:-2])}, expected batches that broadcast"
+        ) from None
 
 
 def product(sides: Sides, x: Tensor, weight: Tensor) -> Tensor:

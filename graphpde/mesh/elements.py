@@ -49,7 +49,7 @@ class Element:
         if cell not in self.cells:
             raise MeshError(
                 f"element {type(self).__name__} lives on {', '.join(self.cells)}, not on {cell} cells; "
-                f"see 'graphpde list elements'"
+                f"they are read and drawn, but to simulate remesh with cells from that list"
             )
         points, weights = rule(cell, degree)
         return Shape(*self.cells[cell](points), weights)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graphpde.core.cached import cached
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS, CellType
@@ -121,7 +121,7 @@ class Mesh:
         """Dimension d of the space the points live in."""
         return self.points.shape[1]
 
-    @cached_property
+    @cached
     def dim(self) -> int:
         """Dimension of the cells: 1 networks and intervals, 2 surfaces, 3 solids."""
         return CELLS[next(iter(self.cells))].dim
@@ -147,7 +147,7 @@ class Mesh:
             self._entities[dim] = self._build_entities(dim)
         return self._entities[dim]
 
-    @cached_property
+    @cached
     def _entities(self) -> dict[int, Entities]:
         return {}
 
@@ -206,25 +206,25 @@ class Mesh:
         """Entities of dimension dim - 1: edges of a 2-D mesh, faces of a solid, end points of a network."""
         return self.entities(self.dim - 1)
 
-    @cached_property
+    @cached
     def boundary_facets(self) -> Tensor:
         """Facets owned by exactly one cell [k]."""
         _ = self.facets
         return (self.__dict__["_facet_count"] == 1).nonzero()[:, 0]
 
-    @cached_property
+    @cached
     def nonmanifold_facets(self) -> Tensor:
         """Facets owned by three or more cells [k]; allowed (networks, junctions), reported by ``info``."""
         _ = self.facets
         return (self.__dict__["_facet_count"] > 2).nonzero()[:, 0]
 
-    @cached_property
+    @cached
     def boundary_nodes(self) -> Tensor:
         """Points on boundary facets, sorted [k]."""
         nodes = self.facets.nodes[self.boundary_facets].reshape(-1)
         return torch.unique(nodes[nodes >= 0])
 
-    @cached_property
+    @cached
     def used_points(self) -> Tensor:
         """Vertices of cells, sorted [k]; mid-side nodes of quadratic cells do not count."""
         return torch.unique(torch.cat([v.reshape(-1) for _, v, _ in self.corners()]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from graphpde.core.cached import cached
 from graphpde.core.graph import Graph, TagSet, Where, numbers, selected
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
@@ -56,8 +56,11 @@ class Quadrature(NamedTuple):
         return self.to_nodes.propagate(values, weight=self.weight)
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Quadrature:
-        move = dict(device=device, dtype=dtype)
-        return Quadrature(self.points.to(**move), self.to_nodes.to(device), self.weight.to(**move))
+        return Quadrature(
+            self.points.to(device=device, dtype=dtype),
+            self.to_nodes.to(device),
+            self.weight.to(device=device, dtype=dtype),
+        )
 
 
 class Space(Graph):
@@ -70,9 +73,8 @@ class Space(Graph):
         lumped: row-sum lumping of the mass; None = the element's own choice (True for P1 and Q1).
 
     Only vertices of cells get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none. Simplices with negative
-    orientation are turned
-    (counted in ``warnings``). ``weight`` holds minus the off-diagonal stiffness, so the space is a weighted graph
-    whose Laplacian is the discrete one; on triangles these are the cotangent weights.
+    orientation are turned (counted in ``warnings``). ``weight`` holds minus the off-diagonal stiffness, so the space is
+    a weighted graph whose Laplacian is the discrete one; on triangles these are the cotangent weights.
 
     Raises:
         MeshError: cells of zero size or folded quadrilaterals (count and first ids), or cells the element does not
@@ -80,7 +82,10 @@ class Space(Graph):
     """
 
     def __init__(self, mesh: Mesh, element: Element | None = None, channels: int = 1, *, lumped: bool | None = None):
+        found = mesh.warnings
         mesh, notes = oriented(mesh)
+        if any("were turned" in note for note in notes):  # the reader's count of the same cells is history now
+            found = tuple(w for w in found if "negative orientation" not in w)
         used = mesh.used_points
         dof_of_point = torch.full((mesh.n,), -1, dtype=torch.int64)
         dof_of_point[used] = torch.arange(len(used))
@@ -100,7 +105,7 @@ class Space(Graph):
         super().__init__(edges, pos=mesh.points[used], tags=tags)
         self.__dict__.update(
             mesh=mesh, element=element, channels=channels, dof_of_point=dof_of_point, point_of_dof=used, _cells=blocks,
-            lumped=element.lumped if lumped is None else lumped, warnings=(*mesh.warnings, *notes),
+            lumped=element.lumped if lumped is None else lumped, warnings=(*found, *notes),
         )  # fmt: skip
 
     mesh: Mesh
@@ -148,7 +153,7 @@ class Space(Graph):
             for kind, dofs, start in self._cells
         ]
 
-    @cached_property
+    @cached
     def _positions(self) -> Tensor:
         return self.mesh.points[self.point_of_dof.cpu()]
 
@@ -166,7 +171,7 @@ class Space(Graph):
 
     # assembly: a scatter from cells into the edges of the relation
 
-    @cached_property
+    @cached
     def _cell_to_node(self) -> Relation:
         """Cell corners -> unknowns."""
         corners = torch.cat([dofs.reshape(-1) for _, dofs, _ in self._cells])
@@ -211,18 +216,18 @@ class Space(Graph):
                 local.append(plain.reshape(*plain.shape, *[1] * (k.dim() - 1)) * k[:, None, None])
         return -self.assemble_weight(local)
 
-    @cached_property
+    @cached
     def weight(self) -> Tensor:
         """Minus the off-diagonal stiffness for unit conductivity [e]."""
         return self.stiffness().to(self.device, self.dtype)
 
-    @cached_property
+    @cached
     def measure(self) -> Tensor:
         """Lumped mass [n]: row sums of the mass matrix, the integral of each shape function."""
         parts = [torch.einsum("qk,mq->mk", b.values, b.volume).flatten() for b in self.blocks(2)]
         return self.assemble_vector(parts).to(self.device, self.dtype)
 
-    @cached_property
+    @cached
     def consistent_mass(self) -> Sparse:
         """The mass matrix integral N_i N_j."""
         local = [torch.einsum("qi,qj,mq->mij", b.values, b.values, b.volume) for b in self.blocks(2)]
@@ -327,7 +332,7 @@ class Space(Graph):
         """Values at the unknowns, [*, mesh.n, c] -> [*, n, c]."""
         return values[..., self.point_of_dof.to(values.device), :]
 
-    @cached_property
+    @cached
     def mass_operator(self) -> LinearOperator:
         """The mass as an operator."""
         return Diagonal(self.measure) if self.lumped else self.consistent_mass

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ START = torch.tensor(0.0, dtype=torch.float64)
 
 
 def last_orders(errors: list[float]) -> list[float]:
-    return [math.log2(a / b) for a, b in zip(errors[:-1], errors[1:])]
+    return [math.log2(a / b) for a, b in pairwise(errors)]
 
 
 # declared order
@@ -48,7 +49,8 @@ def turned(angles: np.ndarray, t: float) -> np.ndarray:
 def rotation_error(stepper: Stepper, end: float, steps_a_unit: int) -> float:
     angles = np.linspace(0, 6, 8)
     u0 = torch.from_numpy(turned(angles, 0.0))
-    final = evolve(rotation, u0, [0.0, end], stepper=stepper, dt=1 / steps_a_unit).final
+    term = Reaction(rotation, timed=True)  # pointwise, which spares implicit steppers a Krylov solve
+    final = evolve(term, u0, [0.0, end], stepper=stepper, dt=1 / steps_a_unit).final
     return float(np.linalg.norm(final.numpy() - turned(angles, end)))
 
 
@@ -57,7 +59,7 @@ def rotation_error(stepper: Stepper, end: float, steps_a_unit: int) -> float:
 def test_declared_order_on_a_nonlinear_problem(name: str) -> None:
     stepper = STEPPERS[name]()
     # high orders reach rounding at once: a long run lets their error grow well above it
-    end, coarse = (1.0, {1: 128, 2: 32}[int(stepper.order)]) if stepper.order <= 2 else (15.0, 48)
+    end, coarse = (1.0, {1: 64, 2: 32}[int(stepper.order)]) if stepper.order <= 2 else (15.0, 48)
     errors = [rotation_error(stepper, end, coarse * 2**k) for k in range(3)]
     assert last_orders(errors) == pytest.approx([stepper.order] * 2, abs=0.05)
 
@@ -173,6 +175,9 @@ def defects(order: int, name: str, b: list[Fraction]) -> list[float]:
     return [abs(float(elementary_weight(t, a, b) - Fraction(1, density(t)))) for t in rooted_trees(order)]
 
 
+STORED = 2e-14  # a coefficient is stored to 1.1e-16 of itself, and those of tsit5 reach 13
+
+
 def test_there_are_as_many_trees_as_there_should_be() -> None:
     assert [len(rooted_trees(k)) for k in range(1, 7)] == [1, 1, 2, 4, 9, 20]
 
@@ -183,7 +188,7 @@ def test_order_conditions(name: str) -> None:
     order = int(STEPPERS[name].order)
     assert order == TABLEAUS[name].order
     for k in range(1, order + 1):
-        assert max(defects(k, name, b)) <= 1e-14
+        assert max(defects(k, name, b)) <= STORED
     assert max(defects(order + 1, name, b)) > 1e-5  # no better than declared
 
 
@@ -193,7 +198,7 @@ def test_order_conditions_of_the_embedded_method(name: str) -> None:
     b = [Fraction(x) - Fraction(e) for x, e in zip(table.b, table.error or ())]
     order = table.order - 1
     for k in range(1, order + 1):
-        assert max(defects(k, name, b)) <= 1e-14
+        assert max(defects(k, name, b)) <= STORED
     assert max(defects(order + 1, name, b)) > 1e-5
 
 

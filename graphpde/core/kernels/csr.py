@@ -25,7 +25,7 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
     """As :func:`reference.spmm`; types without a compressed-row product fall back to it."""
     if plan.ptr is None or x.dtype not in _PRODUCT_TYPES or plan.idx.numel() == 0 or x.numel() == 0:
         return reference.spmm(plan, w, x)
-    if torch.is_autocast_enabled(x.device.type):  # it would hand the product a type that compressed rows do not have
+    if torch._C._is_any_autocast_enabled():  # it would hand the product a type that compressed rows do not have
         with torch.autocast(x.device.type, enabled=False):
             return spmm(plan, w, x)
     if w is None:
