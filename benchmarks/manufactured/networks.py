@@ -17,7 +17,7 @@ _ARMS = (  # direction, length and conductivity
 class ArmMode:
     r"""u = exp(-l t) sin(k_i (L_i - s)) / sin(k_i L_i) on arm i at distance s from the junction.
 
-    With k_i = sqrt(l / kappa_i) it is continuous, vanishes at the ends, and what flows out of the junction sums to zero:
+    With k_i = sqrt(l / kappa_i) it is continuous, vanishes at the ends, and what leaves the junction sums to zero:
     :math:`\sum_i \sqrt{\kappa_i} \cot(k_i L_i) = 0`.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.manufactured import meshes
-from graphpde.dynamics import BackwardEuler, Euler, Rk4, SaveTo, Stepper, evolve, steady
+from graphpde.dynamics import BackwardEuler, Euler, SaveTo, Stepper, evolve, steady
 from graphpde.dynamics.evolve import longest_stable_step
 from graphpde.mesh import Mesh, Space, cell_centroids, plate_with_holes, rectangle
 from graphpde.ops import Advection, Diffusion, Dirichlet, Neumann, Reaction, Source, Sum, System
@@ -57,7 +58,7 @@ def conservation(mesh: Mesh, steps: int, *, conservative: bool = True, looks: in
     times = dt * steps * torch.linspace(0, 1, looks + 1, dtype=torch.float64)
     run = evolve(heat, u0, times, stepper=Euler(), dt=dt, save=SaveTo(look))
     drift = max(abs(m - mass[0]) for m in mass) / abs(mass[0])
-    rise = max(b - a for a, b in zip(energy, energy[1:])) / energy[0]
+    rise = max(b - a for a, b in pairwise(energy)) / energy[0]
     return Conservation(space.n, run.steps, drift, max(rise, 0.0))
 
 

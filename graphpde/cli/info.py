@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     warn(mesh.warnings)
     cells = ", ".join(f"{len(nodes)} {kind}" for kind, nodes in mesh.cells.items())
-    kind = {1: "curve or network", 2: "surface", 3: "solid"}.get(mesh.dim, "points")
-    say(f"{mesh.name}: {kind} in {mesh.space_dim}-D, {mesh.n} points, {cells}")
+    flat = {1: "an interval", 2: "plane", 3: "solid"}
+    kind = flat[mesh.dim] if mesh.dim == mesh.space_dim else f"{_CURVED[mesh.dim]} in {mesh.space_dim}-D"
+    say(f"{mesh.name}: {kind}, {mesh.n} points, {cells}")
     used = mesh.points[mesh.used_points]
     say("box: " + " x ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(used.amin(0), used.amax(0), strict=True)))
     say(f"boundary: {_facets(mesh, len(mesh.boundary_facets))}, {len(mesh.boundary_nodes)} points", "")
@@ -53,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     table(("set", "count", "of", "points"), [_row(mesh, name) for name in mesh.tags])
     return 0
+
+
+_CURVED = {1: "curve or network", 2: "surface"}
 
 
 def as_dict(mesh: Mesh) -> dict[str, Any]:

@@ -134,6 +134,9 @@ class Graph:
     def __setattr__(self, key: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen; build a new one instead of setting '{key}'")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_elsewhere"}  # weak references stay here
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.n} nodes, {self.edges.n_edges} edges)"
 

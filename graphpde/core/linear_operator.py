@@ -139,7 +139,7 @@ class Sparse(LinearOperator):
         self.n = relation.n_dst
 
     @classmethod
-    def laplacian(cls, relation: Relation, weight: Tensor, *, symmetric: bool = True) -> Sparse:
+    def laplacian(cls, relation: Relation, weight: Tensor, *, symmetric: bool = False) -> Sparse:
         """(L x)_i = sum_j w_ij (x_j - x_i): rows sum to zero by construction."""
         total = relation.collect(weight[:, None] if weight.dim() == 1 else weight)
         return cls(relation, weight, -(total[:, 0] if weight.dim() == 1 else total), symmetric=symmetric)
@@ -323,9 +323,17 @@ class Pinned(LinearOperator):
 
 
 def pin(operator: LinearOperator, fixed: Tensor | None) -> LinearOperator:
-    """The operator with the ``fixed`` nodes eliminated symmetrically, sparse where it was sparse."""
+    """The operator with the ``fixed`` nodes (bool [n]) eliminated symmetrically, sparse where it was sparse.
+
+    Raises:
+        ShapeError: ``fixed`` is not one truth value a node.
+    """
     if fixed is None:
         return operator
+    if fixed.dtype != torch.bool or tuple(fixed.shape) != (operator.n,):
+        raise ShapeError(
+            f"fixed holds {fixed.dtype} {list(fixed.shape)}, expected one truth value a node: [{operator.n}]"
+        )
     return operator.pinned(fixed) if isinstance(operator, Sparse) else Pinned(operator, fixed)
 
 

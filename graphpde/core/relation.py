@@ -236,7 +236,8 @@ class Relation:
             edge: per-edge data handed to ``message``.
             weight: [e], or [*, e, h] with h heads dividing c, in own order.
             block: dense blocks [*, e, c', c], message = block @ x_src.
-            reduce: "sum", "mean", "max" or "min"; a destination without edges gets 0.
+            reduce: "sum", "mean" (over the edges, whatever their weights), "max" or "min"; a destination without edges
+                gets 0.
 
         Raises:
             ShapeError: sizes that do not fit. InputError: unknown ``reduce``.

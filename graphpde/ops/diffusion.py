@@ -80,7 +80,7 @@ class Diffusion(LinearTerm):
         if not isinstance(domain, Space):
             weight = _without_loops(domain, weight)
             _require_symmetric(domain, weight)
-        matrix = Sparse.laplacian(domain.edges, weight)
+        matrix = Sparse.laplacian(domain.edges, weight, symmetric=True)
         if not self.conservative:
             return matrix
         incidence = domain.incidence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -70,6 +72,15 @@ def test_moving_changes_floats_and_keeps_indices() -> None:
     assert single.tag("ends:1").nodes.tolist() == [3, 4]
     assert graph.to() is graph and graph.to("cpu", F64) is graph
     torch.testing.assert_close(single.pos, graph.pos.to(torch.float32))
+
+
+def test_copies_and_pickles_leave_the_moved_twin_behind() -> None:
+    graph = full(3)
+    moved = graph.to(dtype=torch.float32)
+    assert graph.to(dtype=torch.float32) is moved
+    for again in (pickle.loads(pickle.dumps(graph)), copy.deepcopy(graph)):
+        assert_same(again, graph)
+        assert again.to(dtype=torch.float32) is not moved
 
 
 # places

@@ -40,7 +40,7 @@ def sparse(channels: int | None = None) -> Sparse:
 def edge_difference(channels: int | None = None) -> EdgeDifference:
     graph, weight = symmetric(channels=channels)
     found = graph.incidence
-    matrix = Sparse.laplacian(graph.edges, weight)
+    matrix = Sparse.laplacian(graph.edges, weight, symmetric=True)
     return EdgeDifference(found.relation, found.sign, weight[found.edge], matrix)
 
 
@@ -51,7 +51,7 @@ def action() -> Action:
 
 MAKERS: dict[type[LinearOperator], list[Callable[[], LinearOperator]]] = {
     Diagonal: [lambda: Diagonal(torch.randn(N, dtype=F64)), lambda: Diagonal(torch.randn(N, 3, dtype=F64))],
-    Sparse: [sparse, lambda: sparse(3), lambda: Sparse.laplacian(*laplacian_parts())],
+    Sparse: [sparse, lambda: sparse(3), lambda: Sparse.laplacian(*laplacian_parts(), symmetric=True)],
     EdgeDifference: [edge_difference, lambda: edge_difference(3)],
     Scaled: [
         lambda: action() * 2.5,
@@ -179,6 +179,9 @@ def test_pinning_eliminates_rows_and_columns(operator: LinearOperator) -> None:
     torch.testing.assert_close(dense(pinned), expected)
     torch.testing.assert_close(dense(pinned.transpose()), expected.T)
     assert pin(operator, None) is operator
+    for wrong in (torch.tensor([0, 3]), fixed[:3], fixed[:, None]):
+        with pytest.raises(ShapeError, match=r"expected one truth value a node: \[7\]"):
+            pin(operator, wrong)
 
 
 def test_another_type_and_the_batch(operator: LinearOperator) -> None:
@@ -236,6 +239,13 @@ def test_the_laplacian_has_zero_row_sums_and_is_symmetric_and_negative(channels:
     assert float(torch.linalg.eigvalsh(a).min()) >= -1e-14
     isolated = slice(3 * (N - 1), 3 * N)
     assert float(a[isolated].abs().max()) == 0.0
+
+
+def test_symmetry_is_declared_never_assumed() -> None:
+    arrows = Relation.from_edges([0, 1], [1, 2], 3, 3)
+    a = Sparse.laplacian(arrows, torch.tensor([1.0, 2.0], dtype=F64))
+    assert not a.symmetric
+    torch.testing.assert_close(dense(a.transpose(), 1), dense(a, 1).T)
 
 
 @pytest.mark.parametrize("channels", [None, 3])
