@@ -96,7 +96,7 @@ def test_info(graphpde, square: Path) -> None:
         "warnings": [],
     }
     text = graphpde("info", square).out
-    assert "surface in 2-D, 49 points, 72 triangle" in text and "24 edges" in text and "cells (a material)" in text
+    assert "plane, 49 points, 72 triangle" in text and "24 edges" in text and "cells (a material)" in text
 
 
 def test_info_warns_on_stderr(graphpde, tmp_path: Path) -> None:
