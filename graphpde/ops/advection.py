@@ -16,7 +16,6 @@ from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.geometry import facet_normals
 from graphpde.mesh.space import Block, Space
 from graphpde.ops.term import LinearTerm
-from graphpde.ops.values import is_learned
 from graphpde.typing import check_shape
 
 Velocity = Tensor | Callable[[Tensor], Tensor]
@@ -48,22 +47,23 @@ class Advection(LinearTerm):
         super().__init__()
         self.domain = as_graph(domain)
         self.velocity = velocity
-        self._cached: LinearOperator | None = None
-        _ = self.operator  # refuse now, not in the first step
+        with torch.enable_grad():  # whether anything is being learned must not depend on where the term is built
+            operator = self._build()  # refuses now, not in the first step
+        # a velocity that is being learned changes between calls: never cache what hangs on it
+        learned = any(w.requires_grad for w in operator.tensors())
+        self._cached: LinearOperator | None = None if learned else operator
 
     @property
     def operator(self) -> LinearOperator:
-        if self._cached is not None:
-            return self._cached
+        return self._build() if self._cached is None else self._cached
+
+    def _build(self) -> LinearOperator:
         on, v = self.domain, self.velocity
         assert on is not None
-        operator = _on_space(on, v) if isinstance(on, Space) else _on_graph(on, v)
-        if not is_learned(v):  # a velocity that is being learned changes between calls
-            self._cached = operator
-        return operator
+        return _on_space(on, v) if isinstance(on, Space) else _on_graph(on, v)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return (self.velocity,) if isinstance(self.velocity, Tensor) else ()
+        return (self.velocity,) if isinstance(self.velocity, Tensor) else super().tensors()
 
 
 def _on_space(space: Space, velocity: Velocity) -> Sparse:

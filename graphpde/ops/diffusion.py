@@ -50,18 +50,15 @@ class Diffusion(LinearTerm):
         if isinstance(kappa, Mapping):
             kappa = _materials(self.domain, kappa)
         self.kappa = self._checked(kappa)
-        self._cached: LinearOperator | None = None
-        _ = self.operator  # refuse now, not in the first step
+        with torch.enable_grad():  # whether anything is being learned must not depend on where the term is built
+            operator = self._build()  # refuses now, not in the first step
+        # a conductivity that is being learned changes between calls: never cache what hangs on it
+        learned = any(w.requires_grad for w in operator.tensors())
+        self._cached: LinearOperator | None = None if learned else operator
 
     @property
     def operator(self) -> LinearOperator:
-        if self._cached is not None:
-            return self._cached
-        operator = self._build()
-        # a conductivity that is being learned changes between calls: never cache what hangs on it
-        if not any(w.requires_grad for w in operator.tensors()):
-            self._cached = operator
-        return operator
+        return self._build() if self._cached is None else self._cached
 
     def tensors(self) -> tuple[Tensor, ...]:
         assert self.domain is not None
@@ -73,7 +70,9 @@ class Diffusion(LinearTerm):
         assert domain is not None
         if not isinstance(kappa, Tensor):
             weight = domain.weight * kappa
-        elif isinstance(domain, Space) and (kappa.shape[0] > 1 or kappa.dim() == 3):
+        elif isinstance(domain, Space) and kappa.dim() and (kappa.shape[0] > 1 or kappa.dim() == 3):
+            if kappa.dim() == 3:  # also of the gradient: a tensor that is being learned stays symmetric
+                kappa = (kappa + kappa.mT) / 2
             weight = domain.stiffness(kappa.to("cpu", torch.float64)).to(domain.device, domain.dtype)
         else:
             weight = domain.weight[:, None] * kappa if kappa.dim() == 2 else domain.weight * kappa
@@ -96,6 +95,7 @@ class Diffusion(LinearTerm):
             return kappa
         count = domain.mesh.n_cells if isinstance(domain, Space) else domain.edges.n_edges
         what = "cell" if isinstance(domain, Space) else "edge"
+        given = kappa  # what is kept: a parameter stays one
         if kappa.dim() == 0:
             kappa = kappa[None]
         matrix = isinstance(domain, Space) and tuple(kappa.shape[1:]) == (domain.mesh.space_dim,) * 2
@@ -106,7 +106,7 @@ class Diffusion(LinearTerm):
         if bool(bad.any()):
             number = int(bad.reshape(len(bad), -1).any(1).sum())
             raise InputError(f"kappa is negative or not finite at {number} {what}s, expected finite numbers >= 0")
-        return kappa
+        return given
 
 
 def _lowest(kappa: Tensor, what: str) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
@@ -104,12 +103,31 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.adjoint = adjoint
+        ctx.save_for_backward(residual)
         return value.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        return None, ctx.adjoint(g), None
+        return None, _Adjoint.apply(g, ctx.saved_tensors[0], ctx.adjoint), None
+
+
+class _Adjoint(torch.autograd.Function):
+    """The adjoint solve, whose own derivative is refused.
+
+    ``residual`` is not used: it ties the answer to everything the operator was made of. torch's ``once_differentiable``
+    leaves that out, and ``torch.autograd.grad`` then walks past its refusal to a second derivative without this part.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+        return adjoint(g)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        raise InputError(
+            "second derivatives through a solve are not available, only first ones; "
+            "use an explicit stepper or differences of gradients"
+        )
 
 
 def _choose(a: LinearOperator) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from graphpde.dynamics import BackwardEuler, CrankNicolson, Euler, Rk4, Stepper,
 from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh import Space, interval, jittered, random_square
 from graphpde.ops import Advection, Diffusion, Dirichlet, Neumann, Reaction, Source
-from graphpde.ops.term import Term
+from graphpde.ops.term import Sum, Term
 
 
 def decay(t: Tensor, u: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ def test_number_of_steps(times: list[float], dt: float | None, steps: int) -> No
     assert run.steps == steps == len(seen)
     assert run.times.tolist() == times
     expected = 1.0
-    for a, b in zip(times, times[1:]):
+    for a, b in pairwise(times):
         count = 1 if dt is None else math.ceil((b - a) / dt - 1e-9)
         expected *= (1 - (b - a) / count) ** count
     assert float(run.final) == pytest.approx(expected, rel=1e-12)
@@ -188,8 +188,6 @@ def test_a_callable_on_a_domain_returns_a_rate(stepper: Stepper) -> None:
     run = evolve(decay, u0, [0.0, 1.0], stepper=stepper, dt=0.01, domain=space)
     assert run.domain is space
     assert torch.allclose(run.final, u0 * math.exp(-1), rtol=1e-4)
-    from graphpde.ops.term import Sum
-
     held = evolve(Sum.of(decay, Dirichlet("left", 3.0)), u0, [0.0, 1.0], stepper=stepper, dt=0.01, domain=space).final
     left = space.nodes_of("left")
     assert held[left].flatten().tolist() == [3.0]
@@ -270,7 +268,7 @@ def test_terms_are_frozen_once_a_step(stepper: Stepper) -> None:
 
 STEPPERS = {"backward_euler": BackwardEuler, "crank_nicolson": CrankNicolson, "rk4": Rk4}
 # implicit steps converge to 1e-10, which central differences over 1e-6 turn into 1e-4 at worst; seen: below 1e-7
-CHECK = {"eps": 1e-5, "atol": 1e-6, "rtol": 1e-5, "nondet_tol": 1e-10}
+CHECK = {"eps": 1e-5, "atol": 1e-6, "rtol": 1e-5, "nondet_tol": 1e-10, "fast_mode": True}
 
 
 def parameter(*values: float) -> Tensor:
@@ -299,7 +297,7 @@ def test_gradients_with_everything_at_once(name: str, nonlinear: bool, lumped: b
 
     def run(u: Tensor, times: Tensor, k: Tensor, value: Tensor, inflow: Tensor, source: Tensor) -> Tensor:
         terms = everything(space, k, value, inflow, source, nonlinear)
-        return evolve(terms, u, times, stepper=STEPPERS[name](), dt=0.15).states
+        return evolve(terms, u, times, stepper=STEPPERS[name](), dt=0.12).states
 
     inputs = (u0, parameter(0.0, 0.2, 0.5), kappa, parameter(0.4), parameter(0.3), parameter(0.7))
     assert torch.autograd.gradcheck(run, inputs, **CHECK)
@@ -310,7 +308,7 @@ def test_gradients_with_everything_at_once(name: str, nonlinear: bool, lumped: b
 @pytest.mark.parametrize("nonlinear", [False, True], ids=["linear", "reaction"])
 def test_gradients_of_constant_tensors(name: str, nonlinear: bool) -> None:
     """Dirichlet, Neumann and source given as tensors, two channels, a factor on a term, and a square."""
-    space = Space(random_square(3, seed=1))
+    space = Space(random_square(2, seed=1))
     u0 = torch.cat([space.pos[:, :1], space.pos[:, 1:] ** 2], 1).requires_grad_()
 
     def run(u: Tensor, factor: Tensor, value: Tensor, inflow: Tensor, source: Tensor) -> Tensor:
@@ -318,10 +316,12 @@ def test_gradients_of_constant_tensors(name: str, nonlinear: bool) -> None:
         terms = terms + Dirichlet("left", value)
         if nonlinear:
             terms = terms + Reaction(reaction)
-        return evolve(terms, u, [0.0, 0.2, 0.4], stepper=STEPPERS[name](), dt=0.1).states[1:]
+        return evolve(terms, u, [0.0, 0.2], stepper=STEPPERS[name](), dt=0.1).final
 
     inputs = (u0, torch.tensor(1.3, dtype=torch.float64, requires_grad=True))
-    assert torch.autograd.gradcheck(run, (*inputs, parameter(0.4, 0.1), parameter(0.3, 0.2), parameter(0.7, -0.1)), **CHECK)
+    assert torch.autograd.gradcheck(
+        run, (*inputs, parameter(0.4, 0.1), parameter(0.3, 0.2), parameter(0.7, -0.1)), **CHECK
+    )
 
 
 @pytest.mark.grad
@@ -375,10 +375,6 @@ def test_gradients_do_not_depend_on_the_linear_solver(method: str, nonlinear: bo
     assert torch.allclose(gradient(method), gradient("auto"), rtol=1e-9)
 
 
-def implicit_loss(f: Callable[[Tensor], Any], x: Tensor, stepper: Stepper) -> Tensor:
-    return (evolve(f(x), torch.ones(5, 1, dtype=torch.float64), [0.0, 0.2], stepper=stepper, dt=0.1).final ** 2).sum()
-
-
 @pytest.mark.grad
 @pytest.mark.parametrize("stepper", [BackwardEuler(), CrankNicolson()], ids=["backward_euler", "crank_nicolson"])
 @pytest.mark.parametrize("nonlinear", [False, True], ids=["linear", "reaction"])
@@ -389,9 +385,12 @@ def test_second_derivatives_through_implicit_steps_are_refused(stepper: Stepper,
         heat = Diffusion(graph, k) + Dirichlet([0], 0.0)
         return heat + Reaction(reaction) if nonlinear else heat
 
-    slope = torch.autograd.grad(implicit_loss(terms, kappa, stepper), kappa, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match=r"differentiate twice a function .* marked with @once_differentiable"):
-        torch.autograd.grad(slope.sum(), kappa)
+    # of a loss linear in the state as well, where the first adjoint starts from a constant
+    for power in (1, 2):
+        final = evolve(terms(kappa), torch.ones(5, 1, dtype=torch.float64), [0.0, 0.2], stepper=stepper, dt=0.1).final
+        slope = torch.autograd.grad((final**power).sum(), kappa, create_graph=True)[0]
+        with pytest.raises(InputError, match=r"second derivatives through a solve are not available, only first ones"):
+            torch.autograd.grad(slope.sum(), kappa)
 
 
 @pytest.mark.grad
