@@ -176,7 +176,7 @@ def _on_lines() -> list[Case]:
         line.implicit("Dirichlet fixed", Anchored(), eq.everywhere, 0.1, 400),
         line.implicit("Dirichlet in time", PlaneWave(speed=3.0), eq.everywhere, 0.1, 400),
         tripod.implicit(junction, mode, eq.everywhere, 0.1, 400, kappa=mode.by_set),
-        tripod.explicit(junction, mode, eq.everywhere, 0.1, kappa=mode.by_set),
+        tripod.explicit(junction, mode, eq.everywhere, 0.02, kappa=mode.by_set),
     ]
 
 

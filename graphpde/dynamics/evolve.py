@@ -103,7 +103,7 @@ class _Loop:
                 self.watch(self.done, self.total, float(start) + float(span) * (k + 1) / count, u)
             if (k + 1) % _CHECK == 0 or k + 1 == count:
                 if not is_finite(u):
-                    self._find_divergence(start, span, dt, count, good, k + 1)
+                    self._find_divergence(start, span, dt, count, good, k + 1, u)
                 good = (k + 1, u, carry)
         return u, carry
 
@@ -117,7 +117,14 @@ class _Loop:
         return step.u, step.carry
 
     def _find_divergence(
-        self, start: Tensor, span: Tensor, dt: Scalar, count: int, good: tuple[int, State, Carry], until: int
+        self,
+        start: Tensor,
+        span: Tensor,
+        dt: Scalar,
+        count: int,
+        good: tuple[int, State, Carry],
+        until: int,
+        bad: State,
     ) -> None:
         """Go over the steps since the last check again and name the first bad one."""
         first, u, carry = good
@@ -126,8 +133,9 @@ class _Loop:
                 t = start + span * (k / count)
                 new, carry = self._step(t, dt, u, carry)
                 if not is_finite(new) or k + 1 == until:
-                    node = first_bad_node(new)
-                    term = self.f.blame(t, u, node) if isinstance(u, Tensor) else self.f.label
+                    # a function that answers differently the second time hides the step, not the node
+                    node = first_bad_node(bad if is_finite(new) else new)
+                    term = self.f.blame((t, t + dt), u, node) if isinstance(u, Tensor) else self.f.label
                     number = self.done - until + k + 1
                     raise Diverged(float(t + dt), number, largest(u), node, term, u)
                 u = new

@@ -100,10 +100,9 @@ def _at_quadrature(velocity: Velocity, block: Block, cells: Tensor, space: Space
     """Velocity at the quadrature points of a block [m, q, d]; ``cells`` are the cells the entities belong to."""
     m, q, d = block.points.shape
     if callable(velocity):
-        v = torch.as_tensor(velocity(block.points.reshape(-1, d)))
-        v = check_shape(v, "k d", "velocity", k=m * q, d=d)
-        return _finite(v.to("cpu", torch.float64)).reshape(m, q, d)
-    v = _finite(torch.as_tensor(velocity).to("cpu", torch.float64))
+        v = torch.as_tensor(velocity(block.points.reshape(-1, d)), dtype=torch.float64, device="cpu")
+        return _finite(check_shape(v, "k d", "velocity", k=m * q, d=d)).reshape(m, q, d)
+    v = _finite(torch.as_tensor(velocity, dtype=torch.float64, device="cpu"))
     if v.dim() == 1 and v.shape[0] == d:
         return v.expand(m, q, d)
     if v.dim() == 2 and tuple(v.shape) == (space.mesh.n_cells, d):
@@ -117,7 +116,8 @@ def _on_graph(graph: Graph, velocity: Velocity) -> Sparse:
     if callable(velocity):
         raise InputError("the velocity on a graph is a function, expected the flow rate of each edge [e]")
     relation = graph.edges
-    q = _finite(check_shape(torch.as_tensor(velocity), "e", "velocity", e=relation.n_edges))
+    q = torch.as_tensor(velocity, dtype=None if isinstance(velocity, Tensor) else graph.dtype)
+    q = _finite(check_shape(q, "e", "velocity", e=relation.n_edges))
     back = relation.transpose()
     arriving = torch.relu(q)
     leaving = torch.relu(-q)

@@ -164,15 +164,26 @@ class Constraint:
         if self.constant:
             return
         rate = self.rate(t).detach()
+        wrong = ConditionError(
+            f"the time derivative of {self.label} does not agree with its values; "
+            f"write the value with torch functions of t"
+        )
+        # where the slope is zero just now, a value that hides its time would pass for a constant
+        if not self._reads(t) and not torch.equal(self.value(t + 1e-3 * max(1.0, abs(float(t)))).detach(), now):
+            raise wrong
         for scale in (1e-5, 1e-8, 1e-3):  # one is short enough for fast values and long enough for rounding
             h = scale * max(1.0, abs(float(t)))
             slope = (self.value(t + h).detach() - now) / h
             if torch.allclose(rate, slope, rtol=1e-2, atol=1e-3 * (1 + float(slope.abs().max()))):
                 return
-        raise ConditionError(
-            f"the time derivative of {self.label} does not agree with its values; "
-            f"write the value with torch functions of t"
-        )
+        raise wrong
+
+    def _reads(self, t: Tensor) -> bool:
+        """Whether differentiation sees that the value depends on time."""
+        with torch.enable_grad():
+            now = t.detach().clone().requires_grad_()
+            value = self.value(now)
+            return value.requires_grad and torch.autograd.grad(value.sum(), now, allow_unused=True)[0] is not None
 
 
 class Fixed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -176,13 +177,22 @@ class System:
         """Bound on the eigenvalues of M^-1 L, or None where none is known."""
         return None if self.operator is None else spectral_bound(as_matrix(self.operator), self.mass)
 
-    def blame(self, t: Tensor, u: Tensor, node: int) -> str:
-        """The term with the largest (or a non-finite) rate at a node, for messages."""
+    def blame(self, times: Sequence[Tensor], u: Tensor, node: int) -> str:
+        """The condition with a non-finite value, or the term with the largest (or a non-finite) rate at a node.
+
+        Args:
+            times: ends of the step that failed: its stages lie between. u: last good state.
+        """
+        conditions = [] if self.fixed is None else self.fixed.constraints
+        for c in conditions:
+            if not all(bool(torch.isfinite(c.value(t)).all()) for t in times):
+                return c.label
         sizes: list[tuple[float, str]] = []
-        for factor, term in self._parts():
-            r = term.rate(t, u) * factor
-            r = (r[..., node, :] if r.dim() > 1 else r).abs().amax()
-            sizes.append((float(torch.nan_to_num(r, nan=float("inf"))), term.label))
+        for t in times:
+            for factor, term in self._parts():
+                r = term.rate(t, u) * factor
+                r = (r[..., node, :] if r.dim() > 1 else r).abs().amax()
+                sizes.append((float(torch.nan_to_num(r, nan=float("inf"))), term.label))
         return max(sizes, default=(0.0, "nothing"))[1]
 
 

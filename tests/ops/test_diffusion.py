@@ -250,3 +250,34 @@ def test_empty_graphs_do_nothing() -> None:
     assert torch.equal(Diffusion(Graph(nothing))(START, u), torch.zeros_like(u))
     assert torch.equal(Diffusion(Graph(nothing), conservative=True)(START, u), torch.zeros_like(u))
     assert Diffusion(Graph(Relation.from_edges([], [], 0, 0)))(START, u[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (32,), (1, 2), (32, 2)])
+def test_a_parameter_stays_one(shape: tuple[int, ...]) -> None:
+    space = Space(random_square(4, seed=1))
+    kappa = torch.nn.Parameter(torch.full(shape, 0.5, dtype=torch.float64))
+    term = Diffusion(space, kappa)
+    assert term.kappa is kappa and list(term.parameters()) == [kappa]
+    assert [w is kappa for w in term.tensors()] == [True]
+    term(START, torch.rand(space.n, 2, dtype=torch.float64)).square().sum().backward()
+    assert kappa.grad is not None and kappa.grad.shape == kappa.shape
+
+
+@pytest.mark.parametrize("count", [1, 32])
+def test_a_learned_conductivity_tensor_stays_symmetric(count: int) -> None:
+    """Its gradient is symmetric, so a step of any size along it is accepted again."""
+    space = Space(random_square(4, seed=1))
+    kappa = torch.nn.Parameter(torch.eye(2, dtype=torch.float64).repeat(count, 1, 1))
+    u = torch.rand(space.n, 1, dtype=torch.float64)
+    (Diffusion(space, kappa)(START, u) * torch.rand(space.n, 1, dtype=torch.float64)).sum().backward()
+    assert kappa.grad is not None and float(kappa.grad.abs().max()) > 0
+    assert torch.equal(kappa.grad, kappa.grad.mT)
+
+
+def test_where_a_term_is_built_does_not_matter() -> None:
+    """Built without gradients, a learned conductivity must still not be kept."""
+    space = Space(random_square(3, seed=1))
+    kappa = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        term = Diffusion(space, kappa)
+    assert term(START, torch.rand(space.n, 1, dtype=torch.float64)).requires_grad
