@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
 from graphpde.errors import ConditionError
 from graphpde.ops.system import System
-from graphpde.solve.linear import LinearSolver
+from graphpde.solve.krylov import gmres
+from graphpde.solve.linear import LinearSolver, attach
 from graphpde.solve.newton import newton
 from graphpde.solve.result import Result
 
@@ -27,7 +29,8 @@ def steady(
         method: linear solver. rtol: of iterative solves.
 
     Returns:
-        The result with status, residuals and reason; ``value`` [n, c] is differentiable for linear terms.
+        The result with status, residuals and reason; ``value`` [n, c] is differentiable once, by one
+        adjoint solve.
 
     Raises:
         ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level.
@@ -64,11 +67,29 @@ def _newton(f: System, t: Tensor, u0: Tensor, method: str, rtol: float) -> Resul
     def jacobian(u: Tensor) -> LinearOperator:
         return f.pin(-f.linearise(t, u))
 
-    precondition = None
+    solver = None
     if f.operator is not None and fixed is not None:
         solver = LinearSolver(f.pin(-as_matrix(f.operator)), method=method, rtol=1e-8)
-        precondition = lambda r: solver.solve(r).value  # noqa: E731
-    return newton(residual, jacobian, u0, rtol=rtol, precondition=precondition).checked()
+
+    def precondition(r: Tensor, transposed: bool = False) -> Tensor:
+        return r if solver is None else solver.solve(r, transposed=transposed).value
+
+    with torch.no_grad():
+        found = newton(residual, jacobian, u0.detach(), rtol=rtol, precondition=precondition).checked()
+    value = found.value
+    if not torch.is_grad_enabled():
+        return found
+    r = -residual(value if fixed is None else fixed.put(value, u0[..., fixed.nodes, :]))
+    if fixed is not None:  # fixed values enter directly, and their neighbours through the residual
+        r = fixed.put(r, u0[..., fixed.nodes, :] - value[..., fixed.nodes, :])
+    if not r.requires_grad:
+        return found
+
+    def adjoint(g: Tensor) -> Tensor:
+        back = jacobian(value).transpose()
+        return gmres(back, g, rtol=1e-12, precondition=lambda y: precondition(y, transposed=True)).checked().value
+
+    return replace(found, value=attach(value, r, adjoint))
 
 
 def _refuse_floating(f: System, matrix: LinearOperator) -> None:
@@ -85,7 +106,7 @@ def _refuse_floating(f: System, matrix: LinearOperator) -> None:
     ones = torch.ones(matrix.n, 1, dtype=matrix.diag.dtype, device=matrix.diag.device)
     with torch.no_grad():
         moved = matrix.matvec(ones.expand(-1, matrix.channels)).abs().amax(1).cpu()
-    scale = float(matrix.diag.abs().max()) if matrix.n else 0.0
+    scale = float(matrix.diag.detach().abs().max()) if matrix.n else 0.0
     for k in (~held).nonzero()[:, 0].tolist():
         mine = labels == k
         if float(moved[mine].max()) <= 1e-9 * scale:

@@ -8,7 +8,6 @@ from torch import Tensor
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Scaled, Sparse, Summed
 from graphpde.ops.term import Mass
 
-
 _LEAST_MASS = 0.5 - 0.5 / 3**0.5
 
 

@@ -51,8 +51,8 @@ class Dirichlet(Placed):
 
     Args:
         where: named set, node numbers (or a mask [n]) or predicate on positions [n, d] -> bool [n].
-        value: a number, a tensor [c] or [k, c] (in the order of the nodes given), or f(x [k, d], t) -> [k] or [k, c] (use torch functions of t:
-            explicit steppers take its time derivative).
+        value: a number, a tensor [c] or [k, c] (in the order of the nodes given), or f(x [k, d], t) -> [k] or [k, c]
+            (use torch functions of t: explicit steppers take its time derivative).
         override: wins on nodes shared with another Dirichlet condition, which is an error otherwise unless both
             values agree.
     """

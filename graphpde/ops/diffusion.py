@@ -30,8 +30,8 @@ class Diffusion(LinearTerm):
         domain: Space, Graph, torch-geometric Data or networkx graph; symmetric (every edge in both directions, equal
             weights).
         kappa: conductivity >= 0 in length^2/time. A number; {set of cells: number} for materials (every cell in exactly
-            one set; the name "*" is the rest); a tensor [k|1] or [k|1, c], one entry per cell (Space) or per edge in own
-            order (Graph), with c values for c channels; on a Space also [k|1, d, d].
+            one set; the name "*" is the rest); a tensor [k|1] or [k|1, c], one entry per cell (Space) or per edge in
+            own order (Graph), with c values for c channels; on a Space also [k|1, d, d].
         conservative: apply the operator edge by edge, one flux per undirected edge: total mass is then kept to the
             rounding of the sums over any number of steps, at about twice the cost of the sparse product.
 

@@ -122,7 +122,7 @@ class System:
     def rate(self, t: Tensor, u: Any) -> Any:
         """u' = M^-1 F, with the rates of the Dirichlet values at the fixed nodes."""
         if self.rates and not self.linear and not self.weak:  # nothing is weak: spare the mass and its inverse
-            r = _total([term(t, u) if factor == 1.0 else term(t, u) * factor for factor, term in self.rates])
+            r = _total([_times(factor, term(t, u)) for factor, term in self.rates])
         elif isinstance(self.mass, LinearOperator):
             return self._rate_by_solving(self.mass, self(t, u), t)
         else:
@@ -201,6 +201,10 @@ def mass_operator(mass: Mass, like: Tensor) -> LinearOperator:
     if mass is None:
         return Diagonal(like.new_ones(like.shape[-2]))
     return Diagonal(mass.to(like.dtype)) if isinstance(mass, Tensor) else mass
+
+
+def _times(factor: Scalar, f: Tensor) -> Tensor:
+    return f if isinstance(factor, float) and factor == 1.0 else f * factor
 
 
 def _weighted(mass: Tensor | LinearOperator, rate: LinearOperator) -> LinearOperator:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import mul
 from typing import Any, cast
 
 import torch
@@ -18,6 +20,7 @@ from graphpde.solve.linear import solve
 from graphpde.typing import Scalar
 
 Mass = Tensor | LinearOperator | None
+Factor = Scalar | tuple[Scalar, ...]
 
 
 class Term(nn.Module):
@@ -175,24 +178,25 @@ class Sum(Term):
         InputError: two different domains, or a summand that is neither term, condition nor callable.
     """
 
-    def __init__(self, parts: Sequence[tuple[Scalar, Term]], conditions: Sequence[Condition] = ()):
+    def __init__(self, parts: Sequence[tuple[Factor, Term]], conditions: Sequence[Condition] = ()):
         super().__init__()
         domains = {id(term.domain): term.domain for _, term in parts if term.domain is not None}
         if len(domains) > 1:
             first, second = list(domains.values())[:2]
             raise InputError(f"terms live on two domains, {first!r} and {second!r}; build them on one")
-        self.factors = [factor for factor, _ in parts]
+        # kept apart, not as their product: one that is being learned is read anew in each call
+        self._factors = [factor if isinstance(factor, tuple) else (factor,) for factor, _ in parts]
         self._terms = nn.ModuleList(term for _, term in parts)
         self.conditions = tuple(conditions)
 
     @classmethod
     def of(cls, *things: Any) -> Sum:
         """One sum of terms, sums, conditions and plain callables (t, u) -> u'."""
-        parts: list[tuple[Scalar, Term]] = []
+        parts: list[tuple[Factor, Term]] = []
         conditions: list[Condition] = []
         for thing in things:
             if isinstance(thing, Sum):
-                parts += thing.parts
+                parts += thing._pairs()
                 conditions += thing.conditions
             elif isinstance(thing, Term):
                 parts.append((1.0, thing))
@@ -207,16 +211,19 @@ class Sum(Term):
     @property
     def parts(self) -> list[tuple[Scalar, Term]]:
         """(factor, term) pairs."""
-        return list(zip(self.factors, cast(Iterable[Term], self._terms), strict=True))
+        return [(reduce(mul, factors), term) for factors, term in self._pairs()]
+
+    def _pairs(self) -> list[tuple[tuple[Scalar, ...], Term]]:
+        return list(zip(self._factors, cast(Iterable[Term], self._terms), strict=True))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Sum:
         super()._apply(fn, recurse)
-        self.factors = [fn(f) if isinstance(f, Tensor) else f for f in self.factors]
+        self._factors = [tuple(fn(f) if isinstance(f, Tensor) else f for f in factors) for factors in self._factors]
         return self
 
     def scaled(self, factor: Scalar) -> Sum:
         """Every term times ``factor``."""
-        return Sum([(f * factor, term) for f, term in self.parts], self.conditions)
+        return Sum([((*factors, factor), term) for factors, term in self._pairs()], self.conditions)
 
     @property
     def domain(self) -> Graph | None:  # type: ignore[override]
@@ -240,7 +247,7 @@ class Sum(Term):
 
     def tensors(self) -> tuple[Tensor, ...]:
         found = [w for _, term in self.parts for w in term.tensors()]
-        return (*found, *(f for f in self.factors if isinstance(f, Tensor)))
+        return (*found, *(f for factors in self._factors for f in factors if isinstance(f, Tensor)))
 
 
 def _rows(f: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
@@ -253,7 +260,9 @@ def _rows(f: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
         v = u if u.requires_grad else u.detach().requires_grad_()
         sums = f(v).sum(tuple(range(u.dim() - 1)))
         rows = [
-            torch.autograd.grad(s, v, create_graph=keep, retain_graph=True, allow_unused=True)[0] if s.requires_grad else None
+            torch.autograd.grad(s, v, create_graph=keep, retain_graph=True, allow_unused=True)[0]
+            if s.requires_grad
+            else None
             for s in sums
         ]
     return torch.stack([torch.zeros_like(u) if row is None else row for row in rows], -2)

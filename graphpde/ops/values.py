@@ -34,9 +34,7 @@ def evaluate(value: Field, x: Tensor, t: Tensor | float, what: str = "value") ->
     if v.dim() == 1 and callable(value):
         if v.shape[0] == k:
             return v[:, None]
-    elif v.dim() == 1:
-        return v.expand(k, -1)
-    elif v.dim() == 2 and v.shape[0] in (1, k):
+    elif v.dim() == 1 or (v.dim() == 2 and v.shape[0] in (1, k)):
         return v.expand(k, -1)
     row = f"[{k}] (one a point)" if callable(value) else "[c]"
     raise ConditionError(f"{what} has shape {list(v.shape)} at {k} points, expected one number, {row} or [{k}, c]")

@@ -1,4 +1,4 @@
-"""Steady states: exact where they can be, refused where they are not unique, differentiable where they are linear."""
+"""Steady states: exact where they can be, refused where they are not unique, and their derivatives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.core.relation import Relation
 from graphpde.dynamics import BackwardEuler, evolve, steady
-from graphpde.errors import ConditionError, ShapeError, SolveError
+from graphpde.errors import ConditionError, InputError, ShapeError, SolveError
 from graphpde.mesh import Mesh, Space, interval, jittered, random_cube, random_square, rectangle, star
 from graphpde.ops import REACTIONS, Advection, Diffusion, Dirichlet, Neumann, Reaction, Source, System
 from graphpde.solve.result import Result, Status
@@ -236,3 +236,35 @@ def test_gradients_with_a_matrix_that_is_not_symmetric() -> None:
 
     kappa, source = torch.tensor([0.5], dtype=torch.float64), torch.rand(space.n, dtype=torch.float64)
     assert torch.autograd.gradcheck(solve, (kappa.requires_grad_(), source.requires_grad_()), fast_mode=True, **CHECK)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("lumped", [True, False], ids=["lumped", "consistent"])
+def test_gradients_of_a_nonlinear_steady_state(lumped: bool) -> None:
+    space = Space(random_square(2, seed=1), lumped=lumped)
+    wind = torch.tensor([1.0, 0.5], dtype=torch.float64)
+
+    def solve(kappa: Tensor, rate: Tensor, source: Tensor, value: Tensor) -> Tensor:
+        terms = Diffusion(space, kappa) + Advection(space, wind) + Source(space, source)
+        terms = terms + Reaction(lambda u: rate * u * (1 - u)) + Dirichlet("left", value)
+        return steady(terms, zeros(space)).value
+
+    values = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([0.7], [0.4], [0.3], [0.6])]
+    assert torch.autograd.gradcheck(solve, tuple(values), **CHECK)
+
+
+@pytest.mark.grad
+def test_second_derivatives_are_refused() -> None:
+    space = Space(random_square(2, seed=1))
+    kappa = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    for rest in (Source(space, 1.0), Reaction(REACTIONS["decay"]()) + Source(space, 1.0)):
+        value = steady(Diffusion(space, kappa) + rest + Dirichlet("left", 0.5), zeros(space)).value
+        slope = torch.autograd.grad(value.sum(), kappa, create_graph=True)[0]
+        with pytest.raises(InputError, match=r"second derivatives through a solve are not available, only first ones"):
+            torch.autograd.grad(slope.sum(), kappa)
+
+
+def test_nothing_is_recorded_without_need() -> None:
+    space = Space(random_square(2, seed=1))
+    for rest in (Source(space, 1.0), Reaction(REACTIONS["logistic"]())):
+        assert not steady(Diffusion(space) + rest + Dirichlet("left", 0.5), zeros(space)).value.requires_grad

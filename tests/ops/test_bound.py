@@ -114,7 +114,7 @@ class TestMeshes:
         for kappa in (0.3, torch.rand(space.mesh.n_cells, dtype=torch.float64) + 1e-3):
             term = Diffusion(space, kappa)
             exact = largest(term)
-            # a consistent mass costs the factor between its diagonal and its least eigenvalue, a mesh that of its weights
+            # a consistent mass costs the factor between its diagonal and its least eigenvalue
             assert exact <= bound_of(term) <= (4 if lumped else 16) * exact
 
     def test_advection(self, name: str, lumped: bool) -> None:

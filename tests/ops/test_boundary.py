@@ -106,7 +106,9 @@ class TestValues:
 
     @pytest.mark.parametrize("value", [torch.ones(3, 1), torch.ones(2, 2, 2), lambda x, t: torch.ones(3)])
     def test_wrong_shape(self, value: Any) -> None:
-        with pytest.raises(ConditionError, match="Dirichlet value on 'left' has shape .* at 5 points, expected one numbe"):
+        with pytest.raises(
+            ConditionError, match="Dirichlet value on 'left' has shape .* at 5 points, expected one numbe"
+        ):
             system(Dirichlet("left", value))
 
     def test_wrong_number_of_channels(self) -> None:
@@ -153,11 +155,15 @@ class TestPlaces:
         assert bound([3, 1, 3], 1.0).nodes.tolist() == [1, 3]
 
     def test_repeated_nodes_with_rows(self) -> None:
-        with pytest.raises(ConditionError, match=r"a node list names a node twice, so its values \[k, c\] may contradict"):
+        with pytest.raises(
+            ConditionError, match=r"a node list names a node twice, so its values \[k, c\] may contradict"
+        ):
             bound([3, 1, 3], torch.tensor([[1.0], [2.0], [3.0]]))
 
     def test_unknown_set_lists_the_names(self) -> None:
-        with pytest.raises(UnknownName, match="'lefft'; known: bottom, boundary, left, right, top; did you mean 'left'"):
+        with pytest.raises(
+            UnknownName, match="'lefft'; known: bottom, boundary, left, right, top; did you mean 'left'"
+        ):
             system(Dirichlet("lefft", 1.0))
         with pytest.raises(UnknownName, match="'inlet'; known: bottom, boundary, left, right, top"):
             system(Neumann("inlet", 1.0))
@@ -177,7 +183,7 @@ class TestPlaces:
 
     @pytest.mark.parametrize("condition", [Dirichlet("left", 1.0), Neumann("left", 1.0)])
     def test_without_a_domain(self, condition: Any) -> None:
-        with pytest.raises(ConditionError, match="the condition on 'left' needs a domain; add a term that has one or pass"):
+        with pytest.raises(ConditionError, match="the condition on 'left' needs a domain; add a term that has one or"):
             System(Reaction(lambda u: -u) + condition, None, at(0))
         System(Reaction(lambda u: -u) + condition, SPACE, at(0))
 
@@ -277,7 +283,9 @@ class TestInflow:
     def test_time_and_channels(self) -> None:
         b = load_of(SPACE, Neumann("left", lambda x, t: torch.stack([x[:, 1] * t, 1 + 0 * x[:, 1]], 1)), 4.0, 2)
         assert b.sum(0).tolist() == pytest.approx([2.0, 1.0])
-        assert load_of(SPACE, Neumann("left", torch.tensor([1.0, 3.0])), 0.0, 2).sum(0).tolist() == pytest.approx([1, 3])
+        assert load_of(SPACE, Neumann("left", torch.tensor([1.0, 3.0])), 0.0, 2).sum(0).tolist() == pytest.approx(
+            [1, 3]
+        )
 
     def test_on_a_graph_it_is_per_node(self) -> None:
         graph = Graph(Relation.from_edges([0, 1], [1, 0], 2, 2), measure=torch.tensor([5.0, 7.0], dtype=torch.float64))
@@ -301,7 +309,7 @@ class TestInflow:
     def test_wrong_dimension(self, name: str, dim: int) -> None:
         mesh = rectangle(2, 2)
         space = Space(mesh.with_tags(solid=mesh.make_tag(2, [0, 1]), corner=mesh.make_tag(0, [0])))
-        with pytest.raises(ConditionError, match=f"set '{name}' has dimension {dim}, a flux through it needs facets of"):
+        with pytest.raises(ConditionError, match=f"set '{name}' has dimension {dim}, a flux through it needs facets"):
             System(Diffusion(space) + Neumann(name, 1.0), None, at(0))
 
     @pytest.mark.parametrize("inflow", [float("nan"), lambda x, t: x[:, 0] / 0.0])

@@ -62,7 +62,7 @@ class TestContract:
         assert isinstance(jacobian, BlockDiagonal)
         assert torch.allclose(jacobian(v), slope, rtol=0, atol=1e-8)
         w = torch.randn_like(u)
-        assert float((jacobian(v) * w).sum()) == pytest.approx(float((v * jacobian.transpose()(w)).sum()), rel=1e-12)
+        assert (jacobian(v) * w).sum().item() == pytest.approx((v * jacobian.transpose()(w)).sum().item(), rel=1e-12)
 
     def test_wrong_number_of_channels(self, name: str) -> None:
         """A reaction of several species refuses others; one of a single species acts on every channel alike."""

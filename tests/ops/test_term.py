@@ -78,24 +78,29 @@ class TestAlgebra:
         assert abs(system.operator.to_scipy() - 0.1 * Diffusion(SPACE).operator.to_scipy()).max() <= 1e-15
 
     def test_conditions_add_from_the_left(self) -> None:
-        system = System(sum([Dirichlet("left", 1.0), Diffusion(SPACE)]), None, T0)
-        assert system.fixed is not None
+        assert System(Dirichlet("left", 1.0) + Diffusion(SPACE), None, T0).fixed is not None
 
     def test_sums_do_not_change_their_summands(self) -> None:
         a, b = two()
         first = a + b
         _ = first + b, first * 3
         assert [factor for factor, _ in first.parts] == [1.0, 1.0]
+        assert [factor for factor, _ in (first * 3 + b).parts] == [3.0, 3.0, 1.0]
 
     def test_factors_that_are_learned(self) -> None:
         factor = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
         a, b = two()
         u = state()
-        total = factor * a + b
-        assert any(w is factor for w in total.tensors())
-        (total(T0, u) ** 2).sum().backward()
-        expected = 2 * float(((0.5 * a + b)(T0, u) * a(T0, u)).sum())
-        assert float(factor.grad) == pytest.approx(expected, rel=1e-12)
+        total = 2.0 * (factor * a + b)
+        assert [w is factor for w in total.tensors()] == [True]
+        for _ in range(2):  # the second time with another factor
+            factor.grad = None
+            value = total(T0, u)
+            assert torch.allclose(value, 2 * (factor.item() * a + b)(T0, u), rtol=1e-14, atol=1e-15)
+            (value**2).sum().backward()
+            assert float(factor.grad) == pytest.approx(4 * float((value * a(T0, u)).sum().detach()), rel=1e-12)
+            with torch.no_grad():
+                factor += 1.0
 
     def test_labels(self) -> None:
         a, b = two()
@@ -111,7 +116,7 @@ class TestAlgebra:
         assert isinstance(jacobian, Action)
         assert torch.allclose(jacobian(v), slope, rtol=0, atol=1e-8)
         w = state(2)
-        assert float((jacobian(v) * w).sum()) == pytest.approx(float((v * jacobian.transpose()(w)).sum()), rel=1e-11)
+        assert (jacobian(v) * w).sum().item() == pytest.approx((v * jacobian.transpose()(w)).sum().item(), rel=1e-11)
 
 
 class TestRefusals:
@@ -186,7 +191,7 @@ class TestMoves:
         total = total.to(torch.float32)
         assert total.domain.dtype == torch.float32
         assert {id(term.domain) for _, term in total.parts if term.domain is not None} == {id(total.domain)}
-        assert [f.dtype for f in total.factors if isinstance(f, Tensor)] == [torch.float32]
+        assert [f.dtype for f, _ in total.parts if isinstance(f, Tensor)] == [torch.float32]
         system = System(total, None, T0)
         assert system.rate(T0, torch.rand(space.n, 1)).dtype == torch.float32
 
