@@ -53,7 +53,9 @@ def _sparse_bound(operator: Sparse, mass: Tensor | None) -> float:
     if not laplacian or operator.relation.n_edges == 0:
         return float(((diagonal + off) / m).max())
     ratio = off / m
-    return float((operator.relation.gather(ratio) + operator.relation.gather_dst(ratio)).max())
+    pairs = operator.relation.gather(ratio) + operator.relation.gather_dst(ratio)
+    # edges of weight zero (self-loops, right angles) join nothing
+    return float(torch.where(_by_channel(operator.weight) == 0, 0.0, pairs).max())
 
 
 def _by_channel(x: Tensor) -> Tensor:

@@ -316,6 +316,25 @@ def test_gradients_against_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(run, (u0, times), atol=1e-6, nondet_tol=1e-12)
 
 
+@pytest.mark.grad
+@pytest.mark.parametrize("nonlinear", [False, True])
+@pytest.mark.parametrize("name", STEPPERS)
+def test_gradients_through_conditions_and_coefficients(name: str, nonlinear: bool) -> None:
+    """A fixed value moves its free neighbours as well, which an adjoint solve can easily forget."""
+    stepper, space = STEPPERS[name](), Space(jittered(interval(4), 0.2, seed=1))
+
+    def run(value: Tensor, inflow: Tensor, source: Tensor, kappa: Tensor) -> Tensor:
+        terms = Diffusion(space, kappa) + Source(space, source) + Neumann("right", inflow)
+        terms = terms + Dirichlet("left", lambda x, t: value * (1 + torch.sin(t)))
+        if nonlinear:
+            terms = terms + Reaction(lambda u: u - u**3)
+        return evolve(terms, torch.sin(2 * space.pos), [0.0, 0.2, 0.4], stepper=stepper, dt=0.1).states
+
+    parts = [torch.tensor([v], dtype=torch.float64, requires_grad=True) for v in (0.7, 0.4, 0.3, 0.1)]
+    # Newton's method stops at 1e-10 of a step, which a difference quotient of 1e-6 turns into 1e-5
+    assert torch.autograd.gradcheck(run, parts, atol=2e-5, nondet_tol=1e-12)
+
+
 @pytest.mark.parametrize("name", STEPPERS)
 def test_a_batch_is_its_single_runs(name: str) -> None:
     stepper = STEPPERS[name]()

@@ -63,6 +63,13 @@ class TestGraphs:
         as_any = Sparse(operator.relation, operator.weight, operator.diag)
         assert spectral_bound(as_any, None) == 1000.0
 
+    def test_edges_that_carry_nothing_do_not_count(self) -> None:
+        """A loop at the hub joins it to itself: 1000 if it counted."""
+        hub = nx.star_graph(500)
+        hub.add_edge(0, 0)
+        assert bound_of(Diffusion(hub)) == 501.0
+        assert bound_of(Diffusion(hub, 0.0)) == 0.0
+
     @pytest.mark.parametrize("seed", range(3))
     def test_scale_free(self, seed: int) -> None:
         graph = nx.barabasi_albert_graph(150, 2, seed=seed)

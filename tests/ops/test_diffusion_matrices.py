@@ -129,6 +129,15 @@ def test_what_leaves_one_node_arrives_at_the_other_bit_by_bit() -> None:
     assert float(f[0]) == -float(f[1]) != 0
 
 
+def test_a_huge_self_loop_has_no_effect_at_all() -> None:
+    """Left in the sums it would cancel only to rounding, 1e20 against 1."""
+    looped = nx.Graph([(0, 1, {"weight": 2.0}), (1, 1, {"weight": 1e20})])
+    u = torch.tensor([[1.0], [0.3]], dtype=torch.float64)
+    for conservative in (False, True):
+        f = Diffusion(looped, conservative=conservative)(T0, u)
+        assert f[:, 0].tolist() == pytest.approx([-1.4, 1.4], rel=1e-15)
+
+
 # refusals
 
 
