@@ -106,7 +106,10 @@ class Theta:
             return solver.solve(r).value
 
         with torch.no_grad():
-            scale = known.norm() + _by_diagonal(solver.a, guess).norm()
+            parts = known.abs() + _by_diagonal(solver.a, guess).abs()
+            if fixed is not None:  # eliminated rows have diagonal 1: beside the masses of a small body they are huge
+                parts = parts.index_fill(-2, fixed.nodes, 0.0)
+            scale = parts.norm()
             found = newton(residual, jacobian, guess.detach(), precondition=precondition, scale=float(scale))
         value = found.checked().value
         if not torch.is_grad_enabled():

@@ -75,8 +75,7 @@ def test_the_bound_counts_every_linear_term_and_factor() -> None:
 DOMAINS = {"ring": lambda: ring(24), "rod": lambda: Space(interval(24))}
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize("stepper", [Euler(), Rk4()], ids=["euler", "rk4"])
+@pytest.mark.parametrize(("domain", "stepper"), [("ring", Euler()), ("rod", Euler()), ("rod", Rk4())])
 @pytest.mark.long
 def test_bounded_below_the_bound_and_diverged_above(domain: str, stepper: Stepper) -> None:
     """On both domains the checkerboard is an eigenvector whose eigenvalue meets the bound."""
@@ -282,7 +281,7 @@ def test_linear_solvers_agree(name: str, nonlinear: bool) -> None:
         terms = terms + Reaction(REACTIONS["logistic"]())
     kind = {"backward_euler": BackwardEuler, "crank_nicolson": CrankNicolson}[name]
     finals = [
-        evolve(terms, rough(space.n, 2), [0.0, 1.0], stepper=kind(method=method, rtol=1e-12), dt=0.1).final
+        evolve(terms, rough(space.n, 2), [0.0, 0.5], stepper=kind(method=method, rtol=1e-12), dt=0.1).final
         for method in ("direct", "cg", "gmres", "auto")
     ]
     for final in finals[1:]:
