@@ -83,7 +83,10 @@ class Theta:
         known = known - mass.matvec(boundary)
         if f.operator is not None:
             known = known + h * f.operator.matvec(boundary)
-        return solver(f.fixed.put(known, values), x0=guess)
+        # solved with zeros at the fixed nodes: their values would drown the residual of a body with small masses
+        nothing = torch.zeros_like(values)
+        free = solver(f.fixed.put(known, nothing), x0=f.fixed.put(guess, nothing))
+        return f.fixed.put(free, values)
 
     def _nonlinear(
         self, f: System, mass: LinearOperator, h: Scalar, t: Tensor, known: Tensor, guess: Tensor, solver: LinearSolver

@@ -51,10 +51,13 @@ def steady(
     if f.fixed is not None:
         values = u0[..., f.fixed.nodes, :]
         boundary = f.fixed.put(torch.zeros_like(u0), values)
-        b = f.fixed.put(b + matrix.matvec(boundary), values)
+        # solved with zeros at the fixed nodes: their values would drown the residual of a small body
+        b = f.fixed.put(b + matrix.matvec(boundary), torch.zeros_like(values))
+        u0 = f.fixed.put(u0, torch.zeros_like(values))
     solver = LinearSolver(f.pin(-matrix), method=method, rtol=rtol)
     result = solver.solve(b, x0=u0).checked()
-    return Result(solver(b, x0=result.value), result.status, result.reason, result.iterations, result.residuals)
+    value = solver(b, x0=result.value)
+    return replace(result, value=value if f.fixed is None else f.fixed.put(value, values))
 
 
 def _newton(f: System, t: Tensor, u0: Tensor, method: str, rtol: float) -> Result:

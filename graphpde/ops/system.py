@@ -135,7 +135,9 @@ class System:
             return self._mass_solver(f)
         values = self.fixed.rate(t, f)
         known = f - mass(self.fixed.put(torch.zeros_like(f), values))
-        return self._mass_solver(self.fixed.put(known, values))
+        # solved with zeros at the fixed nodes: their values would drown the residual of a small body
+        free = self._mass_solver(self.fixed.put(known, torch.zeros_like(values)))
+        return self.fixed.put(free, values)
 
     @cached_property
     def _mass_solver(self) -> LinearSolver:
