@@ -77,15 +77,13 @@ class Theta:
     ) -> Tensor:
         if f.fixed is None:
             return solver(known, x0=guess)
-        boundary = torch.zeros_like(guess)
+
+        def apply(x: Tensor) -> Tensor:
+            y = mass.matvec(x)
+            return y if f.operator is None else y - h * f.operator.matvec(x)
+
         values = guess[..., f.fixed.nodes, :]
-        boundary = f.fixed.put(boundary, values)
-        known = known - mass.matvec(boundary)
-        if f.operator is not None:
-            known = known + h * f.operator.matvec(boundary)
-        # solved with zeros at the fixed nodes: their values would drown the residual of a body with small masses
-        nothing = torch.zeros_like(values)
-        free = solver(f.fixed.put(known, nothing), x0=f.fixed.put(guess, nothing))
+        free = solver(f.fixed.lift(apply, known, values), x0=f.fixed.clear(guess))
         return f.fixed.put(free, values)
 
     def _nonlinear(

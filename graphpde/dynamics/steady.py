@@ -50,10 +50,7 @@ def steady(
     b = torch.zeros_like(u0) if load is None else load.expand_as(u0)
     if f.fixed is not None:
         values = u0[..., f.fixed.nodes, :]
-        boundary = f.fixed.put(torch.zeros_like(u0), values)
-        # solved with zeros at the fixed nodes: their values would drown the residual of a small body
-        b = f.fixed.put(b + matrix.matvec(boundary), torch.zeros_like(values))
-        u0 = f.fixed.put(u0, torch.zeros_like(values))
+        b, u0 = f.fixed.lift((-matrix).matvec, b, values), f.fixed.clear(u0)
     solver = LinearSolver(f.pin(-matrix), method=method, rtol=rtol)
     result = solver.solve(b, x0=u0).checked()
     value = solver(b, x0=result.value)

@@ -247,3 +247,15 @@ class Fixed:
     def put(self, u: Tensor, values: Tensor) -> Tensor:
         """u with ``values`` [k, c] at the fixed nodes."""
         return u.index_copy(-2, self.nodes, values.expand(*u.shape[:-2], *values.shape[-2:]))
+
+    def clear(self, u: Tensor) -> Tensor:
+        """u with zeros at the fixed nodes."""
+        return u.index_fill(-2, self.nodes, 0.0)
+
+    def lift(self, apply: Callable[[Tensor], Tensor], b: Tensor, values: Tensor) -> Tensor:
+        """What the ``values`` [k, c] leave of A u = b for the free nodes, with zeros at the fixed ones.
+
+        Not the values themselves: beside the entries of a small body they would drown the residual of an iterative
+        solver, which would then stop before it began.
+        """
+        return self.clear(b - apply(self.put(torch.zeros_like(b), values)))

@@ -134,10 +134,7 @@ class System:
         if self.fixed is None:
             return self._mass_solver(f)
         values = self.fixed.rate(t, f)
-        known = f - mass(self.fixed.put(torch.zeros_like(f), values))
-        # solved with zeros at the fixed nodes: their values would drown the residual of a small body
-        free = self._mass_solver(self.fixed.put(known, torch.zeros_like(values)))
-        return self.fixed.put(free, values)
+        return self.fixed.put(self._mass_solver(self.fixed.lift(mass, f, values)), values)
 
     @cached_property
     def _mass_solver(self) -> LinearSolver:
