@@ -65,13 +65,16 @@ def run(args: argparse.Namespace) -> int:
 def _say_torch() -> None:
     import torch
 
-    from graphpde.core.kernels import backend_name
+    from graphpde.core.kernels import BACKENDS, backend_name, missing
 
     say(f"torch     {torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} threads")
     say(f"devices   {', '.join(_devices(torch))}")
     wanted = os.environ.get("GRAPHPDE_KERNELS", "auto")
     why = "the fastest measured" if wanted == "auto" else f"GRAPHPDE_KERNELS={wanted}"
     say(f"kernels   {backend_name()} ({why})")
+    for name in BACKENDS:
+        about = getattr(BACKENDS[name], "about", lambda: "")
+        say(f"          {name:<14}{missing(name) or ', '.join(filter(None, ['ready', about()]))}")
 
 
 def _devices(torch: Any) -> list[str]:

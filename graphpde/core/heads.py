@@ -1,15 +1,19 @@
-"""Batches, heads and channels brought to the [groups, n, k] layout of the kernels, and back."""
+"""Batches, heads and channels brought to the [groups, n, heads k] layout of the kernels, and back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from graphpde.core.attention import attend
 from graphpde.core.message import Sides, spmm
-from graphpde.errors import ShapeError
+from graphpde.errors import InputError, ShapeError
+
+if TYPE_CHECKING:
+    from graphpde.core.relation import Relation
 
 
 def columns(x: Tensor) -> Tensor:
@@ -17,12 +21,17 @@ def columns(x: Tensor) -> Tensor:
     return x if x.dim() == 2 else x.movedim(-2, 0).flatten(1)
 
 
+def grouped(x: Tensor) -> Tensor:
+    """[*, n, c] as [g, n, c]."""
+    return x.unsqueeze(0) if x.dim() == 2 else x if x.dim() == 3 else x.flatten(0, -3)
+
+
 def folded(x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply a map [1, n, k] -> [1, n', k] to [*, n, c] with the batch folded into channels."""
-    if x.dim() == 2:
-        return product(x[None])[0]
-    y = product(columns(x)[None])[0]
-    return y.reshape(y.shape[0], *x.shape[:-2], x.shape[-1]).movedim(0, -2)
+    """Apply a map [g, n, c] -> [g, n', c'] to [*, n, c]."""
+    if x.dim() == 3:
+        return product(x)
+    y = product(grouped(x))
+    return y.squeeze(0) if x.dim() == 2 else y.reshape(*x.shape[:-2], *y.shape[1:])
 
 
 def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
@@ -31,7 +40,7 @@ def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
     Raises:
         ShapeError: the weights do not fit.
     """
-    if tuple(weight.shape) != (e,):
+    if weight.dim() != 1 or weight.shape[0] != e:
         _check_heads(x, weight, e)
     if weight.dtype == x.dtype:
         return x, weight
@@ -52,22 +61,13 @@ def _check_heads(x: Tensor, weight: Tensor, e: int) -> None:
 
 
 def product(sides: Sides, x: Tensor, weight: Tensor) -> Tensor:
-    """Sparse product of matched x [*, n, c] and weight [e] or [*, e, h]; each set of weights is one group."""
-    if weight.dim() == 1:
-        return folded(x, lambda z: spmm(sides, weight[None], z))
-    e, h = weight.shape[-2:]
-    k = x.shape[-1] // h
-    split = x.unflatten(-1, (h, k))
-    if weight.dim() == 2:  # one set of heads for all: the batch goes into channels
-        z = split.movedim((-3, -2), (1, 0))  # [h, n, *, k]
-        y = spmm(sides, weight.mT, z.flatten(2))
-        return y.reshape(h, y.shape[1], *x.shape[:-2], k).movedim((0, 1), (-2, -3)).flatten(-2)
+    """Sparse product of matched x [*, n, c] and weight [e] or [*, e, h]; a batch of weights gives each its own."""
+    if weight.dim() <= 2 or (weight.shape[:-2].numel() == 1 and x.dim() >= weight.dim()):  # one set for the whole batch
+        w = weight if weight.dim() <= 3 else weight.flatten(0, -3)
+        return spmm(sides, w, x) if x.dim() <= 3 else folded(x, lambda z: spmm(sides, w, z))
     batch = torch.broadcast_shapes(weight.shape[:-2], x.shape[:-2])
-    groups = math.prod(batch) * h
-    w = weight.expand(*batch, e, h).mT.reshape(groups, e)
-    z = split.expand(*batch, *split.shape[-3:]).movedim(-2, -3)
-    y = spmm(sides, w, z.reshape(groups, *z.shape[-2:]))
-    return y.reshape(*batch, h, y.shape[1], k).movedim(-3, -2).flatten(-2)
+    w = weight.expand(*batch, *weight.shape[-2:]).flatten(0, -3)
+    return folded(x.expand(*batch, *x.shape[-2:]), lambda z: spmm(sides, w, z))
 
 
 def scaled(m: Tensor, weight: Tensor, e: int) -> Tensor:
@@ -77,3 +77,47 @@ def scaled(m: Tensor, weight: Tensor, e: int) -> Tensor:
         return m * weight[:, None]
     h = weight.shape[-1]
     return (m.unflatten(-1, (h, m.shape[-1] // h)) * weight[..., None]).flatten(-2)
+
+
+def blocked(relation: Relation, x: Tensor, block: Tensor, weight: Tensor | None, reduce: str) -> Tensor:
+    """Dense blocks as heads of one channel: y_p = sum_q (sum over edges of block_pq x_q); no [e, c] tensor for a sum.
+
+    Raises:
+        ShapeError: blocks or weights that do not fit.
+    """
+    e, c = relation.n_edges, x.shape[-1]
+    if block.dim() < 3 or block.shape[-3] != e or block.shape[-1] != c:
+        raise ShapeError(f"block has shape {list(block.shape)}, expected [*, {e}, c', {c}]")
+    if weight is not None:
+        if weight.shape[-1 if weight.dim() == 1 else -2] != e or (weight.dim() > 1 and weight.shape[-1] != 1):
+            raise ShapeError(f"weight has shape {list(weight.shape)}, expected [{e}] or [*, {e}, 1] beside blocks")
+        block = block * (weight[:, None, None] if weight.dim() == 1 else weight[..., None])
+    if reduce in ("max", "min"):
+        return relation.collect((block @ relation.gather(x)[..., None])[..., 0], reduce)
+    rows = block.shape[-2]
+    wide = x[..., None, :].expand(*x.shape[:-1], rows, c).flatten(-2)
+    return relation.propagate(wide, weight=block.flatten(-2), reduce=reduce).unflatten(-1, (rows, c)).sum(-1)
+
+
+def attended(relation: Relation, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float | None) -> Tensor:
+    """Attention of [*, n, h c] values: shapes checked, types matched, batches broadcast and grouped."""
+    for x, n, name in ((q, relation.n_dst, "query"), (k, relation.n_src, "key"), (v, relation.n_src, "value")):
+        if x.dim() < 2 or x.shape[-2] != n:
+            raise ShapeError(f"{name} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
+        if not x.is_floating_point():
+            raise InputError(f"{name} has type {x.dtype}, expected real numbers")
+        if heads < 1 or x.shape[-1] % heads:
+            raise ShapeError(f"heads = {heads}, expected a divisor of the {x.shape[-1]} channels of the {name}")
+    if q.shape[-1] != k.shape[-1]:
+        raise ShapeError(f"query has {q.shape[-1]} channels and key {k.shape[-1]}, expected equal numbers")
+    if scale is None:
+        scale = (q.shape[-1] // heads) ** -0.5
+    if not q.dtype == k.dtype == v.dtype:
+        kind = torch.promote_types(torch.promote_types(q.dtype, k.dtype), v.dtype)
+        q, k, v = q.to(kind), k.to(kind), v.to(kind)
+    sides, ends = relation.sides, relation._to_dst
+    if q.dim() == k.dim() == v.dim() == 2:
+        return attend(sides, ends, q, k, v, heads, scale)
+    batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    q, k, v = (grouped(x.expand(*batch, *x.shape[-2:])) for x in (q, k, v))
+    return attend(sides, ends, q, k, v, heads, scale).unflatten(0, batch)

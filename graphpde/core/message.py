@@ -1,12 +1,12 @@
 """The differentiable pair: weighted sum over edges and dot product per edge, in both orientations.
 
-With own-order weights w [g, e] and y_i = sum_{e: j->i} w_e x_j (``spmm``), s_e = <g_i, x_j> (``sddmm``):
+With own-order weights w [g, e, h] and y_i = sum_{e: j->i} w_e x_j (``spmm``), s_e = <y_i, x_j> (``sddmm``), per head h:
 
     d spmm:   dx = spmm^T(w, g),     dw = sddmm(g, x)
-    d sddmm:  dg = spmm(ds, x),      dx = spmm^T(ds, g)
+    d sddmm:  dy = spmm(ds, x),      dx = spmm^T(ds, y)
 
 where ^T is the same relation seen from its sources. Backward, jvp and vmap call the public pair again, so every order
-of derivative exists. The leading dimension g holds groups (heads, batched weights), each with its own weights.
+of derivative exists. Groups g (a batch) share their weights where w has one group only; dw is then summed over them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _functorch
-from torch.autograd import forward_ad
 
 from graphpde.core import kernels
-from graphpde.core.kernels import Plan
+from graphpde.core.kernels import Plan, reference
+from graphpde.core.tracing import Route, route
 
 
 class Sides:
@@ -35,47 +34,120 @@ class Sides:
 
 
 def spmm(sides: Sides, w: Tensor | None, x: Tensor) -> Tensor:
-    """Weighted sum over edges, w [g, e] or None, x [g, n_in, k] -> [g, n_out, k]; differentiable in w and x."""
-    if not _traced(x, w):
-        return kernels.backend().spmm(sides.forward, w, x)
-    if _plain():
-        return kernels.plain_spmm(sides.forward, w, x)
-    if w is None:
-        return _Sum.apply(sides, x)
-    return _Spmm.apply(sides, w, x)
+    """Weighted sum over edges, x [g, n_in, h k] -> [g, n_out, h k]; differentiable in w and x.
 
-
-def sddmm(sides: Sides, g: Tensor, x: Tensor) -> Tensor:
-    """Dot product per edge, g [g, n_out, k], x [g, n_in, k] -> [g, e]; differentiable in both."""
-    if not _traced(g, x):
-        return kernels.backend().sddmm(sides.forward, g, x)
-    if _plain():
-        return kernels.plain_sddmm(sides.forward, g, x)
-    return _Sddmm.apply(sides, g, x)
-
-
-def _traced(a: Tensor, b: Tensor | None) -> bool:
-    """Whether anybody watches; if not, the kernel is called directly, at a third of the cost."""
-    if torch.compiler.is_compiling() or _functorch.maybe_current_level() or forward_ad._current_level >= 0:
-        return True
-    if torch.is_grad_enabled() and (a.requires_grad or (b is not None and b.requires_grad)):
-        return True
-    # gradients of a batch (is_grads_batched) come in the old kind of vmap, which has no level
-    return _functorch.is_legacy_batchedtensor(a) or (b is not None and _functorch.is_legacy_batchedtensor(b))
-
-
-def _plain() -> bool:
-    """Whether only the plain path is right: compiling, or forward mode inside forward mode.
-
-    jvp(jvp) through any autograd.Function with a jvp gives a zero tangent in torch 2.13, and Dynamo refuses such
-    Functions.
+    w is [g or 1, e, h] or None for ones; where g = 1, x may be [n_in, h k], and w may be [e, h] or [e].
     """
+    way = route(x, w)
+    if way is Route.REVERSE:  # takes flat values as they are: every view would be a node of autograd's graph
+        return apply(_SpmmReverse, sides, w, x)
+    if x.dim() == 2:
+        return _spmm(way, sides, _lifted(w), x.unsqueeze(0)).squeeze(0)
+    return _spmm(way, sides, _lifted(w), x)
+
+
+def _spmm(way: Route, sides: Sides, w: Tensor | None, x: Tensor) -> Tensor:
+    if way is Route.DIRECT:
+        return kernels.backend(x).spmm(sides.forward, w, x)
+    if way is Route.FULL:
+        return _Sum.apply(sides, x) if w is None else _Spmm.apply(sides, w, x)
+    if way is Route.TRACED:
+        return kernels.spmm(sides.forward, w, x)
+    return reference.spmm(sides.forward, w, x)
+
+
+def sddmm(sides: Sides, y: Tensor, x: Tensor, heads: int = 1, shared: bool = False) -> Tensor:
+    """Dot product per edge and head, y [g, n_out, h k], x [g, n_in, h k] -> [g, e, h]; differentiable in both.
+
+    ``shared``: summed over the groups, [1, e, h]. Where g = 1, y and x may be without it.
+    """
+    if sides.forward.perm is not None:  # the other side has the edges in own order
+        sides, y, x = sides.flip(), x, y
+    way = route(y, x)
+    if way is Route.REVERSE:
+        return apply(_SddmmReverse, sides, y, x, heads, shared)
+    if x.dim() == 2:
+        y, x = y.unsqueeze(0), x.unsqueeze(0)
+    if way is Route.DIRECT:
+        return kernels.backend(x).sddmm(sides.forward, y, x, heads, shared)
+    if way is Route.FULL:
+        return _Sddmm.apply(sides, y, x, heads, shared)
+    if way is Route.TRACED:
+        return kernels.sddmm(sides.forward, y, x, heads, shared)
+    return reference.sddmm(sides.forward, y, x, heads, shared)
+
+
+def _lifted(w: Tensor | None) -> Tensor | None:
+    """Weights with all three dimensions."""
+    if w is None or w.dim() == 3:
+        return w
+    return w.unsqueeze(0) if w.dim() == 2 else w.view(1, -1, 1)
+
+
+def apply(function: Any, *args: Any) -> Tensor:
+    """``function.apply`` without torch's binding of signatures, which costs more than a small product."""
     if torch.compiler.is_compiling():
-        return True
-    if forward_ad._current_level < 0 and not _functorch.maybe_current_level():
-        return False
-    stack = _functorch.get_interpreter_stack()
-    return stack is not None and sum(i.key() == _functorch.TransformType.Jvp for i in stack) > 1
+        return function.apply(*args)
+    return super(torch.autograd.Function, function).apply(*args)
+
+
+def _spmm_backward(ctx: Any, g: Tensor, want_w: bool, want_x: bool) -> tuple[Tensor | None, Tensor | None]:
+    w, x = ctx.saved_tensors
+    grad_w = None
+    if want_w:
+        heads, shared = (w.shape[-1], w.shape[0] == 1) if w.dim() == 3 else (1 if w.dim() == 1 else w.shape[1], True)
+        grad_w = sddmm(ctx.sides, g, x.conj(), heads, shared)
+        grad_w = grad_w if w.dim() == 3 else grad_w.view(w.shape)
+    grad_x = spmm(ctx.sides.flip(), None if w is None else w.conj(), g) if want_x else None
+    return grad_w, grad_x
+
+
+def _sddmm_backward(ctx: Any, s: Tensor, want_y: bool, want_x: bool) -> tuple[Tensor | None, Tensor | None]:
+    y, x = ctx.saved_tensors
+    grad_y = spmm(ctx.sides, s, x.conj()) if want_y else None
+    grad_x = spmm(ctx.sides.flip(), s, y.conj()) if want_x else None
+    return grad_y, grad_x
+
+
+class _SpmmReverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sides: Sides, w: Tensor | None, x: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.sides = sides
+        ctx.save_for_backward(w, x if ctx.needs_input_grad[1] else None)
+        return _raw_spmm(sides.forward, w, x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return None, *_spmm_backward(ctx, g, *ctx.needs_input_grad[1:])
+
+
+class _SddmmReverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sides: Sides, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:  # type: ignore[override]
+        ctx.sides = sides
+        ctx.save_for_backward(y, x)
+        return _raw_sddmm(sides.forward, y, x, heads, shared)
+
+    @staticmethod
+    def backward(ctx: Any, s: Tensor) -> Any:
+        return None, *_sddmm_backward(ctx, s, *ctx.needs_input_grad[1:3]), None, None
+
+
+def _raw_spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
+    if x.dim() == 2:
+        return _raw_spmm(plan, w, x.unsqueeze(0)).squeeze(0)
+    w = _lifted(w)
+    if route(w, x) is Route.DIRECT:  # no gradient inside a Function, but perhaps a compiler or a dispatch mode
+        return kernels.backend(x).spmm(plan, w, x)
+    return kernels.spmm(plan, w, x)
+
+
+def _raw_sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
+    if x.dim() == 2:
+        y, x = y.unsqueeze(0), x.unsqueeze(0)
+    if route(y, x) is Route.DIRECT:
+        return kernels.backend(x).sddmm(plan, y, x, heads, shared)
+    return kernels.sddmm(plan, y, x, heads, shared)
 
 
 def _batch(x: Tensor, dim: int | None, size: int) -> Tensor:
@@ -96,11 +168,7 @@ class _Spmm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        w, x = ctx.saved_tensors
-        _, want_w, want_x = ctx.needs_input_grad
-        grad_w = sddmm(ctx.sides, g, x.conj()) if want_w else None
-        grad_x = spmm(ctx.sides.flip(), w.conj(), g) if want_x else None
-        return None, grad_w, grad_x
+        return None, *_spmm_backward(ctx, g, *ctx.needs_input_grad[1:])
 
     @staticmethod
     def jvp(ctx: Any, _: Any, dw: Tensor | None, dx: Tensor | None) -> Any:
@@ -114,11 +182,10 @@ class _Spmm(torch.autograd.Function):
     def vmap(info: Any, in_dims: Any, sides: Sides, w: Tensor, x: Tensor) -> Any:
         b = info.batch_size
         _, w_dim, x_dim = in_dims
-        if w_dim is None:  # one set of weights: fold the batch into channels
-            x = x.movedim(x_dim, 0)
-            return _unfold(spmm(sides, w, _fold_channels(x)), b), 0
-        w, x = _batch(w, w_dim, b), _batch(x, x_dim, b)
-        return spmm(sides, w.flatten(0, 1), x.flatten(0, 1)).unflatten(0, (b, -1)), 0
+        x = _batch(x, x_dim, b)
+        if w_dim is not None or w.shape[0] > 1:  # else one set of weights for all
+            w = _batch(w, w_dim, b).expand(-1, x.shape[1], -1, -1).flatten(0, 1)
+        return spmm(sides, w, x.flatten(0, 1)).unflatten(0, (b, -1)), 0
 
 
 class _Sum(torch.autograd.Function):
@@ -142,48 +209,36 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, sides: Sides, x: Tensor) -> Any:
-        return _unfold(spmm(sides, None, _fold_channels(x.movedim(in_dims[1], 0))), info.batch_size), 0
+        x = x.movedim(in_dims[1], 0)
+        return spmm(sides, None, x.flatten(0, 1)).unflatten(0, (info.batch_size, -1)), 0
 
 
 class _Sddmm(torch.autograd.Function):
     @staticmethod
-    def forward(sides: Sides, g: Tensor, x: Tensor) -> Tensor:
-        return kernels.sddmm(sides.forward, g, x)
+    def forward(sides: Sides, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
+        return kernels.sddmm(sides.forward, y, x, heads, shared)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.sides, g, x = inputs
-        ctx.save_for_backward(g, x)
-        ctx.save_for_forward(g, x)
+        ctx.sides, y, x, ctx.heads, ctx.shared = inputs
+        ctx.save_for_backward(y, x)
+        ctx.save_for_forward(y, x)
 
     @staticmethod
     def backward(ctx: Any, s: Tensor) -> Any:
-        g, x = ctx.saved_tensors
-        _, want_g, want_x = ctx.needs_input_grad
-        grad_g = spmm(ctx.sides, s, x.conj()) if want_g else None
-        grad_x = spmm(ctx.sides.flip(), s, g.conj()) if want_x else None
-        return None, grad_g, grad_x
+        return None, *_sddmm_backward(ctx, s, *ctx.needs_input_grad[1:3]), None, None
 
     @staticmethod
-    def jvp(ctx: Any, _: Any, dg: Tensor | None, dx: Tensor | None) -> Any:
-        g, x = ctx.saved_tensors
-        parts = [] if dg is None else [sddmm(ctx.sides, dg, x)]
+    def jvp(ctx: Any, _: Any, dy: Tensor | None, dx: Tensor | None, *rest: Any) -> Any:
+        y, x = ctx.saved_tensors
+        parts = [] if dy is None else [sddmm(ctx.sides, dy, x, ctx.heads, ctx.shared)]
         if dx is not None:
-            parts.append(sddmm(ctx.sides, g, dx))
+            parts.append(sddmm(ctx.sides, y, dx, ctx.heads, ctx.shared))
         return sum(parts[1:], parts[0])
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, sides: Sides, g: Tensor, x: Tensor) -> Any:
+    def vmap(info: Any, in_dims: Any, sides: Sides, y: Tensor, x: Tensor, heads: int, shared: bool) -> Any:
         b = info.batch_size
-        g, x = _batch(g, in_dims[1], b), _batch(x, in_dims[2], b)
-        return sddmm(sides, g.flatten(0, 1), x.flatten(0, 1)).unflatten(0, (b, -1)), 0
-
-
-def _fold_channels(x: Tensor) -> Tensor:
-    """[b, g, n, k] -> [g, n, b k]."""
-    return x.movedim(0, 2).flatten(2)
-
-
-def _unfold(y: Tensor, b: int) -> Tensor:
-    """[g, n, b k] -> [b, g, n, k]."""
-    return y.unflatten(2, (b, -1)).movedim(2, 0)
+        y, x = _batch(y, in_dims[1], b), _batch(x, in_dims[2], b)
+        s = sddmm(sides, y.flatten(0, 1), x.flatten(0, 1), heads).unflatten(0, (b, -1))
+        return s.sum(1, keepdim=True) if shared else s, 0

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
+from graphpde.core import attention as _attention
 from graphpde.core import heads as _heads
 from graphpde.core import message as _message
 from graphpde.core.cached import cached
@@ -243,14 +244,18 @@ class Relation:
             ShapeError: sizes that do not fit. InputError: unknown ``reduce``.
         """
         _check_nodes(x, self.n_src, "x")
-        if message is None and block is None and reduce in ("sum", "mean"):
+        if block is not None:
+            if message is not None:
+                raise InputError("block and message exclude each other; multiply by the block inside the message")
+            return _heads.blocked(self, x, block, weight, reduce)
+        if message is None and reduce in ("sum", "mean"):
             y = self._product(x, weight)
             return y if reduce == "sum" else y / self._count(y)
+        if message is None and weight is None and reduce in _EXTREMA:
+            return _heads.folded(x, lambda z: _attention.extreme(self.sides, z, reduce == "max"))
         m = self.gather(x)
         if message is not None:
             m = message(m, self._gather_dst(x, x_dst), edge)
-        if block is not None:
-            m = (block @ m[..., None])[..., 0]
         if weight is not None:
             m = _heads.scaled(m, weight, self.n_edges)
         return self.collect(m, reduce)
@@ -276,12 +281,14 @@ class Relation:
         if reduce == "sum" or reduce == "mean":
             y = _heads.folded(_counted(m), lambda z: _message.spmm(self._to_dst, None, z))
             return y if reduce == "sum" else y / self._count(y)
-        if reduce == "max" or reduce == "min":
-            return self._extreme(m, reduce)
+        if reduce in _EXTREMA:
+            return _heads.folded(m, lambda z: _attention.extreme(self._to_dst, z, reduce == "max"))
         raise InputError(f"unknown reduce '{reduce}'; known: sum, mean, max, min")
 
-    def dot(self, y: Tensor, x: Tensor) -> Tensor:
-        """Dot product per edge <y_dst, x_src>, y [*, n_dst, c], x [*, n_src, c] -> [e] summed over the batch.
+    def dot(self, y: Tensor, x: Tensor, heads: int | None = None) -> Tensor:
+        """Dot product per edge <y_dst, x_src>, summed over the batch, y [*, n_dst, c], x [*, n_src, c] -> [e].
+
+        With ``heads`` h, which divides c, one product per head: [e, h].
 
         Raises:
             ShapeError: sizes that do not fit; batch and channels must be equal.
@@ -290,8 +297,52 @@ class Relation:
         _check_nodes(x, self.n_src, "x")
         if y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
             raise ShapeError(f"y has shape {list(y.shape)} and x {list(x.shape)}, expected equal batch and channels")
+        _check_heads(heads, x.shape[-1])
         kind = torch.promote_types(y.dtype, x.dtype)
-        return _message.sddmm(self.sides, _heads.columns(y.to(kind))[None], _heads.columns(x.to(kind))[None])[0]
+        y, x = (_heads.grouped(z.to(kind)) for z in (y, x))
+        s = _message.sddmm(self.sides, y, x, heads or 1, shared=True)[0]
+        return s[:, 0] if heads is None else s
+
+    def softmax(self, s: Tensor) -> Tensor:
+        """Softmax of edge scores [*, e, h] (or [e]) over the edges of each destination.
+
+        Raises:
+            ShapeError: not one score per own edge. InputError: the scores are not real numbers.
+        """
+        return self._segments(_attention.softmax, s)
+
+    def logsumexp(self, s: Tensor) -> Tensor:
+        """log sum exp of edge scores [*, e, h] (or [e]) at each destination, [*, n_dst, h] (or [n_dst]).
+
+        -inf for a destination without edges.
+
+        Raises:
+            ShapeError: not one score per own edge. InputError: the scores are not real numbers.
+        """
+        return self._segments(_attention.logsumexp, s)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, *, heads: int = 1, scale: float | None = None
+    ) -> Tensor:
+        """Attention along the edges: y_i = sum_j softmax_j(scale <q_i, k_j>) v_j, per head.
+
+        No [e, c] tensor is built; one score per edge and head is kept for the gradient. A destination without edges
+        gets 0.
+
+        Args:
+            query: [*, n_dst, h d]. key: [*, n_src, h d]. value: [*, n_src, h f].
+            heads: number h of heads, each with its own consecutive channels.
+            scale: factor of the scores; default 1 / sqrt(d).
+
+        Returns:
+            [*, n_dst, h f].
+
+        Raises:
+            ShapeError: sizes that do not fit. InputError: not real numbers.
+
+        Reference: Vaswani et al. 2017, eq. (1), restricted to edges.
+        """
+        return _heads.attended(self, query, key, value, heads, scale)
 
     def _product(self, x: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:
@@ -313,27 +364,27 @@ class Relation:
     def _count(self, y: Tensor) -> Tensor:
         return self.degree.clamp(min=1).to(y.dtype)[:, None]
 
-    def _extreme(self, m: Tensor, reduce: str) -> Tensor:
-        """Extremum by selecting one winning edge, so that every kind of derivative exists (ties: the first edge).
+    def _segments(self, operation: Callable[[Sides, Tensor], Tensor], s: Tensor) -> Tensor:
+        if s.dim() == 1:
+            return self._segments(operation, s[:, None])[:, 0]
+        if s.dim() < 2 or s.shape[-2] != self.n_edges:
+            raise ShapeError(f"scores have shape {list(s.shape)}, expected [*, {self.n_edges}, h]")
+        if not s.is_floating_point():
+            raise InputError(f"scores have type {s.dtype}, expected real numbers")
+        return _heads.folded(s, lambda z: operation(self._to_dst, z))
 
-        A NaN wins: an extremum of something undefined is undefined.
-        """
-        if self.n_edges == 0:
-            return self.collect(m)
-        index = self.pairs()[1][:, None].expand(m.shape)
-        shape = (*m.shape[:-2], self.n_dst, m.shape[-1])
-        values = m.detach()
-        best = values.new_zeros(shape).scatter_reduce(-2, index, values, "a" + reduce, include_self=False)
-        each = torch.arange(self.n_edges, device=m.device)[:, None].expand(m.shape)
-        wins = torch.where((values == best.gather(-2, index)) | values.isnan(), each, self.n_edges)
-        first = torch.full(shape, self.n_edges, device=m.device).scatter_reduce(-2, index, wins, "amin")
-        picked = m.gather(-2, first.clamp(max=self.n_edges - 1))
-        return torch.where(first < self.n_edges, picked, torch.zeros_like(picked))
+
+_EXTREMA = ("max", "min")
 
 
 def _check_nodes(x: Tensor, n: int, what: str) -> None:
     if x.dim() < 2 or x.shape[-2] != n:
         raise ShapeError(f"{what} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
+
+
+def _check_heads(heads: int | None, c: int) -> None:
+    if heads is not None and (heads < 1 or c % heads):
+        raise ShapeError(f"heads = {heads}, expected a divisor of the {c} channels")
 
 
 def _counted(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from graphpde.cli.main import VERBS
+from graphpde.core import kernels
 from graphpde.mesh import SHAPES, read_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,8 +52,12 @@ def test_version(graphpde) -> None:
 def test_doctor(graphpde) -> None:
     done = graphpde("doctor")
     assert done.code == 0
-    for word in ("python", "torch", "devices   cpu", "kernels   csr (the fastest measured)", 'pip install "graphpde['):
+    best = "csr" if kernels.missing("native") else "native"
+    for word in ("python", "torch", "devices   cpu", f"kernels   {best} (the fastest measured)", 'install "graphpde['):
         assert word in done.out
+    for name in kernels.BACKENDS:  # each ready, or why not
+        line = next(line for line in done.out.splitlines() if line.split()[:1] == [name])
+        assert "ready" in line or kernels.missing(name) in line
     assert "MISSING" not in done.out
 
 

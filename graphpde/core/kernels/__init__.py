@@ -1,10 +1,12 @@
-"""One dispatch for the two raw kernels that every sum over edges is made of.
+"""One dispatch for the raw kernels that every sum over edges is made of.
 
 ``spmm`` (weighted sum of neighbours) and ``sddmm`` (one dot product per edge) are closed under differentiation, so
-all orders of derivatives follow from the pair. They are registered with torch.library without autograd: derivatives
-live in :mod:`graphpde.core.message`.
+all orders of derivatives follow from the pair; extrema, softmax, logsumexp and attention have kernels of their own for
+speed. The pair and the extrema are registered with torch.library without autograd: derivatives live above.
 
-The backend is chosen by ``GRAPHPDE_KERNELS=auto|reference|csr`` or ``with kernels.use("reference"):``.
+The backend is chosen by ``GRAPHPDE_KERNELS=auto|reference|csr|native|triton|torch_scatter`` or
+``with kernels.use("reference"):``. A backend is a module with ``spmm`` and ``sddmm`` and as many of the other kernels
+as it has; ``missing()`` says why it cannot be used here.
 """
 
 from __future__ import annotations
@@ -12,64 +14,96 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Protocol
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from graphpde.core.kernels import csr, reference
+from graphpde.core.kernels import csr, native, reference, torch_scatter, triton
+from graphpde.core.kernels.composed import Kernels
 from graphpde.core.kernels.plan import Plan, index_dtype
+from graphpde.errors import InputError
 from graphpde.registry import Registry
 
 __all__ = [
     "BACKENDS",
+    "Kernels",
     "Plan",
+    "available",
     "backend",
     "backend_name",
+    "extreme",
     "index_dtype",
-    "plain_sddmm",
-    "plain_spmm",
+    "missing",
+    "reference",
     "sddmm",
     "spmm",
     "use",
 ]
 
-
-class Backend(Protocol):
-    """A module with the two kernels."""
-
-    def spmm(self, plan: Plan, w: Tensor | None, x: Tensor) -> Tensor: ...
-
-    def sddmm(self, plan: Plan, g: Tensor, x: Tensor) -> Tensor: ...
-
-
-BACKENDS: Registry[Backend] = Registry("kernel backend")
+BACKENDS: Registry[ModuleType] = Registry("kernel backend")
 BACKENDS.add("reference")(reference)
 BACKENDS.add("csr")(csr)
+BACKENDS.add("native")(native)
+BACKENDS.add("triton")(triton)
+BACKENDS.add("torch_scatter")(torch_scatter)
 
-plain_spmm, plain_sddmm = reference.spmm, reference.sddmm
+# the fastest measured first (benchmarks/README.md)
+PREFERRED = {"cpu": ("native", "csr"), "cuda": ("triton", "csr")}
+
 _forced: list[str] = []
+_completed: dict[tuple[str, str], Kernels] = {}
 
 
-def backend_name() -> str:
-    """The backend in force: the innermost ``use``, else GRAPHPDE_KERNELS, else the measured choice (csr)."""
-    name = _forced[-1] if _forced else os.environ.get("GRAPHPDE_KERNELS", "auto")
+def missing(name: str) -> str | None:
+    """Why a backend cannot be used on this machine, or None."""
+    reason = getattr(BACKENDS[name], "missing", None)
+    return None if reason is None else reason()
+
+
+def available() -> list[str]:
+    """The backends that can be used here."""
+    return [name for name in BACKENDS if missing(name) is None]
+
+
+def backend_name(device: str = "cpu") -> str:
+    """The backend in force: the innermost ``use``, else GRAPHPDE_KERNELS, else the measured choice for the device.
+
+    Raises:
+        InputError: unknown, or not usable here.
+    """
+    name = _wanted()
     if name == "auto":
-        return "csr"
-    BACKENDS[name]
+        preferred = PREFERRED.get(device, ("csr",))
+        return next((name for name in preferred if name in BACKENDS and missing(name) is None), "csr")
+    _require(name)
     return name
 
 
-def backend() -> Backend:
-    """The backend in force, for calls that nothing traces."""
-    return BACKENDS[backend_name()]
+def backend(x: Tensor) -> Kernels:
+    """The kernels in force for tensors like ``x``."""
+    key = _wanted(), x.device.type
+    found = _completed.get(key)
+    if found is None:
+        name = backend_name(key[1])
+        devices = getattr(BACKENDS[name], "DEVICES", None)
+        if devices and key[1] not in devices:
+            raise InputError(
+                f"kernel backend '{name}' works on {', '.join(devices)}, got a tensor on {key[1]}; choose 'auto'"
+            )
+        found = _completed[key] = Kernels(name, BACKENDS[name], reference)
+    return found
 
 
 @contextlib.contextmanager
 def use(name: str) -> Iterator[None]:
-    """Force a backend inside a ``with`` block; "auto" restores the measured choice."""
+    """Force a backend inside a ``with`` block; "auto" restores the measured choice.
+
+    Raises:
+        InputError: unknown, or not usable here.
+    """
     if name != "auto":
-        BACKENDS[name]
+        _require(name)
     _forced.append(name)
     try:
         yield
@@ -77,54 +111,56 @@ def use(name: str) -> Iterator[None]:
         _forced.pop()
 
 
+def _wanted() -> str:
+    return _forced[-1] if _forced else os.environ.get("GRAPHPDE_KERNELS", "auto")
+
+
+def _require(name: str) -> None:
+    why = missing(name)
+    if why is not None:
+        raise InputError(f"kernel backend '{name}' cannot be used here ({why}); choose one of {', '.join(available())}")
+
+
+# The registered operators: what tracers and compilers see instead of addresses in memory.
+
+_PLAN = "Tensor? ptr, Tensor idx, Tensor row, Tensor? perm, SymInt n_in, SymInt n_out, SymInt key"
 _library = torch.library.Library("graphpde", "DEF")
-_library.define(
-    "spmm(Tensor? ptr, Tensor idx, Tensor row, Tensor? perm, SymInt n_in, SymInt n_out, Tensor? w, Tensor x) -> Tensor"
-)
-_library.define(
-    "sddmm(Tensor? ptr, Tensor idx, Tensor row, Tensor? perm, SymInt n_in, SymInt n_out, Tensor g, Tensor x) -> Tensor"
-)
-
-
-def _spmm(
-    ptr: Tensor | None,
-    idx: Tensor,
-    row: Tensor,
-    perm: Tensor | None,
-    n_in: int,
-    n_out: int,
-    w: Tensor | None,
-    x: Tensor,
-) -> Tensor:
-    return backend().spmm(Plan(ptr, idx, row, perm, n_in, n_out), w, x)
-
-
-def _sddmm(
-    ptr: Tensor | None, idx: Tensor, row: Tensor, perm: Tensor | None, n_in: int, n_out: int, g: Tensor, x: Tensor
-) -> Tensor:
-    return backend().sddmm(Plan(ptr, idx, row, perm, n_in, n_out), g, x)
-
+_library.define(f"spmm({_PLAN}, Tensor? w, Tensor x) -> Tensor")
+_library.define(f"sddmm({_PLAN}, Tensor y, Tensor x, int heads, bool shared) -> Tensor")
+_library.define(f"extreme({_PLAN}, Tensor x, bool largest) -> (Tensor, Tensor)")
 
 for _device in ("CPU", "CUDA"):
-    _library.impl("spmm", _spmm, _device)
-    _library.impl("sddmm", _sddmm, _device)
+    _library.impl("spmm", lambda *a: backend(a[-1]).spmm(Plan.of(*a[:7]), *a[7:]), _device)
+    _library.impl("sddmm", lambda *a: backend(a[7]).sddmm(Plan.of(*a[:7]), *a[7:]), _device)
+    _library.impl("extreme", lambda *a: backend(a[7]).extreme(Plan.of(*a[:7]), *a[7:]), _device)
 
 
 @torch.library.register_fake("graphpde::spmm", lib=_library)
-def _(ptr, idx, row, perm, n_in, n_out, w, x):  # type: ignore[no-untyped-def]
+def _(ptr, idx, row, perm, n_in, n_out, key, w, x):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[0], n_out, x.shape[2])
 
 
 @torch.library.register_fake("graphpde::sddmm", lib=_library)
-def _(ptr, idx, row, perm, n_in, n_out, g, x):  # type: ignore[no-untyped-def]
-    return x.new_empty(x.shape[0], idx.shape[0])
+def _(ptr, idx, row, perm, n_in, n_out, key, y, x, heads, shared):  # type: ignore[no-untyped-def]
+    return x.new_empty(1 if shared else x.shape[0], idx.shape[0], heads)
+
+
+@torch.library.register_fake("graphpde::extreme", lib=_library)
+def _(ptr, idx, row, perm, n_in, n_out, key, x, largest):  # type: ignore[no-untyped-def]
+    shape = x.shape[0], n_out, x.shape[2]
+    return x.new_empty(shape), x.new_empty(shape, dtype=torch.int64)
 
 
 def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
     """The raw weighted sum through the dispatcher; not differentiable (see :mod:`graphpde.core.message`)."""
-    return torch.ops.graphpde.spmm(*plan, w, x)
+    return torch.ops.graphpde.spmm(*plan.parts(), w, x)
 
 
-def sddmm(plan: Plan, g: Tensor, x: Tensor) -> Tensor:
+def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     """The raw edge dot product through the dispatcher; not differentiable."""
-    return torch.ops.graphpde.sddmm(*plan, g, x)
+    return torch.ops.graphpde.sddmm(*plan.parts(), y, x, heads, shared)
+
+
+def extreme(plan: Plan, x: Tensor, largest: bool) -> tuple[Tensor, Tensor]:
+    """The raw extremum through the dispatcher; not differentiable."""
+    return torch.ops.graphpde.extreme(*plan.parts(), x, largest)

@@ -19,22 +19,44 @@ with warnings.catch_warnings():  # torch announces its beta state once per proce
     torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1), check_invariants=False)
 
 _BLOCK = 1 << 22  # entries of a gathered block in sddmm: 32 MB of float64, so that [e, k] never exists whole
+_NARROW = 8  # channels below which groups that share their weights go side by side into one product
 
 
 def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
     """As :func:`reference.spmm`; types without a compressed-row product fall back to it."""
-    if plan.ptr is None or x.dtype not in _PRODUCT_TYPES or plan.idx.numel() == 0 or x.numel() == 0:
+    if x.dtype not in _PRODUCT_TYPES or plan.idx.numel() == 0 or x.numel() == 0:
         return reference.spmm(plan, w, x)
+    if plan.ptr is None:
+        return _selection(plan, w, x)
     if torch._C._is_any_autocast_enabled():  # it would hand the product a type that compressed rows do not have
         with torch.autocast(x.device.type, enabled=False):
             return spmm(plan, w, x)
     if w is None:
-        w = x.new_ones(1, plan.idx.numel()).expand(x.shape[0], -1)
+        w = x.new_ones(1, plan.idx.numel(), 1)
     elif plan.perm is not None:
         w = w.index_select(1, plan.perm)
-    if x.shape[0] == 1:
-        return _product(plan, w[0], x[0])[None]
-    return torch.stack([_product(plan, w[g], x[g]) for g in range(x.shape[0])])
+    g, n, c = x.shape
+    if g > 1 and w.shape[0] == 1 and w.shape[2] == 1 and c < _NARROW:
+        y = _product(plan, w[0, :, 0], x.movedim(0, 1).reshape(n, g * c))
+        return y.unflatten(1, (g, c)).movedim(1, 0).contiguous()
+    if g == 1 and w.shape[2] == 1:
+        return _product(plan, w[0, :, 0], x[0])[None]
+    return torch.stack([_heads(plan, w[i if w.shape[0] > 1 else 0], x[i]) for i in range(g)])
+
+
+def _selection(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
+    y = x[0].index_select(0, plan.idx)[None] if x.shape[0] == 1 else x.index_select(1, plan.idx)
+    if w is None:
+        return y
+    w = w if plan.perm is None else w.index_select(1, plan.perm)
+    return y * w if w.shape[2] == 1 else (y.unflatten(2, (w.shape[2], -1)) * w[..., None]).flatten(2)
+
+
+def _heads(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
+    """w [e, h], x [n, h k]: one product per head."""
+    if w.shape[1] == 1:
+        return _product(plan, w[:, 0], x)
+    return torch.cat([_product(plan, a, b) for a, b in zip(w.T.contiguous(), x.chunk(w.shape[1], 1))], 1)
 
 
 def _product(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
@@ -44,13 +66,12 @@ def _product(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
     return a @ x
 
 
-def sddmm(plan: Plan, g: Tensor, x: Tensor) -> Tensor:
+def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     """As :func:`reference.sddmm`, in blocks of edges."""
-    e, k = plan.idx.numel(), x.shape[-1]
-    step = max(_BLOCK // max(k * x.shape[0], 1), 1)
-    if e <= step:
-        return reference.sddmm(plan, g, x)
-    slots = torch.cat([_dots(plan, g, x, slice(s, s + step)) for s in range(0, e, step)], 1)
+    e, c = plan.idx.numel(), x.shape[-1]
+    step = max(_BLOCK // max(c * x.shape[0], 1), 1)
+    parts = [_dots(plan, y, x, slice(s, s + step), heads, shared) for s in range(0, max(e, 1), step)]
+    slots = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
     if plan.perm is None:
         return slots
     out = torch.empty_like(slots)
@@ -58,6 +79,12 @@ def sddmm(plan: Plan, g: Tensor, x: Tensor) -> Tensor:
     return out
 
 
-def _dots(plan: Plan, g: Tensor, x: Tensor, part: slice) -> Tensor:
-    left, right = g.index_select(1, plan.row[part]), x.index_select(1, plan.idx[part])
-    return torch.einsum("gek,gek->ge", left, right)
+def _dots(plan: Plan, y: Tensor, x: Tensor, part: slice, heads: int, shared: bool) -> Tensor:
+    left, right = y.index_select(1, plan.row[part]), x.index_select(1, plan.idx[part])
+    if heads == x.shape[2]:
+        dots = left * right
+        return dots.sum(0, keepdim=True) if shared else dots
+    left, right = left.unflatten(2, (heads, -1)), right.unflatten(2, (heads, -1))
+    if shared:
+        return torch.einsum("gehk,gehk->eh", left, right)[None]
+    return torch.einsum("gehk,gehk->geh", left, right)

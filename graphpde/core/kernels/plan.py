@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import itertools
+from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
+_numbers = itertools.count()
+_plans: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-class Plan(NamedTuple):
+
+class Plan:
     """One orientation of a relation as compressed rows.
 
     Attributes:
@@ -17,16 +22,35 @@ class Plan(NamedTuple):
         row: output node of each slot [e].
         perm: own-order edge of each slot [e], or None when slots are in own order.
         n_in, n_out: numbers of input and output nodes.
+        native: what the native backend made of this plan, kept for the next call.
+        key: its number in this process, by which a registered operator finds it again.
 
     Index tensors are int32 where they fit: measured faster, and MKL would convert int64 on every call.
     """
 
-    ptr: Tensor | None
-    idx: Tensor
-    row: Tensor
-    perm: Tensor | None
-    n_in: int
-    n_out: int
+    __slots__ = ("__weakref__", "idx", "key", "n_in", "n_out", "native", "perm", "ptr", "row")
+
+    native: Any
+
+    def __init__(self, ptr: Tensor | None, idx: Tensor, row: Tensor, perm: Tensor | None, n_in: int, n_out: int):
+        self.ptr, self.idx, self.row, self.perm, self.n_in, self.n_out = ptr, idx, row, perm, n_in, n_out
+        self.native = None
+        self.key = next(_numbers)
+        _plans[self.key] = self
+
+    def parts(self) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None, int, int, int]:
+        """The arguments of the registered operators, which take tensors and numbers only."""
+        return self.ptr, self.idx, self.row, self.perm, self.n_in, self.n_out, self.key
+
+    @classmethod
+    def of(
+        cls, ptr: Tensor | None, idx: Tensor, row: Tensor, perm: Tensor | None, n_in: int, n_out: int, key: int
+    ) -> Plan:
+        """The plan with these :meth:`parts`: the one that lives, or a copy."""
+        known = _plans.get(key)
+        if known is not None and known.idx.data_ptr() == idx.data_ptr():
+            return known
+        return cls(ptr, idx, row, perm, n_in, n_out)
 
 
 def index_dtype(*sizes: int) -> torch.dtype:

@@ -1,37 +1,93 @@
-"""The oracle: plain torch gather, multiply, scatter_add. Right under every transform, several times slower than csr.
+"""The oracle: plain torch gather, multiply, scatter_add. Right under every transform, many times slower than the rest.
+
+Layout of every kernel: groups g lead, then nodes n or edges e, then channels h k: h heads of k consecutive channels.
 
 scatter_add, not index_add onto fresh zeros: the latter gives wrong numbers under compile(jvp) in torch 2.13.
 """
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from graphpde.core.kernels import composed
+from graphpde.core.kernels.composed import at_slots, row_sums
 from graphpde.core.kernels.plan import Plan
 
 
 def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
-    """y[g, i] = sum over slots s of row i of w[g, perm s] x[g, idx s].
+    """y[g, i, h] = sum over slots s of row i of w[g, perm s, h] x[g, idx s, h].
 
-    w [g, e] in own order or None for ones, x [g, n_in, k] -> [g, n_out, k].
+    w [g or 1, e, h] in own order or None for ones, x [g, n_in, h k] -> [g, n_out, h k].
     """
     m = x.index_select(1, plan.idx)
     if w is not None:
-        m = m * (w if plan.perm is None else w.index_select(1, plan.perm))[..., None]
+        w = w if plan.perm is None else w.index_select(1, plan.perm)
+        m = m * w if w.shape[2] in (1, m.shape[2]) else (m.unflatten(2, (w.shape[2], -1)) * w[..., None]).flatten(2)
     if plan.ptr is None:
         return m
     index = plan.row.to(torch.int64)[None, :, None].expand(m.shape)
     return m.new_zeros(m.shape[0], plan.n_out, m.shape[2]).scatter_add(1, index, m)
 
 
-def sddmm(plan: Plan, g: Tensor, x: Tensor) -> Tensor:
-    """s[g, perm s] = <g[g, row s], x[g, idx s]>: one number per edge.
+def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
+    """s[g, perm s, h] = <y[g, row s, h], x[g, idx s, h]>: one number per edge and head.
 
-    g [g, n_out, k], x [g, n_in, k] -> [g, e] in own order.
+    y [g, n_out, h k], x [g, n_in, h k] -> [g, e, h] in own order, or summed over g [1, e, h] where ``shared``.
     """
-    slots = (g.index_select(1, plan.row) * x.index_select(1, plan.idx)).sum(-1)
+    m = y.index_select(1, plan.row) * x.index_select(1, plan.idx)
+    slots = m if heads == m.shape[2] else m.unflatten(2, (heads, -1)).sum(-1)
+    if shared:
+        slots = slots.sum(0, keepdim=True)
     if plan.perm is None:
         return slots
-    index = plan.perm.to(torch.int64)[None].expand(slots.shape)
+    index = plan.perm.to(torch.int64)[None, :, None].expand(slots.shape)
     return torch.zeros_like(slots).scatter(1, index, slots)
+
+
+def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[Tensor, Tensor | None]:
+    """Largest or smallest x[g, idx s] over the slots s of each row, and the first slot that has it.
+
+    A NaN wins: an extremum of something undefined is undefined. A row without slots: value 0, slot -1.
+    x [g, n_in, c] -> values and, where ``slots`` are wanted, slots [g, n_out, c].
+    """
+    m = x.index_select(1, plan.idx)
+    e, shape = m.shape[1], (m.shape[0], plan.n_out, m.shape[2])
+    if e == 0:
+        return x.new_zeros(shape), torch.full(shape, -1, device=x.device)
+    index = plan.row.to(torch.int64)[None, :, None].expand(m.shape)
+    best = m.new_zeros(shape).scatter_reduce(1, index, m, "amax" if largest else "amin", include_self=False)
+    if not slots:
+        return best, None
+    each = torch.arange(e, device=m.device)[:, None].expand(m.shape)
+    wins = torch.where((m == best.gather(1, index)) | m.isnan(), each, e)
+    first = torch.full(shape, e, device=m.device).scatter_reduce(1, index, wins, "amin")
+    return best, torch.where(first < e, first, -1)
+
+
+def logsumexp(plan: Plan, s: Tensor) -> Tensor:
+    """log sum over each row's slots of exp s, s [g, e, h] -> [g, n_out, h]; -inf for a row without slots."""
+    top = _tops(plan, s)
+    total = row_sums(plan, torch.exp(s - at_slots(plan, top)))
+    return torch.where(total > 0, total.log() + top, top.masked_fill(top.isfinite(), -torch.inf))
+
+
+def softmax(plan: Plan, s: Tensor) -> Tensor:
+    """exp s over its sum in the row, s [g, e, h] -> [g, e, h]."""
+    p = torch.exp(s - at_slots(plan, _tops(plan, s)))
+    return p / at_slots(plan, row_sums(plan, p))
+
+
+def _tops(plan: Plan, s: Tensor) -> Tensor:
+    zeros = s.new_zeros(s.shape[0], plan.n_out, s.shape[2])
+    index = plan.row.to(torch.int64)[None, :, None].expand(s.shape)
+    return zeros.scatter_reduce(1, index, s, "amax", include_self=False)
+
+
+attend, attend_back = (
+    partial(composed.attend, sys.modules[__name__]),
+    partial(composed.attend_back, sys.modules[__name__]),
+)

@@ -1,0 +1,87 @@
+"""Kernels made of other kernels, and a backend completed by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.kernels.plan import Plan
+
+
+def row_sums(plan: Plan, s: Tensor) -> Tensor:
+    """Sums over the slots of each row, s [g, e, h] -> [g, n_out, h]."""
+    index = plan.row.to(torch.int64)[None, :, None].expand(s.shape)
+    return s.new_zeros(s.shape[0], plan.n_out, s.shape[2]).scatter_add(1, index, s)
+
+
+def at_slots(plan: Plan, y: Tensor) -> Tensor:
+    """Each row's value at its slots, y [g, n_out, h] -> [g, e, h]."""
+    return y.index_select(1, plan.row)
+
+
+def attend(
+    kernels: Any, plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    """y_i = sum_j p_ij v_j with p = softmax over j of scale <q_i, k_j>, per head.
+
+    q [g, n_out, h c], k [g, n_in, h c], v [g, n_in, h f] -> y [g, n_out, h f] and what the gradient needs, here p.
+    """
+    p = kernels.softmax(plan, kernels.sddmm(plan, q, k, heads, False).mul_(scale))
+    return kernels.spmm(plan, p, v), p
+
+
+def attend_back(
+    kernels: Any,
+    plan: Plan,
+    grad: Tensor,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    kept: tuple[Tensor, Tensor],
+    heads: int,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient of the queries, probabilities p and gradient of the scores s; the rest are sums at the sources.
+
+    ds = p (<grad_i, v_j> - sum_j p <grad_i, v_j>), dq = scale sum_j ds k_j.
+
+    Args:
+        inputs: (q, k, v) of :func:`attend`. kept: its two results.
+    """
+    (_, k, v), (_, p) = inputs, kept
+    dp = kernels.sddmm(plan, grad, v, heads, False)
+    ds = p * (dp - at_slots(plan, row_sums(plan, p * dp)))
+    return kernels.spmm(plan, ds, k).mul_(scale), p, ds
+
+
+class Kernels:
+    """A backend with every kernel: what its module lacks is composed, or the oracle's."""
+
+    def __init__(self, name: str, module: Any, oracle: Any):
+        self.name = name
+        self.spmm, self.sddmm = module.spmm, module.sddmm
+        for kernel in ("extreme", "softmax", "logsumexp"):
+            setattr(self, kernel, getattr(module, kernel, getattr(oracle, kernel)))
+        self._attend, self._attend_back = getattr(module, "attend", None), getattr(module, "attend_back", None)
+
+    extreme: Any
+    softmax: Any
+    logsumexp: Any
+
+    def attend(self, plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor]:
+        if self._attend is None:
+            return attend(self, plan, q, k, v, heads, scale)
+        return self._attend(plan, q, k, v, heads, scale)
+
+    def attend_back(
+        self,
+        plan: Plan,
+        grad: Tensor,
+        inputs: tuple[Tensor, Tensor, Tensor],
+        kept: tuple[Tensor, Tensor],
+        heads: int,
+        scale: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if self._attend_back is None:
+            return attend_back(self, plan, grad, inputs, kept, heads, scale)
+        return self._attend_back(plan, grad, inputs, kept, heads, scale)

@@ -1,0 +1,250 @@
+"""Own kernels in C (see src/), built at installation where a C compiler is found; float32 and float64 at full speed.
+
+Half-precision numbers are widened to float32, summed and rounded once. Threads are torch's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from functools import cache, wraps
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphpde.core.kernels import reference
+from graphpde.core.kernels.plan import Plan
+
+SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK = range(7)  # as in src/native.h
+DEVICES = ("cpu",)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+_OWN = (torch.float32, torch.float64)
+_SMALL = 1 << 15  # multiply-adds below which a second thread costs more than it gains
+_SHARE = 1 << 13  # slots and rows in one share of the work
+_CACHE = 1 << 20  # bytes of node values beyond which the order of memory accesses counts
+_FAR = 1 << 14  # rows between successive neighbours, on average, beyond which values are fetched ahead
+_JOB = struct.Struct("7q d 8q")
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, or None where there are none."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name("_native" + suffix)
+        if path.exists():
+            try:
+                found = ctypes.CDLL(str(path))
+            except OSError:  # built for another machine
+                return None
+            found.graphpde_instructions.restype = ctypes.c_char_p
+            found.graphpde_run.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
+            found.graphpde_run.restype = None
+            found.graphpde_threads()
+            found.graphpde_instructions(b"best")
+            return found
+    return None
+
+
+def instructions(name: str | None = None) -> str | None:
+    """Choose "baseline", "avx2", "avx512" or "best" instructions; those in force, or None where they are not here."""
+    found = library()
+    if found is None:
+        return None
+    chosen = found.graphpde_instructions(name.encode() if name else None)
+    return chosen.decode() if chosen else None
+
+
+def about() -> str:
+    """What is special here, in a few words."""
+    return f"{instructions()} instructions"
+
+
+def missing() -> str | None:
+    """Why this backend cannot be used, or None."""
+    if library() is None:
+        return "not built: no C compiler (gcc or clang) was found when graphpde was installed"
+    return None
+
+
+def _kernel(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel for float32 and float64, for half precision widened, and the oracle for every other type."""
+    oracle = getattr(reference, f.__name__)
+
+    @wraps(f)
+    def call(plan: Plan, *args: Any) -> Any:
+        kind = args[0].dtype if args[0] is not None else args[1].dtype
+        if plan.idx.dtype is not torch.int32 or kind not in DTYPES:
+            return oracle(plan, *args)
+        if kind in _OWN:
+            return f(plan, *args)
+        return _map(f(plan, *_map(args, kind, torch.float32)), torch.float32, kind)
+
+    return call
+
+
+def _map(values: Any, old: torch.dtype, new: torch.dtype) -> Any:
+    if isinstance(values, tuple):
+        return tuple(_map(v, old, new) for v in values)
+    return values.to(new) if isinstance(values, Tensor) and values.dtype == old else values
+
+
+@_kernel
+def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
+    """As :func:`reference.spmm`."""
+    g, _, c = x.shape
+    x = x.contiguous()
+    y = x.new_empty(g, plan.n_out, c)
+    if w is None:
+        _run(SPMM, plan, x, g, 1, c, x=x, y=y)
+    else:
+        w = w.contiguous()
+        steps, e, h = w.shape
+        _run(SPMM, plan, x, g, h, c // h, w=w, w_step=e * h if steps > 1 else 0, x=x, y=y)
+    return y
+
+
+@_kernel
+def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
+    """As :func:`reference.sddmm`."""
+    g, _, c = x.shape
+    y, x = y.contiguous(), x.contiguous()
+    s = x.new_empty(1 if shared else g, plan.idx.numel(), heads)
+    _run(SDDMM, plan, x, g, heads, c // heads, shared=shared, a=y, x=x, s=s)
+    return s
+
+
+@_kernel
+def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[Tensor, Tensor | None]:
+    """As :func:`reference.extreme`; the slots only where they are wanted."""
+    g, _, c = x.shape
+    x = x.contiguous()
+    y = x.new_empty(g, plan.n_out, c)
+    slot = torch.empty(y.shape, dtype=torch.int64) if slots else None
+    _run(EXTREME, plan, x, g, 1, c, scale=1.0 if largest else -1.0, x=x, y=y, slot=slot)
+    return y, slot
+
+
+@_kernel
+def softmax(plan: Plan, s: Tensor) -> Tensor:
+    """As :func:`reference.softmax`."""
+    s = s.contiguous()
+    p = torch.empty_like(s)
+    _run(SOFTMAX, plan, s, s.shape[0], s.shape[2], 1, x=s, s=p)
+    return p
+
+
+@_kernel
+def logsumexp(plan: Plan, s: Tensor) -> Tensor:
+    """As :func:`reference.logsumexp`."""
+    s = s.contiguous()
+    y = s.new_empty(s.shape[0], plan.n_out, s.shape[2])
+    _run(LOGSUMEXP, plan, s, s.shape[0], s.shape[2], 1, x=s, y=y)
+    return y
+
+
+@_kernel
+def attend(plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor]:
+    """As :func:`composed.attend`, row by row in one pass."""
+    g, e = q.shape[0], plan.idx.numel()
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    y, p = q.new_empty(g, plan.n_out, v.shape[2]), q.new_empty(g, e, heads)
+    _run(ATTEND, plan, q, g, heads, q.shape[2] // heads, f=v.shape[2] // heads, scale=scale, a=q, x=k, v=v, s=p, y=y)
+    return y, p
+
+
+@_kernel
+def attend_back(
+    plan: Plan,
+    grad: Tensor,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    kept: tuple[Tensor, Tensor],
+    heads: int,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`composed.attend_back`, in one pass over the rows."""
+    (q, k, v), p = (t.contiguous() for t in inputs), kept[1]
+    dq, ds = torch.empty_like(q), torch.empty_like(p)
+    c, f = q.shape[2] // heads, v.shape[2] // heads
+    a = grad.contiguous()
+    _run(ATTEND_BACK, plan, q, q.shape[0], heads, c, f=f, scale=scale, a=a, x=k, v=v, p=p, s=ds, y=dq)
+    return dq, p, ds
+
+
+def _run(
+    operation: int,
+    plan: Plan,
+    like: Tensor,
+    groups: int,
+    heads: int,
+    k: int,
+    *,
+    f: int = 0,
+    w_step: int = 0,
+    shared: bool = False,
+    scale: float = 0.0,
+    w: Tensor | None = None,
+    a: Tensor | None = None,
+    x: Tensor | None = None,
+    v: Tensor | None = None,
+    p: Tensor | None = None,
+    y: Tensor | None = None,
+    s: Tensor | None = None,
+    slot: Tensor | None = None,
+) -> None:
+    """One call of the library; the caller holds the tensors."""
+    prepared = plan.native or _prepare(plan)
+    size = like.element_size()
+    far = prepared.far and heads * k * size * plan.n_in > _CACHE
+    threads = torch.get_num_threads()
+    if threads > 1 and groups * heads * k * prepared.work < _SMALL:
+        threads = 1
+    addresses = [0 if t is None else t.data_ptr() for t in (w, a, x, v, p, y, s, slot)]
+    job = prepared.packed + _JOB.pack(groups, heads, k, f, w_step, shared, far, scale, *addresses)
+    library().graphpde_run(operation, size == 8, threads, job)  # type: ignore[union-attr]
+
+
+class _Prepared:
+    """A plan as the library reads it: packed addresses, and the tensors they belong to."""
+
+    __slots__ = ("far", "held", "packed", "work")
+
+    def __init__(self, plan: Plan):
+        e, n = plan.idx.numel(), plan.n_out
+        self.work = e + n
+        chunks = min(max(self.work // _SHARE, 1), 64)
+        starts = torch.from_numpy(_starts(plan, chunks))
+        idx = plan.idx.contiguous()
+        self.held = (plan.ptr, idx, plan.perm, starts)
+        addresses = [0 if t is None else t.data_ptr() for t in (plan.ptr, idx, plan.perm, None, starts)]
+        self.packed = struct.pack("9q", *addresses, plan.n_in, n, e, chunks)
+        self.far = _is_far(plan)
+
+
+def _prepare(plan: Plan) -> _Prepared:
+    plan.native = _Prepared(plan)
+    return plan.native
+
+
+def _starts(plan: Plan, chunks: int) -> np.ndarray:
+    """First row of each share of about equal work."""
+    if plan.ptr is None:
+        return np.linspace(0, plan.n_out, chunks + 1).astype(np.int32)
+    ptr = plan.ptr.numpy()
+    cost = ptr + np.arange(len(ptr), dtype=np.int64)
+    starts = np.searchsorted(cost, np.linspace(0, cost[-1], chunks + 1)).astype(np.int32)
+    starts[0], starts[-1] = 0, plan.n_out
+    return starts
+
+
+def _is_far(plan: Plan) -> bool:
+    """Whether successive columns lie far apart, judged by a sample."""
+    step = max(plan.idx.numel() // 20_000, 1)
+    columns = plan.idx.numpy()
+    jumps = columns[1::step].astype(np.int64) - columns[:-1:step]
+    return len(jumps) > 0 and float(np.abs(jumps).mean()) > _FAR

@@ -1,0 +1,56 @@
+/* One row of a weighted sum, nv registers wide: VEC (the register), WIDTH (its lanes), WIDE(x) (a suffix). */
+
+#define LOAD(p) (*(const VEC *)(p))
+
+/* acc[v] += weight * x over the slots [s, stop), nv vectors of one row of x; nv and mode are constants where inlined */
+FN void WIDE(gather)(VEC *acc, const Job *job, const REAL *w, const REAL *x, int64_t s, int64_t stop, const int nv,
+                     const int mode) {
+    const int64_t c = job->heads * job->k, h = job->heads;
+    const int32_t *idx = job->plan.idx, *perm = job->plan.perm;
+    const int far = (int)job->far;
+    for (; s < stop; s++) {
+        if (far) { /* scattered in memory beyond the cache: ask now for what a later slot will need */
+            const int64_t later = s + AHEAD < job->plan.e ? s + AHEAD : job->plan.e - 1;
+            const char *soon = (const char *)(x + idx[later] * c);
+#pragma GCC unroll 8
+            for (int line = 0; line * LINE < nv * (int)sizeof(VEC); line++) __builtin_prefetch(soon + line * LINE);
+            if (mode & NAME(permuted)) __builtin_prefetch(w + perm[later] * h);
+        }
+        const REAL *from = x + idx[s] * c;
+        const int64_t edge = (mode & NAME(permuted)) ? perm[s] : s;
+        if (mode & NAME(lanewise)) {
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) acc[v] += LOAD(w + edge * h + v * WIDTH) * LOAD(from + v * WIDTH);
+        } else if (mode == NAME(unit)) {
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) acc[v] += LOAD(from + v * WIDTH);
+        } else {
+            const REAL factor = w[edge * h];
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) acc[v] += factor * LOAD(from + v * WIDTH);
+        }
+    }
+}
+
+FN void WIDE(block)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t s, int64_t stop, const int nv,
+                    const int mode) {
+    VEC acc[8];
+#pragma GCC unroll 8
+    for (int v = 0; v < nv; v++) acc[v] = (VEC){0};
+    if (__builtin_expect(stop - s <= BLOCK, 1)) {
+        WIDE(gather)(acc, job, w, x, s, stop, nv, mode);
+    } else {
+        VEC sum[8], rest[8];
+        for (int v = 0; v < nv; v++) sum[v] = rest[v] = (VEC){0};
+        for (; s < stop; s += BLOCK) {
+            for (int v = 0; v < nv; v++) acc[v] = (VEC){0};
+            WIDE(gather)(acc, job, w, x, s, s + BLOCK < stop ? s + BLOCK : stop, nv, mode);
+            for (int v = 0; v < nv; v++) TWO_SUM(VEC, sum[v], rest[v], acc[v]);
+        }
+        for (int v = 0; v < nv; v++) acc[v] = sum[v] + rest[v];
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < nv; v++) *(VEC *)(y + v * WIDTH) = acc[v];
+}
+
+#undef LOAD

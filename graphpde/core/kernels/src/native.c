@@ -1,0 +1,119 @@
+/* The native backend: sums over the rows of a relation for float32 and float64.
+
+   Plain C without torch's or Python's headers, so that it builds in isolation; called through ctypes. Threads come from
+   the OpenMP runtime that torch has loaded already, found at run time: a second runtime would bring a second pool of
+   workers that spin against the first. The instruction set is chosen at run time. */
+
+#if defined(__linux__)
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#endif
+#include <math.h>
+#include <string.h>
+
+#include "native.h"
+
+#define BLOCK 32 /* slots summed in plain arithmetic before a compensated step */
+
+#define AHEAD 24 /* slots to look ahead where the values of neighbours lie far apart */
+#define LINE 64  /* bytes of a cache line */
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+
+/* one instruction set: ISA (a suffix), BYTES of a vector register, TARGET */
+#define KERNELS(isa)                                                                                          \
+    {#isa,                                                                                                    \
+     {spmm_##isa##_f, sddmm_##isa##_f, extreme_##isa##_f, softmax_##isa##_f, logsumexp_##isa##_f,            \
+      attend_##isa##_f, attend_back_##isa##_f},                                                               \
+     {spmm_##isa##_d, sddmm_##isa##_d, extreme_##isa##_d, softmax_##isa##_d, logsumexp_##isa##_d,            \
+      attend_##isa##_d, attend_back_##isa##_d}}
+
+#define TARGET
+#define BYTES 16
+#define ISA baseline
+#include "types.h"
+
+#if defined(__x86_64__)
+#define TARGET __attribute__((target("avx2,fma")))
+#define BYTES 32
+#define ISA avx2
+#include "types.h"
+
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma")))
+#define BYTES 64
+#define ISA avx512
+#include "types.h"
+#endif
+
+static const Table TABLES[] = {
+    KERNELS(baseline),
+#if defined(__x86_64__)
+    KERNELS(avx2),
+    KERNELS(avx512),
+#endif
+};
+static const int TABLE_COUNT = sizeof(TABLES) / sizeof(TABLES[0]);
+static const Table *chosen = TABLES;
+
+static int runs_here(const char *name) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (!strcmp(name, "avx512"))
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#endif
+    return !strcmp(name, "baseline");
+}
+
+/* Choose an instruction set by name, or the best one; 0 asks only. The name in force, or 0 where it is not here. */
+PUBLIC const char *graphpde_instructions(const char *name) {
+    if (!name) return chosen->name;
+    const int any = !strcmp(name, "best");
+    for (int i = TABLE_COUNT - 1; i >= 0; i--)
+        if ((any || !strcmp(name, TABLES[i].name)) && runs_here(TABLES[i].name)) {
+            chosen = &TABLES[i];
+            return chosen->name;
+        }
+    return 0;
+}
+
+typedef void (*Parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
+static Parallel parallel;
+
+/* Whether a running OpenMP was found. */
+PUBLIC int graphpde_threads(void) {
+#if defined(__linux__)
+    *(void **)&parallel = dlsym(RTLD_DEFAULT, "GOMP_parallel");
+#endif
+    return parallel != 0;
+}
+
+typedef struct {
+    const Job *job;
+    Rows rows;
+    int64_t shares, next;
+} Team;
+
+/* each worker takes the next share until none is left; which worker takes which does not change the result */
+static void work(void *data) {
+    Team *team = data;
+    const Plan *plan = &team->job->plan;
+    for (;;) {
+        const int64_t i = __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED);
+        if (i >= team->shares) return;
+        const int64_t group = i / plan->chunks, chunk = i % plan->chunks;
+        team->rows(team->job, group, plan->starts[chunk], plan->starts[chunk + 1]);
+    }
+}
+
+PUBLIC void graphpde_run(int operation, int twice, int threads, const Job *job) {
+    const Rows rows = (twice ? chosen->twice : chosen->single)[operation];
+    const int64_t groups = operation == SDDMM && job->shared ? 1 : job->groups;
+    if (threads > 1 && parallel) {
+        Team team = {job, rows, groups * job->plan.chunks, 0};
+        parallel(work, &team, (unsigned)threads, 0);
+        return;
+    }
+    for (int64_t group = 0; group < groups; group++) rows(job, group, 0, job->plan.n_out);
+}

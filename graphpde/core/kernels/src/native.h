@@ -1,0 +1,46 @@
+/* Shared by the C sources of the native backend: what a kernel is told, and how its rows are shared out. */
+
+#ifndef GRAPHPDE_NATIVE_H
+#define GRAPHPDE_NATIVE_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__) && defined(__linux__)
+#define PUBLIC __attribute__((visibility("default")))
+#else
+#define PUBLIC
+#endif
+
+/* One orientation of a relation. ptr == 0: row i holds slot i alone. perm == 0: slots are in own order.
+   order == 0: rows are visited as they are numbered. starts [chunks + 1]: shares of about equal work. */
+typedef struct {
+    const int32_t *ptr, *idx, *perm, *order, *starts;
+    int64_t n_in, n_out, e, chunks;
+} Plan;
+
+/* One call. All arrays are dense: nodes [groups, n, heads * k], edges [groups, e, heads].
+   k and f are channels per head: of queries and keys, and of values, where the two differ. */
+typedef struct {
+    Plan plan;
+    int64_t groups, heads, k, f;
+    int64_t w_step; /* from one group's weights to the next; 0: shared by all */
+    int64_t shared; /* sddmm: sum over the groups */
+    int64_t far;    /* whether neighbours lie far apart in memory: fetch ahead */
+    double scale;   /* attention: of the scores; extreme: +1 largest, -1 smallest */
+    const void *w, *a, *x, *v; /* weights; values at rows (queries); values at columns (keys); attention's values */
+    const void *p;        /* attend_back: probabilities */
+    void *y, *s;          /* values at rows; values at edges */
+    int64_t *slot;        /* extreme: winning slots, or 0 */
+} Job;
+
+/* rows [begin, end) of the visiting order, for one group */
+typedef void (*Rows)(const Job *job, int64_t group, int64_t begin, int64_t end);
+
+enum { SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, OPERATIONS };
+
+typedef struct {
+    const char *name;
+    Rows single[OPERATIONS], twice[OPERATIONS]; /* float32, float64 */
+} Table;
+
+#endif

@@ -1,0 +1,63 @@
+"""Who watches an operation: nobody, reverse mode, or a transform. Each needs another way through the same kernels."""
+
+from __future__ import annotations
+
+import enum
+
+import torch
+from torch import Tensor
+from torch._C import _functorch, _len_torch_dispatch_stack
+from torch.autograd import forward_ad
+
+
+class Route(enum.Enum):
+    """How an operation is computed.
+
+    Attributes:
+        DIRECT: nobody watches; the kernel is called by itself, at a third of the cost.
+        REVERSE: reverse mode alone, eager or compiled; a Function without forward mode, which compilers refuse.
+        TRACED: no derivative, but somebody wants to see registered operators instead of addresses in memory.
+        FULL: forward mode, vmap or another transform of torch.func.
+        PLAIN: forward mode inside forward mode, or a transform inside a compiler: only plain torch operators are right.
+            (jvp(jvp) through any autograd.Function with a jvp gives a zero tangent in torch 2.13.)
+    """
+
+    DIRECT = 0
+    REVERSE = 1
+    TRACED = 2
+    FULL = 3
+    PLAIN = 4
+
+
+def route(*tensors: Tensor | None) -> Route:
+    """The way for these inputs."""
+    if torch.compiler.is_compiling():
+        return _compiled(tensors)
+    if _functorch.maybe_current_level() or forward_ad._current_level >= 0:
+        return Route.PLAIN if _is_nested_forward() else Route.FULL
+    wants = False
+    for t in tensors:
+        if t is not None:
+            # wrapped: the gradient of torch.func.vjp, taken after it returned, or gradients of a batch
+            # (is_grads_batched), which come in the old kind of vmap that has no level
+            if _functorch.is_functorch_wrapped_tensor(t) or _functorch.is_legacy_batchedtensor(t):
+                return Route.FULL
+            wants = wants or t.requires_grad
+    if wants and torch.is_grad_enabled():
+        return Route.REVERSE
+    return Route.TRACED if _len_torch_dispatch_stack() else Route.DIRECT
+
+
+def _compiled(tensors: tuple[Tensor | None, ...]) -> Route:
+    if forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active():
+        return Route.PLAIN
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        return Route.REVERSE
+    return Route.TRACED
+
+
+def _is_nested_forward() -> bool:
+    if forward_ad._current_level < 0 and not _functorch.maybe_current_level():
+        return False
+    stack = _functorch.get_interpreter_stack()
+    return stack is not None and sum(i.key() == _functorch.TransformType.Jvp for i in stack) > 1
