@@ -4,16 +4,18 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PYTHON ?= python3.11
 WORKERS ?= 2
+PEERS := .venv-peers
+PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-slow bench lint clean
+.PHONY: help demo test test-slow bench bench-core lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A constraint on torch keeps pip from fetching another build of it; a broken or half-made environment is made anew.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard graphpde/core/kernels/src/*)
 	@$(PY) -m pip --version >/dev/null 2>&1 || { \
 	  for candidate in $(PYTHON) python3.12 python3.13 python3; do \
 	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
@@ -38,6 +40,22 @@ bench: $(INSTALLED) ## run the benchmarks and print their tables
 	@set -e; for script in benchmarks/*.py; do \
 	  [ -e "$$script" ] || { echo "there are no benchmarks yet"; break; }; \
 	  echo "== $$script"; $(PY) "$$script"; done
+
+# The libraries compared with are no part of graphpde's own environment. torch_scatter is compiled against the torch that
+# is there (some five minutes); where that fails its rows say so, and the log tells why.
+$(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
+	@echo "installing the libraries to compare with into $(PEERS) (once; torch_scatter is compiled, about five minutes)"
+	@$(PEERS_PY) -m pip --version >/dev/null 2>&1 || $(PY) -m venv --clear $(PEERS)
+	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
+	  -e . numba setuptools wheel
+	@$(PEERS_PY) -m pip install --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
+	  --no-build-isolation --no-deps torch-scatter > $(PEERS)/torch_scatter.log 2>&1 \
+	  || echo "torch_scatter could not be built; see $(PEERS)/torch_scatter.log"
+	@touch $@
+
+bench-core: $(PEERS)/.installed ## time the kernels beside other libraries (builds .venv-peers once)
+	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
+	$(PEERS_PY) -m benchmarks.core --threads 1 --allocator pool
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

@@ -8,8 +8,17 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 
+from importlib.util import find_spec
+
 import pytest
 import torch
+
+if find_spec("triton") is not None and not torch.cuda.is_available():
+    # triton asks once, at its first import, whether to interpret; torch's compiler imports it, too
+    os.environ["TRITON_INTERPRET"] = "1"
+    import triton.language  # noqa: F401
+
+    del os.environ["TRITON_INTERPRET"]
 
 ROOT = Path(__file__).resolve().parents[1]
 

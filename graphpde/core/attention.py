@@ -78,7 +78,7 @@ def attend(sides: Sides, ends: Sides, q: Tensor, k: Tensor, v: Tensor, heads: in
     if way is Route.REVERSE and not torch.compiler.is_compiling():
         return apply(_Attend, sides, ends, q, k, v, heads, scale)
     if way is Route.DIRECT:
-        return _fused(sides, q, k, v, heads, scale)[0]
+        return _fused(kernels.backend(q), sides, q, k, v, heads, scale)[0]
     p = softmax(ends, scale * sddmm(sides, q, k, heads))
     return spmm(sides, p, v)
 
@@ -100,15 +100,17 @@ def _centred(ends: Sides, p: Tensor, g: Tensor) -> Tensor:
     return t - p * _spread(ends, spmm(ends, None, t))
 
 
-def _fused(sides: Sides, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor]:
-    if q.dim() == 2:
-        y, kept = _fused(sides, q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), heads, scale)
-        return y.squeeze(0), kept
-    chosen = kernels.backend(q) if route(q, k, v) is Route.DIRECT else reference
-    return chosen.attend(sides.forward, q, k, v, heads, scale)
+def _fused(
+    chosen: Any, sides: Sides, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    if q.dim() == 3:
+        return chosen.attend(sides.forward, q, k, v, heads, scale)
+    y, kept = chosen.attend(sides.forward, q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0), heads, scale)
+    return y.squeeze(0), kept
 
 
 def _fused_back(
+    chosen: Any,
     sides: Sides,
     g: Tensor,
     inputs: tuple[Tensor, Tensor, Tensor],
@@ -117,10 +119,10 @@ def _fused_back(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     if g.dim() == 3:
-        return kernels.backend(g).attend_back(sides.forward, g, inputs, kept, heads, scale)
+        return chosen.attend_back(sides.forward, g, inputs, kept, heads, scale)
     q, k, v = (x.unsqueeze(0) for x in inputs)
     kept = kept[0].unsqueeze(0), kept[1]
-    dq, p, ds = kernels.backend(g).attend_back(sides.forward, g.unsqueeze(0), (q, k, v), kept, heads, scale)
+    dq, p, ds = chosen.attend_back(sides.forward, g.unsqueeze(0), (q, k, v), kept, heads, scale)
     return dq.squeeze(0), p, ds
 
 
@@ -158,7 +160,9 @@ class _Attend(torch.autograd.Function):
         ctx: Any, sides: Sides, ends: Sides, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float
     ) -> Tensor:
         ctx.sides, ctx.ends, ctx.heads, ctx.scale = sides, ends, heads, scale
-        y, kept = _fused(sides, q, k, v, heads, scale)
+        # what is kept is the backend's own: the same one must finish, whatever is in force by then
+        ctx.chosen = kernels.backend(q) if route(q, k, v) is Route.DIRECT else reference
+        y, kept = _fused(ctx.chosen, sides, q, k, v, heads, scale)
         ctx.save_for_backward(q, k, v, y, kept)
         return y
 
@@ -167,7 +171,7 @@ class _Attend(torch.autograd.Function):
         (q, k, v, y, kept), sides, heads, scale = ctx.saved_tensors, ctx.sides, ctx.heads, ctx.scale
         _, _, want_q, want_k, want_v, *_ = ctx.needs_input_grad
         if route(g, q, k, v) is Route.DIRECT:
-            dq, p, ds = _fused_back(sides, g, (q, k, v), (y, kept), heads, scale)
+            dq, p, ds = _fused_back(ctx.chosen, sides, g, (q, k, v), (y, kept), heads, scale)
         else:  # somebody differentiates the gradient: by operations that have derivatives
             p = softmax(ctx.ends, scale * sddmm(sides, q, k, heads))
             ds = _centred(ctx.ends, p, sddmm(sides, g, v, heads))

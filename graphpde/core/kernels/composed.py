@@ -21,6 +21,14 @@ def at_slots(plan: Plan, y: Tensor) -> Tensor:
     return y.index_select(1, plan.row)
 
 
+def own_order(plan: Plan, slots: Tensor) -> Tensor:
+    """Values of the slots [g, e, h] at their edges in own order."""
+    assert plan.perm is not None
+    out = torch.empty_like(slots)
+    out[:, plan.perm.to(torch.int64)] = slots
+    return out
+
+
 def attend(
     kernels: Any, plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float
 ) -> tuple[Tensor, Tensor]:

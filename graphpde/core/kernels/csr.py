@@ -10,7 +10,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from graphpde.core.kernels import reference
+from graphpde.core.kernels import composed, reference
 from graphpde.core.kernels.plan import Plan
 
 _PRODUCT_TYPES = (torch.float32, torch.float64)
@@ -72,11 +72,7 @@ def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     step = max(_BLOCK // max(c * x.shape[0], 1), 1)
     parts = [_dots(plan, y, x, slice(s, s + step), heads, shared) for s in range(0, max(e, 1), step)]
     slots = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-    if plan.perm is None:
-        return slots
-    out = torch.empty_like(slots)
-    out[:, plan.perm.to(torch.int64)] = slots
-    return out
+    return slots if plan.perm is None else composed.own_order(plan, slots)
 
 
 def _dots(plan: Plan, y: Tensor, x: Tensor, part: slice, heads: int, shared: bool) -> Tensor:

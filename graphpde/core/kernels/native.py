@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphpde.core.kernels import reference
+from graphpde.core.kernels import composed, reference
 from graphpde.core.kernels.plan import Plan
 
 SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK = range(7)  # as in src/native.h
@@ -116,7 +116,7 @@ def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     y, x = y.contiguous(), x.contiguous()
     s = x.new_empty(1 if shared else g, plan.idx.numel(), heads)
     _run(SDDMM, plan, x, g, heads, c // heads, shared=shared, a=y, x=x, s=s)
-    return s
+    return s if plan.perm is None else composed.own_order(plan, s)
 
 
 @_kernel

@@ -55,8 +55,8 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
 
     with torch.cuda.device_of(x):
         kernel[(tile.blocks * -(-c // tile.features) * g,)](
-            plan.ptr, plan.idx, plan.perm, w, x, y, plan.n_out, tile.blocks,
-            0 if w is None or w.shape[0] == 1 else w[0].numel(), x[0].numel(), y[0].numel(),
+            plan.ptr, plan.idx, plan.perm, w, x, y, plan.n_in, plan.n_out, tile.blocks,
+            0 if w is None or w.shape[0] == 1 else w[0].numel(),
             C=c, HEADS=heads, F=tile.features, **tile.shape, **_types(x, y, w), num_warps=_WARPS,
         )  # fmt: skip
     return y
@@ -76,7 +76,7 @@ def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
 
     with torch.cuda.device_of(x):
         kernel[(blocks * -(-heads // wide) * s.shape[0],)](
-            plan.row, plan.idx, plan.perm, y, x, s, e, blocks, y[0].numel(), x[0].numel(), g if shared else 1,
+            plan.row, plan.idx, plan.perm, y, x, s, plan.n_in, plan.n_out, e, blocks, g if shared else 1,
             HEADS=heads, K=k, B=slots, HB=wide, KB=channels, **_types(x, y, s), num_warps=_WARPS,
         )  # fmt: skip
     return s
@@ -94,7 +94,7 @@ def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[T
 
     with torch.cuda.device_of(x):
         kernel[(tile.blocks * -(-c // tile.features) * g,)](
-            plan.ptr, plan.idx, x, y, winner, plan.n_out, tile.blocks, x[0].numel(), y[0].numel(),
+            plan.ptr, plan.idx, x, y, winner, plan.n_in, plan.n_out, tile.blocks,
             C=c, LARGEST=bool(largest), F=tile.features, **tile.shape, **_types(x, y), num_warps=_WARPS,
         )  # fmt: skip
     return y, winner
@@ -118,7 +118,7 @@ def _softmax(plan: Plan, s: Tensor, normalise: bool) -> Tensor:
 
     with torch.cuda.device_of(s):
         kernel[(tile.blocks * -(-heads // tile.features) * g,)](
-            plan.ptr, s, out, plan.n_out, tile.blocks, s[0].numel(), out[0].numel(),
+            plan.ptr, s, out, plan.n_out, e, tile.blocks,
             H=heads, NORMALISE=normalise, HB=tile.features, **tile.shape, **_types(s, out), num_warps=_WARPS,
         )  # fmt: skip
     return out
@@ -141,8 +141,8 @@ def attend(plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float
 
     with torch.cuda.device_of(q):
         kernel[(blocks * -(-heads // shape["HB"]) * q.shape[0],)](
-            plan.ptr, plan.idx, q, k, v, lse.new_full((1,), scale), y, lse, plan.n_out, blocks,
-            *(t[0].numel() for t in (q, k, v, y, lse)), **shape, **_types(q, k, v, y), num_warps=_WARPS,
+            plan.ptr, plan.idx, q, k, v, lse.new_full((1,), scale), y, lse, plan.n_in, plan.n_out, blocks,
+            **shape, **_types(q, k, v, y), num_warps=_WARPS,
         )  # fmt: skip
     return y, lse
 
@@ -168,8 +168,8 @@ def attend_back(
 
     with torch.cuda.device_of(q):
         kernel[(blocks * -(-heads // shape["HB"]) * q.shape[0],)](
-            plan.ptr, plan.idx, grad, q, k, v, y, lse, lse.new_full((1,), scale), dq, p, ds, plan.n_out, blocks,
-            *(t[0].numel() for t in (q, k, v, y, lse, p)), **shape, **_types(q, k, v, y, p), num_warps=_WARPS,
+            plan.ptr, plan.idx, grad, q, k, v, y, lse, lse.new_full((1,), scale), dq, p, ds,
+            plan.n_in, plan.n_out, plan.idx.numel(), blocks, **shape, **_types(q, k, v, y, p), num_warps=_WARPS,
         )  # fmt: skip
     return dq, p, ds
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from graphpde.core.kernels.triton_kernels import add_exactly, row_block, settle, slot_block
+from graphpde.core.kernels.triton_kernels import SIZES, add_exactly, row_block, settle, slot_block
 
 
 @triton.jit
@@ -64,9 +64,9 @@ def softmax_rows(
     return longest
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def softmax(
-    ptr, s, out, n_out, blocks, s_step, out_step,
+    ptr, s, out, n_out, e, blocks,
     H: tl.constexpr, NORMALISE: tl.constexpr, R: tl.constexpr, S: tl.constexpr, HB: tl.constexpr,
     WIDE: tl.constexpr, LONG: tl.constexpr, INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -75,8 +75,8 @@ def softmax(
     first = (tl.program_id(0) % blocks) * R
     head = (part % ((H + HB - 1) // HB)) * HB + tl.arange(0, HB)
     group = (part // ((H + HB - 1) // HB)).to(tl.int64)
-    s += group * s_step
-    out += group * out_step
+    s += group * e * H
+    out += group * (e if NORMALISE else n_out) * H
     longest = softmax_rows(ptr, s, out, n_out, first, -1, LONG, head, H, NORMALISE, R, S, INDEX, ACC)
     if WIDE > S and longest > LONG:
         for k in range(R):
@@ -136,9 +136,9 @@ def attend_rows(
     return longest
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def attend(
-    ptr, idx, q, k, v, scale, y, lse, n_out, blocks, q_step, k_step, v_step, y_step, lse_step,
+    ptr, idx, q, k, v, scale, y, lse, n_in, n_out, blocks,
     H: tl.constexpr, D: tl.constexpr, V: tl.constexpr, HB: tl.constexpr, DB: tl.constexpr, VB: tl.constexpr,
     R: tl.constexpr, S: tl.constexpr, WIDE: tl.constexpr, LONG: tl.constexpr, INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -147,11 +147,11 @@ def attend(
     first = (tl.program_id(0) % blocks) * R
     head = (part % ((H + HB - 1) // HB)) * HB + tl.arange(0, HB)
     group = (part // ((H + HB - 1) // HB)).to(tl.int64)
-    q += group * q_step
-    k += group * k_step
-    v += group * v_step
-    y += group * y_step
-    lse += group * lse_step
+    q += group * n_out * (H * D)
+    k += group * n_in * (H * D)
+    v += group * n_in * (H * V)
+    y += group * n_out * (H * V)
+    lse += group * n_out * H
     longest = attend_rows(
         ptr, idx, q, k, v, scale, y, lse, n_out, first, -1, LONG, head, H, D, V, DB, VB, R, S, INDEX, ACC
     )
@@ -205,9 +205,9 @@ def attend_back_rows(
     return longest
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def attend_back(
-    ptr, idx, gy, q, k, v, y, lse, scale, dq, p, ds, n_out, blocks, q_step, k_step, v_step, y_step, lse_step, p_step,
+    ptr, idx, gy, q, k, v, y, lse, scale, dq, p, ds, n_in, n_out, e, blocks,
     H: tl.constexpr, D: tl.constexpr, V: tl.constexpr, HB: tl.constexpr, DB: tl.constexpr, VB: tl.constexpr,
     R: tl.constexpr, S: tl.constexpr, WIDE: tl.constexpr, LONG: tl.constexpr, INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -216,15 +216,15 @@ def attend_back(
     first = (tl.program_id(0) % blocks) * R
     head = (part % ((H + HB - 1) // HB)) * HB + tl.arange(0, HB)
     group = (part // ((H + HB - 1) // HB)).to(tl.int64)
-    gy += group * y_step
-    y += group * y_step
-    q += group * q_step
-    dq += group * q_step
-    k += group * k_step
-    v += group * v_step
-    lse += group * lse_step
-    p += group * p_step
-    ds += group * p_step
+    gy += group * n_out * (H * V)
+    y += group * n_out * (H * V)
+    q += group * n_out * (H * D)
+    dq += group * n_out * (H * D)
+    k += group * n_in * (H * D)
+    v += group * n_in * (H * V)
+    lse += group * n_out * H
+    p += group * e * H
+    ds += group * e * H
     longest = attend_back_rows(
         ptr, idx, gy, q, k, v, y, lse, scale, dq, p, ds, n_out, first, -1, LONG, head,
         H, D, V, DB, VB, R, S, INDEX, ACC,

@@ -18,6 +18,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# a program must not be compiled anew for every graph: nothing is assumed of these numbers
+SIZES = ["n_in", "n_out", "e", "blocks", "rounds", "w_step"]
+
 
 @triton.jit
 def add_exactly(total, lost, term):
@@ -82,9 +85,9 @@ def sum_rows(
     return longest
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def spmm(
-    ptr, idx, perm, w, x, y, n_out, blocks, w_step, x_step, y_step,
+    ptr, idx, perm, w, x, y, n_in, n_out, blocks, w_step,
     C: tl.constexpr, HEADS: tl.constexpr, R: tl.constexpr, S: tl.constexpr, F: tl.constexpr,
     WIDE: tl.constexpr, LONG: tl.constexpr, INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -93,8 +96,8 @@ def spmm(
     first = (tl.program_id(0) % blocks) * R
     channel = (part % ((C + F - 1) // F)) * F + tl.arange(0, F)
     group = (part // ((C + F - 1) // F)).to(tl.int64)
-    x += group * x_step
-    y += group * y_step
+    x += group * n_in * C
+    y += group * n_out * C
     if w is not None:
         w += group * w_step
     longest = sum_rows(ptr, idx, perm, w, x, y, n_out, first, -1, LONG, channel, C, HEADS, R, S, INDEX, ACC)
@@ -146,9 +149,9 @@ def extreme_rows(
     return longest
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def extreme(
-    ptr, idx, x, y, winner, n_out, blocks, x_step, y_step,
+    ptr, idx, x, y, winner, n_in, n_out, blocks,
     C: tl.constexpr, LARGEST: tl.constexpr, R: tl.constexpr, S: tl.constexpr, F: tl.constexpr,
     WIDE: tl.constexpr, LONG: tl.constexpr, INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -157,10 +160,10 @@ def extreme(
     first = (tl.program_id(0) % blocks) * R
     channel = (part % ((C + F - 1) // F)) * F + tl.arange(0, F)
     group = (part // ((C + F - 1) // F)).to(tl.int64)
-    x += group * x_step
-    y += group * y_step
+    x += group * n_in * C
+    y += group * n_out * C
     if winner is not None:
-        winner += group * y_step
+        winner += group * n_out * C
     longest = extreme_rows(ptr, idx, x, y, winner, n_out, first, -1, LONG, channel, C, LARGEST, R, S, INDEX, ACC)
     if WIDE > S and longest > LONG:
         for k in range(R):
@@ -169,9 +172,9 @@ def extreme(
             )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def sddmm(
-    row, idx, perm, y, x, s, e, blocks, y_step, x_step, rounds,
+    row, idx, perm, y, x, s, n_in, n_out, e, blocks, rounds,
     HEADS: tl.constexpr, K: tl.constexpr, B: tl.constexpr, HB: tl.constexpr, KB: tl.constexpr,
     INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -183,8 +186,8 @@ def sddmm(
     live = slot < e
     i = tl.load(row + slot, mask=live, other=0).to(INDEX)
     j = tl.load(idx + slot, mask=live, other=0).to(INDEX)
-    y += group * y_step
-    x += group * x_step
+    y += group * n_out * (HEADS * K)
+    x += group * n_in * (HEADS * K)
     total = tl.full((B, HB), 0.0, ACC)
     lost = tl.full((B, HB), 0.0, ACC)
     for _ in range(rounds):
@@ -195,8 +198,8 @@ def sddmm(
             left = tl.load(y + i[:, None, None] * (HEADS * K) + at, mask=there, other=0.0).to(ACC)
             right = tl.load(x + j[:, None, None] * (HEADS * K) + at, mask=there, other=0.0).to(ACC)
             total, lost = add_exactly(total, lost, tl.sum(left * right, axis=2))
-        y += y_step
-        x += x_step
+        y += n_out.to(tl.int64) * (HEADS * K)
+        x += n_in.to(tl.int64) * (HEADS * K)
     edge = slot
     if perm is not None:
         edge = tl.load(perm + slot, mask=live, other=0)

@@ -15,6 +15,8 @@
 
 #define BLOCK 32 /* slots summed in plain arithmetic before a compensated step */
 
+#define ROWS 64     /* rows in a batch of scores */
+#define SCORES 1024 /* scores in a batch */
 #define AHEAD 24 /* slots to look ahead where the values of neighbours lie far apart */
 #define LINE 64  /* bytes of a cache line */
 

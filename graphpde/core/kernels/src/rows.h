@@ -19,13 +19,66 @@ enum { NAME(unit) = 0, NAME(own) = 1, NAME(permuted) = 2, NAME(lanewise) = 4 }; 
 FN V NAME(load)(const REAL *p) { return *(const V *)p; }
 FN void NAME(store)(REAL *p, V x) { *(V *)p = x; }
 
-FN REAL NAME(total)(V x) {
-    REAL s[LANES];
-    *(V *)s = x;
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) s[i] += s[i + half];
-    return s[0];
+FN V NAME(larger)(V x, V y) { /* a NaN wins */
+    const VI wins = (y > x) | (y != y);
+    return (V)(((VI)y & wins) | ((VI)x & ~wins));
 }
+
+#if LANES == 16
+typedef REAL NAME(eight) __attribute__((vector_size(8 * sizeof(REAL))));
+#endif
+#if LANES >= 4
+typedef REAL NAME(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+#define FOUR NAME(four)
+#define SHUFFLE __builtin_shufflevector
+
+#if LANES == 16
+#define SWAP_FOURS(x) SHUFFLE(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define SWAP_PAIRS(x) SHUFFLE(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define SWAP_ONES(x) SHUFFLE(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#elif LANES == 8
+#define SWAP_FOURS(x) SHUFFLE(x, x, 4, 5, 6, 7, 0, 1, 2, 3)
+#define SWAP_PAIRS(x) SHUFFLE(x, x, 2, 3, 0, 1, 6, 7, 4, 5)
+#define SWAP_ONES(x) SHUFFLE(x, x, 1, 0, 3, 2, 5, 4, 7, 6)
+#else
+#define SWAP_PAIRS(x) SHUFFLE(x, x, 2, 3, 0, 1)
+#define SWAP_ONES(x) SHUFFLE(x, x, 1, 0, 3, 2)
+#endif
+
+/* a register's lanes added down to four */
+FN FOUR NAME(fold)(V x) {
+#if LANES == 16
+    const NAME(eight) y = SHUFFLE(x, x, 0, 1, 2, 3, 4, 5, 6, 7) + SHUFFLE(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+    return SHUFFLE(y, y, 0, 1, 2, 3) + SHUFFLE(y, y, 4, 5, 6, 7);
+#elif LANES == 8
+    return SHUFFLE(x, x, 0, 1, 2, 3) + SHUFFLE(x, x, 4, 5, 6, 7);
+#else
+    return x;
+#endif
+}
+
+/* the sum of a register's lanes, in a fixed order */
+FN REAL NAME(total)(V x) {
+    FOUR y = NAME(fold)(x);
+    y += SHUFFLE(y, y, 2, 3, 0, 1);
+    return y[0] + y[1];
+}
+
+/* the largest of a register's lanes */
+FN REAL NAME(largest)(V x) {
+#if LANES == 16
+    x = NAME(larger)(x, SHUFFLE(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+#endif
+#if LANES >= 8
+    x = NAME(larger)(x, SWAP_FOURS(x));
+#endif
+    x = NAME(larger)(x, SWAP_PAIRS(x));
+    return NAME(larger)(x, SWAP_ONES(x))[0];
+}
+#else
+FN REAL NAME(total)(V x) { return x[0] + x[1]; }
+FN REAL NAME(largest)(V x) { return NAME(larger)(x, __builtin_shufflevector(x, x, 1, 0))[0]; }
+#endif
 
 /* s + t == a + b exactly, t the rounding error */
 #define TWO_SUM(T, sum, rest, b)                 \
@@ -131,10 +184,9 @@ FN void NAME(sum_row)(REAL *y, const Job *job, const REAL *w, const REAL *x, int
         const int64_t s = NAME(first)(plan, row), stop = NAME(last)(plan, row);
 
 /* rows of the weighted sum; `nv` registers wide where that is known beforehand, else 0 */
-FN void NAME(spmm_as)(const Job *job, int64_t group, int64_t begin, int64_t end, const int nv, const int mode) {
+FN void NAME(sum_rows_as)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end,
+                          const int nv, const int mode) {
     const int64_t c = job->heads * job->k;
-    const REAL *w = (const REAL *)job->w + group * job->w_step, *x = (const REAL *)job->x + group * job->plan.n_in * c;
-    REAL *y = (REAL *)job->y + group * job->plan.n_out * c;
     EACH_ROW
         if (nv > 0) NAME(block)(y + row * c, job, w, x, s, stop, nv, mode);
 #if LANES > 4
@@ -145,60 +197,124 @@ FN void NAME(spmm_as)(const Job *job, int64_t group, int64_t begin, int64_t end,
     }
 }
 
-FN void NAME(spmm_mode)(const Job *job, int64_t group, int64_t begin, int64_t end, const int mode) {
+FN void NAME(sum_rows)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end,
+                       const int mode) {
     switch (job->heads == 1 ? job->k : 0) {
-    case 1: NAME(spmm_as)(job, group, begin, end, -1, mode); break;
+    case 1: NAME(sum_rows_as)(y, job, w, x, begin, end, -1, mode); break;
 #if LANES > 2
-    case 2: NAME(spmm_as)(job, group, begin, end, -2, mode); break;
+    case 2: NAME(sum_rows_as)(y, job, w, x, begin, end, -2, mode); break;
 #endif
-    case 3: NAME(spmm_as)(job, group, begin, end, -3, mode); break;
+    case 3: NAME(sum_rows_as)(y, job, w, x, begin, end, -3, mode); break;
 #if LANES > 4
-    case 4: NAME(spmm_as)(job, group, begin, end, -4, mode); break;
+    case 4: NAME(sum_rows_as)(y, job, w, x, begin, end, -4, mode); break;
 #endif
-    case LANES: NAME(spmm_as)(job, group, begin, end, 1, mode); break;
-    case 2 * LANES: NAME(spmm_as)(job, group, begin, end, 2, mode); break;
-    case 4 * LANES: NAME(spmm_as)(job, group, begin, end, 4, mode); break;
-    case 8 * LANES: NAME(spmm_as)(job, group, begin, end, 8, mode); break;
-    default: NAME(spmm_as)(job, group, begin, end, 0, mode);
+    case LANES: NAME(sum_rows_as)(y, job, w, x, begin, end, 1, mode); break;
+    case 2 * LANES: NAME(sum_rows_as)(y, job, w, x, begin, end, 2, mode); break;
+    case 4 * LANES: NAME(sum_rows_as)(y, job, w, x, begin, end, 4, mode); break;
+    case 8 * LANES: NAME(sum_rows_as)(y, job, w, x, begin, end, 8, mode); break;
+    default: NAME(sum_rows_as)(y, job, w, x, begin, end, 0, mode);
     }
 }
 
 LOOP void NAME(spmm)(const Job *job, int64_t group, int64_t begin, int64_t end) {
-    if (!job->w) NAME(spmm_mode)(job, group, begin, end, NAME(unit));
-    else if (job->plan.perm) NAME(spmm_mode)(job, group, begin, end, NAME(permuted));
-    else NAME(spmm_mode)(job, group, begin, end, NAME(own));
+    const int64_t c = job->heads * job->k;
+    const REAL *w = (const REAL *)job->w + group * job->w_step, *x = (const REAL *)job->x + group * job->plan.n_in * c;
+    REAL *y = (REAL *)job->y + group * job->plan.n_out * c;
+    if (!job->w) NAME(sum_rows)(y, job, w, x, begin, end, NAME(unit));
+    else if (job->plan.perm) NAME(sum_rows)(y, job, w, x, begin, end, NAME(permuted));
+    else NAME(sum_rows)(y, job, w, x, begin, end, NAME(own));
 }
 
-FN REAL NAME(dot)(const REAL *a, const REAL *b, int64_t n) {
+#if LANES >= 4
+/* products of n channels, added up to four partial sums; what n leaves over of four goes to `rest` */
+FN FOUR NAME(partial)(const REAL *a, const REAL *b, const int64_t n, REAL *rest) {
     V sum = {0};
     int64_t i = 0;
     if (n >= 4 * LANES) {
-        V s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        V s1 = {0}, s2 = {0}, s3 = {0};
         for (; i + 4 * LANES <= n; i += 4 * LANES) {
-            s0 += NAME(load)(a + i) * NAME(load)(b + i);
+            sum += NAME(load)(a + i) * NAME(load)(b + i);
             s1 += NAME(load)(a + i + LANES) * NAME(load)(b + i + LANES);
             s2 += NAME(load)(a + i + 2 * LANES) * NAME(load)(b + i + 2 * LANES);
             s3 += NAME(load)(a + i + 3 * LANES) * NAME(load)(b + i + 3 * LANES);
         }
-        sum = (s0 + s1) + (s2 + s3);
+        sum = (sum + s1) + (s2 + s3);
     }
     for (; i + LANES <= n; i += LANES) sum += NAME(load)(a + i) * NAME(load)(b + i);
-    REAL s = n >= LANES ? NAME(total)(sum) : 0;
-    for (; i < n; i++) s += a[i] * b[i];
-    return s;
+    FOUR four = NAME(fold)(sum);
+    for (; i + 4 <= n; i += 4) four += *(const FOUR *)(a + i) * *(const FOUR *)(b + i);
+    *rest = 0;
+    for (; i < n; i++) *rest += a[i] * b[i];
+    return four;
 }
 
-/* dot products of one row's values with those of its columns, per head, n channels each; s [slots, heads] */
+/* dot products of one head with four columns at a time: their partial sums are added in one transposition */
+FN void NAME(dots)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t o,
+                   int64_t h, const int64_t n, REAL scale, const int add) {
+    const int64_t step = h * n;
+    for (int64_t t = s; t < stop; t += 4) {
+        const int64_t left = stop - t < 4 ? stop - t : 4;
+        FOUR part[4];
+        REAL rest[4];
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < 4; j++)
+            part[j] = NAME(partial)(a, x + plan->idx[t + (j < left ? j : 0)] * step, n, rest + j);
+        const FOUR low = SHUFFLE(part[0], part[1], 0, 4, 1, 5) + SHUFFLE(part[0], part[1], 2, 6, 3, 7);
+        const FOUR high = SHUFFLE(part[2], part[3], 0, 4, 1, 5) + SHUFFLE(part[2], part[3], 2, 6, 3, 7);
+        FOUR dot = SHUFFLE(low, high, 0, 1, 4, 5) + SHUFFLE(low, high, 2, 3, 6, 7);
+        if (n % 4) dot += *(const FOUR *)rest;
+        dot *= scale;
+        REAL *to = out + (t - s) * o;
+        if (!add && left == 4 && o == 1) *(FOUR *)to = dot;
+        else
+            for (int64_t j = 0; j < left; j++) to[j * o] = add ? to[j * o] + dot[j] : dot[j];
+    }
+}
+#else
+FN void NAME(dots)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t o,
+                   int64_t h, const int64_t n, REAL scale, const int add) {
+    for (int64_t t = s; t < stop; t++) {
+        const REAL *b = x + plan->idx[t] * h * n;
+        V sum = {0};
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) sum += NAME(load)(a + i) * NAME(load)(b + i);
+        REAL dot = NAME(total)(sum);
+        for (; i < n; i++) dot += a[i] * b[i];
+        REAL *to = out + (t - s) * o;
+        *to = scale * dot + (add ? *to : 0);
+    }
+}
+#endif
+
+/* one head, with the usual numbers of channels known to the compiler; out every o, columns every h n */
+FN void NAME(dots_by)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t o,
+                      int64_t h, int64_t n, REAL scale, const int add) {
+    switch (n) {
+    case 4: NAME(dots)(out, plan, a, x, s, stop, o, h, 4, scale, add); break;
+    case 8: NAME(dots)(out, plan, a, x, s, stop, o, h, 8, scale, add); break;
+    case 16: NAME(dots)(out, plan, a, x, s, stop, o, h, 16, scale, add); break;
+    case 32: NAME(dots)(out, plan, a, x, s, stop, o, h, 32, scale, add); break;
+    case 64: NAME(dots)(out, plan, a, x, s, stop, o, h, 64, scale, add); break;
+    default: NAME(dots)(out, plan, a, x, s, stop, o, h, n, scale, add);
+    }
+}
+
+/* dot products of one row's values with those of its columns, per head, n channels each; out [slots of the row, h] */
 FN void NAME(dots_row)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t h,
                        int64_t n, REAL scale, const int add) {
-    for (int64_t t = s; t < stop; t++) {
-        const REAL *from = x + plan->idx[t] * h * n;
-        REAL *to = out + (plan->perm ? plan->perm[t] : t) * h;
-        for (int64_t head = 0; head < h; head++) {
-            const REAL d = scale * NAME(dot)(a + head * n, from + head * n, n);
-            to[head] = add ? to[head] + d : d;
+    if (n == 1) {
+        for (int64_t t = s; t < stop; t++) {
+            const REAL *from = x + plan->idx[t] * h;
+            REAL *to = out + (t - s) * h;
+            for (int64_t head = 0; head < h; head++) {
+                const REAL dot = scale * a[head] * from[head];
+                to[head] = add ? to[head] + dot : dot;
+            }
         }
+        return;
     }
+    for (int64_t head = 0; head < h; head++, a += n, x += n, out++)
+        NAME(dots_by)(out, plan, a, x, s, stop, h, h, n, scale, add);
 }
 
 LOOP void NAME(sddmm)(const Job *job, int64_t group, int64_t begin, int64_t end) {
@@ -208,8 +324,8 @@ LOOP void NAME(sddmm)(const Job *job, int64_t group, int64_t begin, int64_t end)
     EACH_ROW
         for (int64_t g = group; g < last; g++) {
             const REAL *mine = a + (g * plan->n_out + row) * c, *theirs = x + g * plan->n_in * c;
-            if (g == group) NAME(dots_row)(out, plan, mine, theirs, s, stop, h, k, 1, 0);
-            else NAME(dots_row)(out, plan, mine, theirs, s, stop, h, k, 1, 1);
+            if (g == group) NAME(dots_row)(out + s * h, plan, mine, theirs, s, stop, h, k, 1, 0);
+            else NAME(dots_row)(out + s * h, plan, mine, theirs, s, stop, h, k, 1, 1);
         }
     }
 }
@@ -293,118 +409,242 @@ FN V NAME(exp)(V x) {
     return (V)((VI)y & ~vanishes);
 }
 
-FN void NAME(exp_all)(REAL *p, int64_t n) {
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) NAME(store)(p + i, NAME(exp)(NAME(load)(p + i)));
-    if (i < n) {
-        REAL tail[LANES] = {0};
-        for (int64_t j = i; j < n; j++) tail[j - i] = p[j];
-        const V y = NAME(exp)(*(V *)tail);
-        for (int64_t j = i; j < n; j++) p[j] = y[j - i];
-    }
+/* the first n values of a register, `fill` in the rest */
+FN V NAME(first_of)(V x, int64_t n, REAL fill) {
+    VI lane;
+    for (int i = 0; i < LANES; i++) lane[i] = i;
+    const VI counts = lane < (INT)(n < LANES ? n : LANES);
+    const V rest = (V){0} + fill;
+    return (V)(((VI)x & counts) | ((VI)rest & ~counts));
 }
 
-/* maximum of one head over a row's slots; NaN where there is one */
-FN REAL NAME(highest)(const REAL *s, int64_t slots, int64_t h) {
-    REAL best = s[0];
-    for (int64_t t = 1; t < slots; t++) {
-        const REAL value = s[t * h];
-        best = value > best || value != value ? value : best;
-    }
-    return best;
-}
-
-FN REAL NAME(sum_of)(const REAL *s, int64_t slots, int64_t h) {
+/* exponentials of one head of a long row, block by block; their sum and largest; `apply` keeps them in p */
+FN double NAME(long_exponentials)(REAL *p, const REAL *x, int64_t slots, int64_t h, REAL *top, const int apply) {
+    REAL part[BLOCK], high = x[0];
     double sum = 0, rest = 0;
-    if (!DOUBLE || slots <= BLOCK) {
-        for (int64_t t = 0; t < slots; t++) sum += s[t * h];
-        return (REAL)sum;
+    for (int64_t t = 1; t < slots; t++) high = x[t * h] > high || x[t * h] != x[t * h] ? x[t * h] : high;
+    for (int64_t t = 0; t < slots; t += BLOCK) {
+        const int64_t n = slots - t < BLOCK ? slots - t : BLOCK;
+        double block = 0;
+        for (int64_t j = 0; j < n; j++) part[j] = x[(t + j) * h] - high;
+        for (int64_t j = n; j % LANES; j++) part[j] = 0;
+        for (int64_t j = 0; j < n; j += LANES) NAME(store)(part + j, NAME(exp)(NAME(load)(part + j)));
+        for (int64_t j = 0; j < n; j++) block += part[j];
+        if (apply)
+            for (int64_t j = 0; j < n; j++) p[(t + j) * h] = part[j];
+        TWO_SUM(double, sum, rest, block);
     }
-    for (int64_t t = 0; t < slots; t++) TWO_SUM(double, sum, rest, (double)s[t * h]);
-    return (REAL)(sum + rest);
+    *top = high;
+    return sum + rest;
 }
 
-FN void NAME(softmax_row)(REAL *p, int64_t slots, int64_t h) {
-    for (int64_t head = 0; head < h; head++) {
-        const REAL top = NAME(highest)(p + head, slots, h);
-        for (int64_t t = 0; t < slots; t++) p[t * h + head] -= top;
+/* scores x of one head of a long row to probabilities; x may be p */
+FN void NAME(softmax_long)(REAL *p, const REAL *x, int64_t slots, int64_t h) {
+    REAL top;
+    const REAL share = (REAL)(1 / NAME(long_exponentials)(p, x, slots, h, &top, 1));
+    for (int64_t t = 0; t < slots; t++) p[t * h] *= share;
+}
+
+/* Rows are taken in batches whose scores fit into a small array, and step by step: rows are independent of each other,
+   so that one row's chain of operations does not wait for another's. */
+
+/* end of the batch that starts at row `begin`; a long row is alone */
+FN int64_t NAME(batch)(const Plan *plan, int64_t begin, int64_t end, int64_t h) {
+    int64_t row = begin;
+    for (; row < end && row - begin < ROWS; row++) {
+        const int64_t s = plan->ptr[row], stop = plan->ptr[row + 1];
+        if (stop - s > BLOCK || (stop - plan->ptr[begin]) * h > SCORES) break;
     }
-    NAME(exp_all)(p, slots * h);
-    for (int64_t head = 0; head < h; head++) {
-        const REAL share = 1 / NAME(sum_of)(p + head, slots, h);
-        for (int64_t t = 0; t < slots; t++) p[t * h + head] *= share;
+    return row > begin ? row : begin + 1;
+}
+
+/* whether whole registers of a row of n values may be read or written: one head, and not beyond this worker's slots */
+FN int NAME(whole)(int64_t s, int64_t n, int64_t h, int64_t end) {
+    return h == 1 && s + (n + LANES - 1) / LANES * LANES <= end;
+}
+
+/* z <- x - max x, row by row and head by head; the largest go to tops [rows, h] where it is given */
+FN void NAME(shift)(REAL *z, const REAL *x, const Plan *plan, int64_t begin, int64_t last, int64_t end, int64_t h,
+                    REAL *tops) {
+    const int64_t from = plan->ptr[begin];
+    for (int64_t row = begin; row < last; row++) {
+        const int64_t s = plan->ptr[row], n = plan->ptr[row + 1] - s;
+        if (n == 0) continue;
+        if (NAME(whole)(s, n, h, plan->ptr[end])) {
+            V high = NAME(first_of)(NAME(load)(x + s), n, -(REAL)INFINITY);
+            for (int64_t i = LANES; i < n; i += LANES)
+                high = NAME(larger)(high, NAME(first_of)(NAME(load)(x + s + i), n - i, -(REAL)INFINITY));
+            const REAL top = NAME(largest)(high);
+            for (int64_t i = 0; i < n; i += LANES) NAME(store)(z + s - from + i, NAME(load)(x + s + i) - top);
+            if (tops) tops[row] = top;
+            continue;
+        }
+        for (int64_t head = 0; head < h; head++) {
+            const REAL *mine = x + s * h + head;
+            REAL top = mine[0];
+            for (int64_t t = 1; t < n; t++) top = mine[t * h] > top || mine[t * h] != mine[t * h] ? mine[t * h] : top;
+            for (int64_t t = 0; t < n; t++) z[(s - from + t) * h + head] = mine[t * h] - top;
+            if (tops) tops[row * h + head] = top;
+        }
     }
+}
+
+FN void NAME(exp_all)(REAL *z, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES) NAME(store)(z + i, NAME(exp)(NAME(load)(z + i)));
+}
+
+/* the sum of a short row of one head */
+FN REAL NAME(short_sum)(const REAL *z, int64_t n, int64_t h) {
+    REAL total = 0;
+    if (h == 1) {
+        V sum = NAME(first_of)(NAME(load)(z), n, 0);
+        for (int64_t i = LANES; i < n; i += LANES) sum += NAME(first_of)(NAME(load)(z + i), n - i, 0);
+        return NAME(total)(sum);
+    }
+    for (int64_t t = 0; t < n; t++) total += z[t * h];
+    return total;
+}
+
+/* p <- z over its sum in the row; the rows from `end` on are another worker's */
+FN void NAME(shares)(REAL *p, const REAL *z, const Plan *plan, int64_t begin, int64_t last, int64_t end, int64_t h) {
+    const int64_t from = plan->ptr[begin];
+    for (int64_t row = begin; row < last; row++) {
+        const int64_t s = plan->ptr[row], n = plan->ptr[row + 1] - s;
+        for (int64_t head = 0; n && head < h; head++) {
+            const REAL *mine = z + (s - from) * h + head;
+            const REAL share = 1 / NAME(short_sum)(mine, n, h);
+            if (NAME(whole)(s, n, h, plan->ptr[end]))
+                for (int64_t i = 0; i < n; i += LANES) NAME(store)(p + s + i, share * NAME(load)(mine + i));
+            else
+                for (int64_t t = 0; t < n; t++) p[(s + t) * h + head] = share * mine[t * h];
+        }
+    }
+}
+
+/* scores x to probabilities p for one batch; x may be p, for what a row writes beyond its end the next writes again */
+FN void NAME(softmax_batch)(REAL *p, const REAL *x, const Plan *plan, int64_t begin, int64_t last, int64_t end,
+                            int64_t h) {
+    const int64_t s = plan->ptr[begin], n = plan->ptr[last] - s;
+    if (last == begin + 1 && (n > BLOCK || n * h > SCORES)) {
+        for (int64_t head = 0; head < h; head++) NAME(softmax_long)(p + s * h + head, x + s * h + head, n, h);
+        return;
+    }
+    REAL z[SCORES + BLOCK];
+    NAME(shift)(z, x, plan, begin, last, end, h, 0);
+    NAME(exp_all)(z, n * h);
+    NAME(shares)(p, z, plan, begin, last, end, h);
 }
 
 LOOP void NAME(softmax)(const Job *job, int64_t group, int64_t begin, int64_t end) {
-    const int64_t h = job->heads;
-    const REAL *x = (const REAL *)job->x + group * job->plan.e * h;
-    REAL *p = (REAL *)job->s + group * job->plan.e * h;
-    EACH_ROW
-        if (s == stop) continue;
-        for (int64_t j = s * h; j < stop * h; j++) p[j] = x[j];
-        NAME(softmax_row)(p + s * h, stop - s, h);
+    const Plan *plan = &job->plan;
+    const REAL *x = (const REAL *)job->x + group * plan->e * job->heads;
+    REAL *p = (REAL *)job->s + group * plan->e * job->heads;
+    for (int64_t row = begin, last; row < end; row = last) {
+        last = NAME(batch)(plan, row, end, job->heads);
+        NAME(softmax_batch)(p, x, plan, row, last, end, job->heads);
     }
 }
 
 LOOP void NAME(logsumexp)(const Job *job, int64_t group, int64_t begin, int64_t end) {
+    const Plan *plan = &job->plan;
     const int64_t h = job->heads;
-    const REAL *x = (const REAL *)job->x + group * job->plan.e * h;
-    REAL *y = (REAL *)job->y + group * job->plan.n_out * h;
-    EACH_ROW
-        for (int64_t head = 0; head < h; head++) {
-            if (s == stop) {
-                y[row * h + head] = -(REAL)INFINITY;
-                continue;
+    const REAL *x = (const REAL *)job->x + group * plan->e * h;
+    REAL *y = (REAL *)job->y + group * plan->n_out * h, z[SCORES + BLOCK];
+    for (int64_t first = begin, last; first < end; first = last) {
+        last = NAME(batch)(plan, first, end, h);
+        const int64_t from = plan->ptr[first], count = plan->ptr[last] - from;
+        const int is_long = last == first + 1 && (count > BLOCK || count * h > SCORES);
+        if (!is_long) {
+            NAME(shift)(z, x, plan, first, last, end, h, y); /* the largest wait where the results go */
+            NAME(exp_all)(z, count * h);
+        }
+        for (int64_t row = first; row < last; row++) {
+            const int64_t s = plan->ptr[row], n = plan->ptr[row + 1] - s;
+            for (int64_t head = 0; head < h; head++) {
+                REAL *to = y + row * h + head;
+                if (n == 0) {
+                    *to = -(REAL)INFINITY;
+                    continue;
+                }
+                const double sum = is_long ? NAME(long_exponentials)(0, x + s * h + head, n, h, to, 0)
+                                           : NAME(short_sum)(z + (s - from) * h + head, n, h);
+                /* where the largest is infinite, the difference to it is not a number but the answer is */
+                if (*to - *to == 0) *to += (REAL)log(sum);
             }
-            const REAL *mine = x + s * h + head, top = NAME(highest)(mine, stop - s, h);
-            REAL part[LANES];
-            double sum = 0, rest = 0;
-            for (int64_t t = 0; t < stop - s; t += LANES) {
-                const int64_t n = stop - s - t < LANES ? stop - s - t : LANES;
-                for (int64_t l = 0; l < LANES; l++) part[l] = l < n ? mine[(t + l) * h] - top : -(REAL)INFINITY;
-                NAME(exp_all)(part, LANES);
-                const double block = NAME(sum_of)(part, n, 1);
-                TWO_SUM(double, sum, rest, block);
-            }
-            /* where the largest is infinite, the difference to it is not a number but the answer is */
-            y[row * h + head] = top - top == 0 ? top + (REAL)log(sum + rest) : top;
         }
     }
 }
 
 LOOP void NAME(attend)(const Job *job, int64_t group, int64_t begin, int64_t end) {
-    const int64_t h = job->heads, k = job->k, n_in = job->plan.n_in, n_out = job->plan.n_out, edges = job->plan.e * h;
+    const Plan *plan = &job->plan;
+    const int64_t h = job->heads, k = job->k, f = job->f, n_in = plan->n_in, n_out = plan->n_out;
     const REAL *q = (const REAL *)job->a + group * n_out * h * k, *key = (const REAL *)job->x + group * n_in * h * k;
-    const REAL *value = (const REAL *)job->v + group * n_in * h * job->f;
-    REAL *p = (REAL *)job->s + group * edges, *y = (REAL *)job->y + group * n_out * h * job->f;
+    const REAL *value = (const REAL *)job->v + group * n_in * h * f, scale = (REAL)job->scale;
+    REAL *p = (REAL *)job->s + group * plan->e * h, *y = (REAL *)job->y + group * n_out * h * f;
     Job sums = *job;
-    sums.k = job->f;
-    EACH_ROW
-        NAME(dots_row)(p, plan, q + row * h * k, key, s, stop, h, k, (REAL)job->scale, 0);
-        if (s < stop) NAME(softmax_row)(p + s * h, stop - s, h);
-        NAME(sum_row)(y + row * h * job->f, &sums, p, value, s, stop, NAME(own));
+    sums.k = f;
+    for (int64_t first = begin, last; first < end; first = last) {
+        last = NAME(batch)(plan, first, end, h);
+        for (int64_t row = first; row < last; row++) {
+            const int64_t s = plan->ptr[row], stop = plan->ptr[row + 1];
+            NAME(dots_row)(p + s * h, plan, q + row * h * k, key, s, stop, h, k, scale, 0);
+        }
+        NAME(softmax_batch)(p, p, plan, first, last, end, h);
+        NAME(sum_rows)(y, &sums, p, value, first, last, NAME(own));
     }
+}
+
+/* d <- p (d - sum p d), row by row and head by head */
+FN void NAME(centre)(REAL *d, const REAL *p, const Plan *plan, int64_t begin, int64_t last, int64_t end, int64_t h) {
+    const int64_t from = plan->ptr[begin], total = (plan->ptr[last] - from) * h;
+    if (total > SCORES || plan->ptr[last] - from > BLOCK * (last - begin)) { /* one long row */
+        for (int64_t head = 0; head < h; head++) {
+            double mean = 0, rest = 0;
+            for (int64_t t = from; t < plan->ptr[last]; t++)
+                TWO_SUM(double, mean, rest, (double)p[t * h + head] * d[t * h + head]);
+            const REAL centre = (REAL)(mean + rest);
+            for (int64_t t = from; t < plan->ptr[last]; t++) d[t * h + head] = p[t * h + head] * (d[t * h + head] - centre);
+        }
+        return;
+    }
+    REAL z[SCORES + BLOCK];
+    for (int64_t row = begin; row < last; row++) {
+        const int64_t s = plan->ptr[row], n = plan->ptr[row + 1] - s;
+        if (NAME(whole)(s, n, h, plan->ptr[end])) {
+            V sum = {0};
+            for (int64_t i = 0; i < n; i += LANES)
+                sum += NAME(first_of)(NAME(load)(p + s + i) * NAME(load)(d + s + i), n - i, 0);
+            const REAL mean = NAME(total)(sum);
+            for (int64_t i = 0; i < n; i += LANES)
+                NAME(store)(z + s - from + i, NAME(load)(p + s + i) * (NAME(load)(d + s + i) - mean));
+            continue;
+        }
+        for (int64_t head = 0; head < h; head++) {
+            const REAL *mine = p + s * h + head, *theirs = d + s * h + head;
+            REAL mean = 0;
+            for (int64_t t = 0; t < n; t++) mean += mine[t * h] * theirs[t * h];
+            for (int64_t t = 0; t < n; t++) z[(s - from + t) * h + head] = mine[t * h] * (theirs[t * h] - mean);
+        }
+    }
+    memcpy(d + from * h, z, (size_t)total * sizeof(REAL));
 }
 
 /* with p the probabilities and g the gradient at the rows: ds = p (<g, v> - sum p <g, v>), dq = scale sum ds k */
 LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_t end) {
-    const int64_t h = job->heads, k = job->k, f = job->f, n_in = job->plan.n_in, n_out = job->plan.n_out;
-    const int64_t edges = job->plan.e * h;
+    const Plan *plan = &job->plan;
+    const int64_t h = job->heads, k = job->k, f = job->f, n_in = plan->n_in, n_out = plan->n_out, edges = plan->e * h;
     const REAL *g = (const REAL *)job->a + group * n_out * h * f, *key = (const REAL *)job->x + group * n_in * h * k;
     const REAL *value = (const REAL *)job->v + group * n_in * h * f, *p = (const REAL *)job->p + group * edges;
     REAL *ds = (REAL *)job->s + group * edges, *dq = (REAL *)job->y + group * n_out * h * k;
-    const REAL scale = (REAL)job->scale;
-    EACH_ROW
-        NAME(dots_row)(ds, plan, g + row * h * f, value, s, stop, h, f, 1, 0);
-        for (int64_t head = 0; head < h; head++) {
-            REAL mean = 0, rest = 0;
-            for (int64_t t = s; t < stop; t++) TWO_SUM(REAL, mean, rest, p[t * h + head] * ds[t * h + head]);
-            mean += rest;
-            for (int64_t t = s; t < stop; t++) ds[t * h + head] = p[t * h + head] * (ds[t * h + head] - mean);
+    for (int64_t first = begin, last; first < end; first = last) {
+        last = NAME(batch)(plan, first, end, h);
+        for (int64_t row = first; row < last; row++) {
+            const int64_t s = plan->ptr[row], stop = plan->ptr[row + 1];
+            NAME(dots_row)(ds + s * h, plan, g + row * h * f, value, s, stop, h, f, 1, 0);
         }
-        NAME(sum_row)(dq + row * h * k, job, ds, key, s, stop, NAME(own));
-        for (int64_t j = row * h * k; j < (row + 1) * h * k; j++) dq[j] *= scale;
+        NAME(centre)(ds, p, plan, first, last, end, h);
+        NAME(sum_rows)(dq, job, ds, key, first, last, NAME(own));
+        for (int64_t j = first * h * k; j < last * h * k; j++) dq[j] *= (REAL)job->scale;
     }
 }
 
@@ -413,4 +653,9 @@ LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_
 #undef FN
 #undef LOOP
 #undef EACH_ROW
+#undef FOUR
+#undef SHUFFLE
+#undef SWAP_FOURS
+#undef SWAP_PAIRS
+#undef SWAP_ONES
 #undef TWO_SUM
