@@ -174,8 +174,8 @@ class _Attend(torch.autograd.Function):
             dq, p, ds = _fused_back(ctx.chosen, sides, g, (q, k, v), (y, kept), heads, scale)
         else:  # somebody differentiates the gradient: by operations that have derivatives
             p = softmax(ctx.ends, scale * sddmm(sides, q, k, heads))
-            ds = _centred(ctx.ends, p, sddmm(sides, g, v, heads))
-            dq = scale * spmm(sides, ds, k)
-        dk = scale * spmm(sides.flip(), ds, q) if want_k else None
+            ds = scale * _centred(ctx.ends, p, sddmm(sides, g, v, heads))
+            dq = spmm(sides, ds, k)
+        dk = spmm(sides.flip(), ds, q) if want_k else None
         dv = spmm(sides.flip(), p, g) if want_v else None
         return None, None, dq if want_q else None, dk, dv, None, None

@@ -49,17 +49,17 @@ def attend_back(
     heads: int,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradient of the queries, probabilities p and gradient of the scores s; the rest are sums at the sources.
+    """Gradient of the queries, probabilities p and gradient of the products <q, k>; the rest are sums at the sources.
 
-    ds = p (<grad_i, v_j> - sum_j p <grad_i, v_j>), dq = scale sum_j ds k_j.
+    ds = scale p (<grad_i, v_j> - sum_j p <grad_i, v_j>), dq = sum_j ds k_j; then dk = sum_i ds q_i, dv = sum_i p grad_i.
 
     Args:
         inputs: (q, k, v) of :func:`attend`. kept: its two results.
     """
     (_, k, v), (_, p) = inputs, kept
     dp = kernels.sddmm(plan, grad, v, heads, False)
-    ds = p * (dp - at_slots(plan, row_sums(plan, p * dp)))
-    return kernels.spmm(plan, ds, k).mul_(scale), p, ds
+    ds = scale * p * (dp - at_slots(plan, row_sums(plan, p * dp)))
+    return kernels.spmm(plan, ds, k), p, ds
 
 
 class Kernels:

@@ -169,7 +169,7 @@ def attend_back_rows(
     H: tl.constexpr, D: tl.constexpr, V: tl.constexpr, DB: tl.constexpr, VB: tl.constexpr,
     R: tl.constexpr, S: tl.constexpr, INDEX: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """p_e = exp(score_e - lse_i), ds_e = p_e (<gy_i, v_j> - <gy_i, y_i>), dq_i = scale sum_j ds_e k_j, for R rows."""
+    """p_e = exp(score_e - lse_i), ds_e = scale p_e (<gy_i, v_j> - <gy_i, y_i>), dq_i = sum_j ds_e k_j, for R rows."""
     row, start, length, mine, longest = row_block(ptr, first, n_out, low, high, R, INDEX)
     in_key, key_there = head_channels(head, H, D, DB)
     in_value, value_there = head_channels(head, H, V, VB)
@@ -195,13 +195,13 @@ def attend_back_rows(
         value = tl.load(v + at, mask=real & value_there[None, None, :, :], other=0.0).to(ACC)
         score = tl.sum(query[:, None, :, :] * key, axis=3)
         share = tl.where(live[:, :, None], tl.exp(score - norm[:, None, :]), 0.0)
-        slope = share * (tl.sum(grad[:, None, :, :] * value, axis=3) - mean[:, None, :])
+        slope = factor * share * (tl.sum(grad[:, None, :, :] * value, axis=3) - mean[:, None, :])
         at = slot.to(INDEX)[:, :, None] * H + head[None, None, :]
         there = live[:, :, None] & head_there[None, :, :]
         tl.store(p + at, share, mask=there)
         tl.store(ds + at, slope, mask=there)
         total, lost = add_exactly(total, lost, tl.sum(slope[:, :, :, None] * key, axis=1))
-    tl.store(dq + query_at, settle(total, lost) * factor, mask=whole)
+    tl.store(dq + query_at, settle(total, lost), mask=whole)
     return longest
 
 

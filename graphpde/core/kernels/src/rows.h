@@ -594,8 +594,9 @@ LOOP void NAME(attend)(const Job *job, int64_t group, int64_t begin, int64_t end
     }
 }
 
-/* d <- p (d - sum p d), row by row and head by head */
-FN void NAME(centre)(REAL *d, const REAL *p, const Plan *plan, int64_t begin, int64_t last, int64_t end, int64_t h) {
+/* d <- scale p (d - sum p d), row by row and head by head */
+FN void NAME(centre)(REAL *d, const REAL *p, const Plan *plan, int64_t begin, int64_t last, int64_t end, int64_t h,
+                     const REAL scale) {
     const int64_t from = plan->ptr[begin], total = (plan->ptr[last] - from) * h;
     if (total > SCORES || plan->ptr[last] - from > BLOCK * (last - begin)) { /* one long row */
         for (int64_t head = 0; head < h; head++) {
@@ -603,7 +604,8 @@ FN void NAME(centre)(REAL *d, const REAL *p, const Plan *plan, int64_t begin, in
             for (int64_t t = from; t < plan->ptr[last]; t++)
                 TWO_SUM(double, mean, rest, (double)p[t * h + head] * d[t * h + head]);
             const REAL centre = (REAL)(mean + rest);
-            for (int64_t t = from; t < plan->ptr[last]; t++) d[t * h + head] = p[t * h + head] * (d[t * h + head] - centre);
+            for (int64_t t = from; t < plan->ptr[last]; t++)
+                d[t * h + head] = scale * p[t * h + head] * (d[t * h + head] - centre);
         }
         return;
     }
@@ -616,20 +618,20 @@ FN void NAME(centre)(REAL *d, const REAL *p, const Plan *plan, int64_t begin, in
                 sum += NAME(first_of)(NAME(load)(p + s + i) * NAME(load)(d + s + i), n - i, 0);
             const REAL mean = NAME(total)(sum);
             for (int64_t i = 0; i < n; i += LANES)
-                NAME(store)(z + s - from + i, NAME(load)(p + s + i) * (NAME(load)(d + s + i) - mean));
+                NAME(store)(z + s - from + i, scale * NAME(load)(p + s + i) * (NAME(load)(d + s + i) - mean));
             continue;
         }
         for (int64_t head = 0; head < h; head++) {
             const REAL *mine = p + s * h + head, *theirs = d + s * h + head;
             REAL mean = 0;
             for (int64_t t = 0; t < n; t++) mean += mine[t * h] * theirs[t * h];
-            for (int64_t t = 0; t < n; t++) z[(s - from + t) * h + head] = mine[t * h] * (theirs[t * h] - mean);
+            for (int64_t t = 0; t < n; t++) z[(s - from + t) * h + head] = scale * mine[t * h] * (theirs[t * h] - mean);
         }
     }
     memcpy(d + from * h, z, (size_t)total * sizeof(REAL));
 }
 
-/* with p the probabilities and g the gradient at the rows: ds = p (<g, v> - sum p <g, v>), dq = scale sum ds k */
+/* with p the probabilities and g the gradient at the rows: ds = scale p (<g, v> - sum p <g, v>), dq = sum ds k */
 LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_t end) {
     const Plan *plan = &job->plan;
     const int64_t h = job->heads, k = job->k, f = job->f, n_in = plan->n_in, n_out = plan->n_out, edges = plan->e * h;
@@ -642,9 +644,8 @@ LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_
             const int64_t s = plan->ptr[row], stop = plan->ptr[row + 1];
             NAME(dots_row)(ds + s * h, plan, g + row * h * f, value, s, stop, h, f, 1, 0);
         }
-        NAME(centre)(ds, p, plan, first, last, end, h);
+        NAME(centre)(ds, p, plan, first, last, end, h, (REAL)job->scale);
         NAME(sum_rows)(dq, job, ds, key, first, last, NAME(own));
-        for (int64_t j = first * h * k; j < last * h * k; j++) dq[j] *= (REAL)job->scale;
     }
 }
 
