@@ -77,7 +77,7 @@ def prepare(config: Config) -> Setup:
     clock = time.perf_counter()
     mesh = open_mesh(config.mesh)
     timings = {"read the mesh": time.perf_counter() - clock}
-    space = Space(mesh, channels=len(pde.fields))
+    space = Space(mesh, channels=len(pde.fields), reorder=None)
     dtype = getattr(torch, config.dtype)
     if config.device != "cpu" or dtype != torch.float64:
         space = space.to(config.device, dtype)

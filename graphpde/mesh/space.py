@@ -17,6 +17,7 @@ from graphpde.errors import ConditionError, MeshError
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.elements import P1, Q1, Element
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.numbering import numbered, off_diagonal, pairs_of
 from graphpde.mesh.orientation import oriented
 from graphpde.typing import check_shape
 
@@ -71,6 +72,9 @@ class Space(Graph):
         element: :class:`P1` or :class:`Q1`; default: P1 on simplices, Q1 as soon as there are quadrilaterals.
         channels: number of fields carried, for messages and writers.
         lumped: row-sum lumping of the mass; None = the element's own choice (True for P1 and Q1).
+        reorder: number the unknowns so that neighbours lie close in memory, instead of in the mesh's own order; None =
+            where the mesh's own order is scattered. A large mesh in random order is several times faster so;
+            ``at_points`` brings fields back to the mesh's order.
 
     Only vertices of cells get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none. Simplices with negative
     orientation are turned (counted in ``warnings``). ``weight`` holds minus the off-diagonal stiffness, so the space is
@@ -81,19 +85,27 @@ class Space(Graph):
             know.
     """
 
-    def __init__(self, mesh: Mesh, element: Element | None = None, channels: int = 1, *, lumped: bool | None = None):
+    def __init__(
+        self,
+        mesh: Mesh,
+        element: Element | None = None,
+        channels: int = 1,
+        *,
+        lumped: bool | None = None,
+        reorder: bool | None = False,
+    ):
         found = mesh.warnings
         mesh, notes = oriented(mesh)
         if any("were turned" in note for note in notes):  # the reader's count of the same cells is history now
             found = tuple(w for w in found if "negative orientation" not in w)
-        used = mesh.used_points
+        used = numbered(mesh, reorder)
         dof_of_point = torch.full((mesh.n,), -1, dtype=torch.int64)
         dof_of_point[used] = torch.arange(len(used))
         element = element or _natural_element(mesh)
         blocks = [(linear, dof_of_point[nodes], start) for linear, nodes, start in mesh.corners()]
         for kind, _, _ in blocks:
             element.shape(kind, 1)  # refuses unknown cells before anything is built
-        pairs = [_pairs(dofs) for _, dofs, _ in blocks]
+        pairs = [pairs_of(dofs) for _, dofs, _ in blocks]
         edges = Relation.from_edges(
             torch.cat([src for src, _ in pairs]),
             torch.cat([dst for _, dst in pairs]),
@@ -189,7 +201,7 @@ class Space(Graph):
 
     def assemble_weight(self, local: list[Tensor]) -> Tensor:
         """Off-diagonal entries [e, ...] alone, for operators whose rows sum to zero."""
-        off = torch.cat([a[:, _off_diagonal(a.shape[1])].flatten(0, 1) for a in local])
+        off = torch.cat([a[:, off_diagonal(a.shape[1])].flatten(0, 1) for a in local])
         return self.edges.own(off.to(self.device))
 
     def assemble_vector(self, corners: list[Tensor]) -> Tensor:
@@ -344,17 +356,6 @@ def _natural_element(mesh: Mesh) -> Element:
 
 def _present(dofs: Tensor) -> Tensor:
     return torch.unique(dofs[dofs >= 0])
-
-
-def _off_diagonal(k: int) -> Tensor:
-    return ~torch.eye(k, dtype=torch.bool)
-
-
-def _pairs(dofs: Tensor) -> tuple[Tensor, Tensor]:
-    """(src, dst) of every off-diagonal local entry (i, j), row i = destination, in the order of a[:, mask]."""
-    k = dofs.shape[1]
-    i, j = _off_diagonal(k).nonzero(as_tuple=True)
-    return dofs[:, j].reshape(-1), dofs[:, i].reshape(-1)
 
 
 def _block(element: Element, kind: str, ids: Tensor, dofs: Tensor, pos: Tensor, degree: int | None) -> Block:

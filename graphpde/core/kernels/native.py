@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.kernels import composed, reference
-from graphpde.core.kernels.plan import Plan
+from graphpde.core.kernels.plan import Plan, is_scattered
 
 SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK = range(7)  # as in src/native.h
 DEVICES = ("cpu",)
@@ -28,7 +28,6 @@ _OWN = (torch.float32, torch.float64)
 _SMALL = 1 << 15  # multiply-adds below which a second thread costs more than it gains
 _SHARE = 1 << 13  # slots and rows in one share of the work
 _CACHE = 1 << 20  # bytes of node values beyond which the order of memory accesses counts
-_FAR = 1 << 14  # rows between successive neighbours, on average, beyond which values are fetched ahead
 _JOB = struct.Struct("7q d 8q")
 
 
@@ -223,7 +222,7 @@ class _Prepared:
         self.held = (plan.ptr, idx, plan.perm, starts)
         addresses = [0 if t is None else t.data_ptr() for t in (plan.ptr, idx, plan.perm, None, starts)]
         self.packed = struct.pack("9q", *addresses, plan.n_in, n, e, chunks)
-        self.far = _is_far(plan)
+        self.far = is_scattered(plan.idx)
 
 
 def _prepare(plan: Plan) -> _Prepared:
@@ -240,11 +239,3 @@ def _starts(plan: Plan, chunks: int) -> np.ndarray:
     starts = np.searchsorted(cost, np.linspace(0, cost[-1], chunks + 1)).astype(np.int32)
     starts[0], starts[-1] = 0, plan.n_out
     return starts
-
-
-def _is_far(plan: Plan) -> bool:
-    """Whether successive columns lie far apart, judged by a sample."""
-    step = max(plan.idx.numel() // 20_000, 1)
-    columns = plan.idx.numpy()
-    jumps = columns[1::step].astype(np.int64) - columns[:-1:step]
-    return len(jumps) > 0 and float(np.abs(jumps).mean()) > _FAR

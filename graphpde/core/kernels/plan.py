@@ -53,6 +53,16 @@ class Plan:
         return cls(ptr, idx, row, perm, n_in, n_out)
 
 
+_FAR = 1 << 14  # numbers between successive nodes, on average, beyond which a cache no longer holds both
+
+
+def is_scattered(nodes: Tensor) -> bool:
+    """Whether successive node numbers [e] lie far apart, judged by a sample."""
+    step = max(nodes.numel() // 20_000, 1)
+    jumps = nodes[1::step].to(torch.float64) - nodes[:-1:step].to(torch.float64)
+    return jumps.numel() > 0 and float(jumps.abs().mean()) > _FAR
+
+
 def index_dtype(*sizes: int) -> torch.dtype:
     """int32 where every size fits, int64 beyond."""
     return torch.int32 if max(sizes, default=0) < 2**31 - 1 else torch.int64
