@@ -66,6 +66,29 @@ def _product(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
     return a @ x
 
 
+def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[Tensor, Tensor | None]:
+    """As :func:`reference.extreme`; the values from torch's compressed rows, then the slots in blocks of edges."""
+    if x.dtype not in _PRODUCT_TYPES or plan.ptr is None or plan.idx.numel() == 0 or x.numel() == 0 or x.is_cuda:
+        return reference.extreme(plan, x, largest, slots)
+    ones = x.new_ones(plan.idx.numel())
+    a = torch.sparse_csr_tensor(plan.ptr, plan.idx, ones, (plan.n_out, plan.n_in), check_invariants=False)
+    values = torch.stack([torch.sparse.mm(a, z, "amax" if largest else "amin") for z in x])
+    return values, _first_slots(plan, x, values) if slots else None
+
+
+def _first_slots(plan: Plan, x: Tensor, best: Tensor) -> Tensor:
+    """The first slot of each row that has its best value (or a NaN), -1 without any."""
+    e, step = plan.idx.numel(), max(_BLOCK // max(x[0].shape[1] * x.shape[0], 1), 1)
+    first = torch.full(best.shape, e)
+    for s in range(0, e, step):
+        m, rows = x.index_select(1, plan.idx[s : s + step]), plan.row[s : s + step]
+        wins = (m == best.index_select(1, rows)) | m.isnan()
+        each = torch.arange(s, s + m.shape[1])[:, None].expand(m.shape)
+        index = rows.to(torch.int64)[None, :, None].expand(m.shape)
+        first.scatter_reduce_(1, index, torch.where(wins, each, e), "amin")
+    return torch.where(first < e, first, -1)
+
+
 def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     """As :func:`reference.sddmm`, in blocks of edges."""
     e, c = plan.idx.numel(), x.shape[-1]
