@@ -3,6 +3,7 @@
 from graphpde.core.bridges import as_graph, from_networkx, from_pyg, to_networkx, to_pyg
 from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph, TagSet, unbatch, union
+from graphpde.core.incidence import Incidence
 from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, pin
 from graphpde.core.neighbors import complete, knn, radius
@@ -14,6 +15,7 @@ __all__ = [
     "Diagonal",
     "EdgeDifference",
     "Graph",
+    "Incidence",
     "LinearOperator",
     "Relation",
     "Sparse",

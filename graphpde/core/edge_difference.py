@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from graphpde.core.incidence import Incidence
 from graphpde.core.linear_operator import LinearOperator, Sparse, columns, times
-from graphpde.core.relation import Relation
 from graphpde.typing import Scalar
 
 if TYPE_CHECKING:
@@ -22,22 +22,20 @@ class EdgeDifference(LinearOperator):
     about twice the cost of :class:`Sparse`.
 
     Args:
-        incidence: nodes -> undirected edges, two entries a row. sign: +1 / -1 for each entry in own order.
+        incidence: the undirected edges.
         weight: one per undirected edge [E] or [E, c].
         matrix: the same map as a :class:`Sparse`, for solvers.
     """
 
     symmetric = True
 
-    def __init__(self, incidence: Relation, sign: Tensor, weight: Tensor, matrix: Sparse):
-        self.incidence, self.sign, self.weight, self.matrix = incidence, sign, weight, matrix
-        self.n = incidence.n_src
-        back = incidence.transpose()
-        self._back_sign = -back.own(sign)
+    def __init__(self, incidence: Incidence, weight: Tensor, matrix: Sparse):
+        self.incidence, self.weight, self.matrix = incidence, weight, matrix
+        self.n = incidence.n
 
     def matvec(self, x: Tensor) -> Tensor:
-        flux = self.incidence.propagate(x, weight=self.sign) * columns(self.weight).to(x.dtype)
-        return self.incidence.transpose().propagate(flux, weight=self._back_sign)
+        downhill = -columns(self.weight).to(x.dtype)  # from much to little
+        return self.incidence.divergence(self.incidence.difference(x) * downhill)
 
     def transpose(self) -> EdgeDifference:
         return self
@@ -52,10 +50,8 @@ class EdgeDifference(LinearOperator):
         return self.weight, *self.matrix.tensors()
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> EdgeDifference:
-        move: dict[str, Any] = {"device": device, "dtype": dtype}
-        return EdgeDifference(
-            self.incidence.to(device), self.sign.to(**move), self.weight.to(**move), self.matrix.to(device, dtype)
-        )
+        weight = self.weight.to(device=device, dtype=dtype)
+        return EdgeDifference(self.incidence.to(device, dtype), weight, self.matrix.to(device, dtype))
 
     @property
     def channels(self) -> int:
@@ -65,4 +61,4 @@ class EdgeDifference(LinearOperator):
         return self.matrix
 
     def _times(self, factor: Scalar) -> EdgeDifference:
-        return EdgeDifference(self.incidence, self.sign, times(self.weight, factor), self.matrix._times(factor))
+        return EdgeDifference(self.incidence, times(self.weight, factor), self.matrix._times(factor))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.cached import cached
+from graphpde.core.incidence import Incidence
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError, GraphError, InputError
@@ -32,19 +33,6 @@ class TagSet(NamedTuple):
     dim: int
     ids: Tensor
     nodes: Tensor
-
-
-class Incidence(NamedTuple):
-    """The signed incidence of a graph.
-
-    Attributes:
-        relation: nodes -> undirected edges, two entries each. sign: +1 at the first node, -1 at the second, own order.
-        edge: the directed own edge that each undirected one was taken from [E].
-    """
-
-    relation: Relation
-    sign: Tensor
-    edge: Tensor
 
 
 def selected(predicate: Callable[[Tensor], Any], points: Tensor) -> Tensor:
@@ -219,14 +207,7 @@ class Graph:
         Raises:
             GraphError: some edge has no partner in the other direction.
         """
-        if not self.edges.is_symmetric:
-            raise GraphError("an undirected form needs every edge in both directions; this graph is directed")
-        src, dst = self.edges.pairs()
-        edge = (src < dst).nonzero()[:, 0]
-        count = torch.arange(len(edge), device=self.device)
-        relation = Relation.from_edges(torch.cat([src[edge], dst[edge]]), torch.cat([count, count]), self.n, len(edge))
-        one = torch.ones(len(edge), dtype=self.dtype, device=self.device)
-        return Incidence(relation, relation.own(torch.cat([one, -one])), edge)
+        return Incidence.of(self.edges, self.dtype)
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Self:
         """The same graph elsewhere; indices keep their type. Asked twice it gives the same object, so that terms which

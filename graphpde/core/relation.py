@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core import attention as _attention
+from graphpde.core import chunks as _chunks
 from graphpde.core import heads as _heads
 from graphpde.core import message as _message
 from graphpde.core.cached import cached
@@ -38,10 +39,13 @@ class Relation:
     _dst: Tensor
     _ptr: Tensor
     _edge_map: Tensor
+    _slices: dict[int, tuple[_chunks.Chunk, ...]]
 
     def __init__(self, src: Tensor, ptr: Tensor, n_src: int, n_dst: int, edge_map: Tensor):
         # own order and index_dtype already; public construction goes through from_edges
-        self.__dict__.update(_src=src, _ptr=ptr, n_src=n_src, n_dst=n_dst, _edge_map=edge_map, _dst=rows_of(ptr))
+        self.__dict__.update(
+            _src=src, _ptr=ptr, n_src=n_src, n_dst=n_dst, _edge_map=edge_map, _dst=rows_of(ptr), _slices={}
+        )
 
     def __setattr__(self, key: str, value: Any) -> None:
         raise AttributeError(f"Relation is frozen; build a new one instead of setting '{key}'")
@@ -154,9 +158,10 @@ class Relation:
             down = Plan(rows.ptr, rows.columns, rows_of(rows.ptr), None, given, e)
         return Sides(down, Plan(None, own, each, None, e, given))
 
-    def prepare(self) -> Relation:
-        """Build every plan now (before compilation or timing) and return self."""
+    def prepare(self, chunk_edges: int | None = None) -> Relation:
+        """Build every plan now (before compilation or timing), also of slices of the edges, and return self."""
         _ = self.sides, self._to_dst, self._to_src, self._to_own
+        _chunks.prepare(self, chunk_edges)
         return self
 
     def transpose(self) -> Relation:
@@ -225,6 +230,7 @@ class Relation:
         weight: Tensor | None = None,
         block: Tensor | None = None,
         reduce: str = "sum",
+        chunk_edges: int | None = None,
     ) -> Tensor:
         """Send messages along the edges and reduce them at the destinations, [*, n_src, c] -> [*, n_dst, c'].
 
@@ -239,14 +245,19 @@ class Relation:
             block: dense blocks [*, e, c', c], message = block @ x_src.
             reduce: "sum", "mean" (over the edges, whatever their weights), "max" or "min"; a destination without edges
                 gets 0.
+            chunk_edges: work at most so many edges at a time, and again in the backward pass, so that memory is bounded
+                by n c + chunk_edges k for a message that keeps k numbers per edge; :mod:`graphpde.core.chunks` has the
+                formula. Every tensor in ``edge`` is cut: [e] or [*, e, k]. Not bounded under torch.func or a compiler.
 
         Raises:
             ShapeError: sizes that do not fit. InputError: unknown ``reduce``.
         """
         _check_nodes(x, self.n_src, "x")
+        if block is not None and message is not None:
+            raise InputError("block and message exclude each other; multiply by the block inside the message")
+        if chunk_edges is not None:
+            return _chunks.propagate(self, x, _chunks.Given(message, x_dst, edge, weight, block, reduce), chunk_edges)
         if block is not None:
-            if message is not None:
-                raise InputError("block and message exclude each other; multiply by the block inside the message")
             return _heads.blocked(self, x, block, weight, reduce)
         if message is None and reduce in ("sum", "mean"):
             y = self._product(x, weight)
@@ -255,7 +266,7 @@ class Relation:
             return _heads.folded(x, lambda z: _attention.extreme(self.sides, z, reduce == "max"))
         m = self.gather(x)
         if message is not None:
-            m = message(m, self._gather_dst(x, x_dst), edge)
+            m = message(m, self.gather_dst(self._at_dst(x, x_dst)), edge)
         if weight is not None:
             m = _heads.scaled(m, weight, self.n_edges)
         return self.collect(m, reduce)
@@ -297,7 +308,8 @@ class Relation:
         _check_nodes(x, self.n_src, "x")
         if y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
             raise ShapeError(f"y has shape {list(y.shape)} and x {list(x.shape)}, expected equal batch and channels")
-        _check_heads(heads, x.shape[-1])
+        if heads is not None and (heads < 1 or x.shape[-1] % heads):
+            raise ShapeError(f"heads = {heads}, expected a divisor of the {x.shape[-1]} channels")
         kind = torch.promote_types(y.dtype, x.dtype)
         y, x = (_heads.grouped(z.to(kind)) for z in (y, x))
         s = _message.sddmm(self.sides, y, x, heads or 1, shared=True)[0]
@@ -349,14 +361,12 @@ class Relation:
             return _heads.folded(_counted(x), lambda z: _message.spmm(self.sides, None, z))
         return _heads.product(self.sides, *_heads.matched(x, weight, self.n_edges))
 
-    def _gather_dst(self, x: Tensor, x_dst: Tensor | None) -> Tensor:
-        if x_dst is None:
-            if self.n_src != self.n_dst:
-                raise ShapeError(
-                    f"x_dst is needed: {self.n_src} sources and {self.n_dst} destinations are two node sets"
-                )
-            x_dst = x
-        return self.gather_dst(x_dst)
+    def _at_dst(self, x: Tensor, x_dst: Tensor | None) -> Tensor:
+        if x_dst is None and self.n_src != self.n_dst:
+            raise ShapeError(f"x_dst is needed: {self.n_src} sources and {self.n_dst} destinations are two node sets")
+        x_dst = x if x_dst is None else x_dst
+        _check_nodes(x_dst, self.n_dst, "x_dst")
+        return x_dst
 
     def _select(self, down: Sides, x: Tensor) -> Tensor:
         return _heads.folded(x, lambda z: _message.spmm(down.flip(), None, z))
@@ -380,11 +390,6 @@ _EXTREMA = ("max", "min")
 def _check_nodes(x: Tensor, n: int, what: str) -> None:
     if x.dim() < 2 or x.shape[-2] != n:
         raise ShapeError(f"{what} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
-
-
-def _check_heads(heads: int | None, c: int) -> None:
-    if heads is not None and (heads < 1 or c % heads):
-        raise ShapeError(f"heads = {heads}, expected a divisor of the {c} channels")
 
 
 def _counted(x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class Diffusion(LinearTerm):
         if not self.conservative:
             return matrix
         incidence = domain.incidence
-        return EdgeDifference(incidence.relation, incidence.sign, weight[incidence.edge], matrix)
+        return EdgeDifference(incidence, weight[incidence.edge], matrix)
 
     def _checked(self, kappa: float | Tensor) -> float | Tensor:
         domain = self.domain

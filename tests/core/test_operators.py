@@ -41,7 +41,7 @@ def edge_difference(channels: int | None = None) -> EdgeDifference:
     graph, weight = symmetric(channels=channels)
     found = graph.incidence
     matrix = Sparse.laplacian(graph.edges, weight, symmetric=True)
-    return EdgeDifference(found.relation, found.sign, weight[found.edge], matrix)
+    return EdgeDifference(found, weight[found.edge], matrix)
 
 
 def action() -> Action:
@@ -213,7 +213,7 @@ def test_both_forms_of_the_laplacian_have_the_same_gradients() -> None:
 
     def by_edges(w: Tensor, x: Tensor) -> Tensor:
         full = torch.zeros_like(weight).index_copy(0, found.edge, w)
-        return EdgeDifference(found.relation, found.sign, w, Sparse.laplacian(graph.edges, full))(x)
+        return EdgeDifference(found, w, Sparse.laplacian(graph.edges, full))(x)
 
     w = weight[found.edge].requires_grad_()
     assert torch.autograd.gradcheck(by_edges, (w, x), check_forward_ad=True)
@@ -255,7 +255,7 @@ def test_edge_by_edge_is_the_same_laplacian(channels: int | None) -> None:
     assert float((edges(x) - edges.matrix(x)).abs().max()) <= 1e-14 * float(edges.matrix.diag.abs().max()) * 4
     # one flux for both ends: a field of whole numbers loses nothing at all
     whole = edge_difference() * 0.0
-    whole = EdgeDifference(whole.incidence, whole.sign, torch.full_like(whole.weight, 3.0), whole.matrix)
+    whole = EdgeDifference(whole.incidence, torch.full_like(whole.weight, 3.0), whole.matrix)
     y = whole(torch.randint(-50, 50, (N, 2)).to(F64))
     assert y.sum(0).tolist() == [0.0, 0.0]
 
@@ -275,9 +275,7 @@ def closed_surface(n: int) -> Graph:
 def mass_drift(steps: int) -> float:
     graph = closed_surface(1000)
     found = graph.incidence
-    laplacian = EdgeDifference(
-        found.relation, found.sign, graph.weight[found.edge], Sparse.laplacian(graph.edges, graph.weight)
-    )
+    laplacian = EdgeDifference(found, graph.weight[found.edge], Sparse.laplacian(graph.edges, graph.weight))
     m = graph.measure[:, None]
     dt = 0.9 / float((laplacian.matrix.diag.abs() / graph.measure).max())
     u = torch.exp(-8 * (graph.pos - graph.pos[0]).square().sum(1, keepdim=True))

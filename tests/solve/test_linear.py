@@ -99,7 +99,7 @@ def test_the_edge_difference_form_is_solved_by_its_sparse_twin() -> None:
     graph = Graph(Relation.from_edges(torch.cat([src, dst]), torch.cat([dst, src]), 20, 20, coalesce=True))
     found = graph.incidence
     laplacian = Sparse.laplacian(graph.edges, graph.weight)
-    edges = EdgeDifference(found.relation, found.sign, graph.weight[found.edge], laplacian)
+    edges = EdgeDifference(found, graph.weight[found.edge], laplacian)
     a = Diagonal(torch.ones(20, dtype=F64)) + edges * -0.5
     solver = LinearSolver(a)
     assert isinstance(solver.a, Sparse) and solver.method == "direct"

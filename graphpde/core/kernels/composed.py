@@ -51,7 +51,8 @@ def attend_back(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradient of the queries, probabilities p and gradient of the products <q, k>; the rest are sums at the sources.
 
-    ds = scale p (<grad_i, v_j> - sum_j p <grad_i, v_j>), dq = sum_j ds k_j; then dk = sum_i ds q_i, dv = sum_i p grad_i.
+    ds = scale p (<grad_i, v_j> - sum_j p <grad_i, v_j>), dq = sum_j ds k_j; then dk = sum_i ds q_i and
+    dv = sum_i p grad_i.
 
     Args:
         inputs: (q, k, v) of :func:`attend`. kept: its two results.
