@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.attention import attend
-from graphpde.core.message import Sides, spmm
+from graphpde.core.message import Sides, operate, spmm
 from graphpde.errors import InputError, ShapeError
 
 if TYPE_CHECKING:
@@ -68,6 +68,18 @@ def product(sides: Sides, x: Tensor, weight: Tensor) -> Tensor:
     batch = torch.broadcast_shapes(weight.shape[:-2], x.shape[:-2])
     w = weight.expand(*batch, *weight.shape[-2:]).flatten(0, -3)
     return folded(x.expand(*batch, *x.shape[-2:]), lambda z: spmm(sides, w, z))
+
+
+def operated(sides: Sides, x: Tensor, weight: Tensor, diag: Tensor, e: int) -> Tensor:
+    """y = A x with off-diagonal weights [e] or [e, c] and diagonal [n] or [n, c], in the type of x [*, n, c]."""
+    n = sides.forward.n_in
+    if x.dim() < 2 or x.shape[-2] != n:
+        raise ShapeError(f"x has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
+    x, weight = matched(x, weight, e)
+    diag = diag.to(x.dtype)
+    if diag.dim() == 2 and diag.shape[1] not in (1, x.shape[-1]):
+        raise ShapeError(f"x has {x.shape[-1]} channels, the operator is made for {diag.shape[1]}")
+    return folded(x, lambda z: operate(sides, weight, diag, z))
 
 
 def scaled(m: Tensor, weight: Tensor, e: int) -> Tensor:

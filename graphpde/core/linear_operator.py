@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from graphpde.core.heads import operated
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
 from graphpde.typing import Scalar
@@ -145,7 +146,7 @@ class Sparse(LinearOperator):
         return cls(relation, weight, -(total[:, 0] if weight.dim() == 1 else total), symmetric=symmetric)
 
     def matvec(self, x: Tensor) -> Tensor:
-        return self.relation.propagate(x, weight=self.weight) + columns(self.diag).to(x.dtype) * x
+        return operated(self.relation.sides, x, self.weight, self.diag, self.relation.n_edges)
 
     def transpose(self) -> Sparse:
         if self.symmetric:

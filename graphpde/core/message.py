@@ -46,6 +46,25 @@ def spmm(sides: Sides, w: Tensor | None, x: Tensor) -> Tensor:
     return _spmm(way, sides, _lifted(w), x)
 
 
+def operate(sides: Sides, w: Tensor, d: Tensor, x: Tensor) -> Tensor:
+    """Weighted sum plus diagonal, x [g, n, c] or [n, c], w as in :func:`spmm`, d [n] or [n, c] of the type of x.
+
+    One pass over the values where the backend can, forward and in reverse mode.
+    """
+    way = route(x, w, d)
+    if way in (Route.DIRECT, Route.REVERSE) and x.dtype == w.dtype == d.dtype and not torch.compiler.is_compiling():
+        chosen = kernels.backend(x)
+        if chosen.adds_diagonal:
+            return apply(_Operate, sides, w, d, x) if way is Route.REVERSE else _fused(chosen, sides, w, d, x)
+    return spmm(sides, w, x) + (d[:, None] if d.dim() == 1 else d) * x
+
+
+def _fused(chosen: Any, sides: Sides, w: Tensor, d: Tensor, x: Tensor) -> Tensor:
+    if x.dim() == 2:
+        return chosen.spmm(sides.forward, _lifted(w), x.unsqueeze(0), d).squeeze(0)
+    return chosen.spmm(sides.forward, _lifted(w), x, d)
+
+
 def _spmm(way: Route, sides: Sides, w: Tensor | None, x: Tensor) -> Tensor:
     if way is Route.DIRECT:
         return kernels.backend(x).spmm(sides.forward, w, x)
@@ -119,6 +138,29 @@ class _SpmmReverse(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         return None, *_spmm_backward(ctx, g, *ctx.needs_input_grad[1:])
+
+
+class _Operate(torch.autograd.Function):
+    """Weighted sum plus diagonal."""
+
+    @staticmethod
+    def forward(ctx: Any, sides: Sides, w: Tensor, d: Tensor, x: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.sides = sides
+        ctx.save_for_backward(w, d, x)
+        if route(w, d, x) is Route.DIRECT:
+            return _fused(kernels.backend(x), sides, w, d, x)
+        return spmm(sides, w, x) + (d[:, None] if d.dim() == 1 else d) * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        w, d, x = ctx.saved_tensors
+        _, want_w, want_d, want_x = ctx.needs_input_grad
+        grad_w = grad_d = None
+        if want_w:
+            grad_w = sddmm(ctx.sides, g, x, 1 if w.dim() == 1 else w.shape[-1], shared=True).view(w.shape)
+        if want_d:
+            grad_d = (g * x).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape).view(d.shape)
+        return None, grad_w, grad_d, operate(ctx.sides.flip(), w, d, g) if want_x else None
 
 
 class _SddmmReverse(torch.autograd.Function):

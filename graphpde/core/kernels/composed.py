@@ -69,6 +69,7 @@ class Kernels:
     def __init__(self, name: str, module: Any, oracle: Any):
         self.name = name
         self.spmm, self.sddmm = module.spmm, module.sddmm
+        self.adds_diagonal = getattr(module, "ADDS_DIAGONAL", False)
         for kernel in ("extreme", "softmax", "logsumexp"):
             setattr(self, kernel, getattr(module, kernel, getattr(oracle, kernel)))
         self._attend, self._attend_back = getattr(module, "attend", None), getattr(module, "attend_back", None)

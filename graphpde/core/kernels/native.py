@@ -22,13 +22,14 @@ from graphpde.core.kernels.plan import Plan, is_scattered
 
 SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK = range(7)  # as in src/native.h
 DEVICES = ("cpu",)
+ADDS_DIAGONAL = True  # spmm takes one and adds it in the same pass
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 _OWN = (torch.float32, torch.float64)
 _SMALL = 1 << 15  # multiply-adds below which a second thread costs more than it gains
 _SHARE = 1 << 13  # slots and rows in one share of the work
 _CACHE = 1 << 20  # bytes of node values beyond which the order of memory accesses counts
-_JOB = struct.Struct("7q d 8q")
+_JOB = struct.Struct("8q d 9q")
 
 
 @cache
@@ -94,17 +95,19 @@ def _map(values: Any, old: torch.dtype, new: torch.dtype) -> Any:
 
 
 @_kernel
-def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
-    """As :func:`reference.spmm`."""
+def spmm(plan: Plan, w: Tensor | None, x: Tensor, diagonal: Tensor | None = None) -> Tensor:
+    """As :func:`reference.spmm`; with a ``diagonal`` [n] or [n, c] of a square relation, diagonal * x is added."""
     g, _, c = x.shape
     x = x.contiguous()
     y = x.new_empty(g, plan.n_out, c)
-    if w is None:
-        _run(SPMM, plan, x, g, 1, c, x=x, y=y)
-    else:
+    h, w_step = 1, 0
+    if w is not None:
         w = w.contiguous()
-        steps, e, h = w.shape
-        _run(SPMM, plan, x, g, h, c // h, w=w, w_step=e * h if steps > 1 else 0, x=x, y=y)
+        h = w.shape[2]
+        w_step = w.shape[1] * h if w.shape[0] > 1 else 0
+    if diagonal is not None:
+        diagonal = diagonal.contiguous()
+    _run(SPMM, plan, x, g, h, c // h, w=w, w_step=w_step, d=diagonal, x=x, y=y)
     return y
 
 
@@ -188,6 +191,7 @@ def _run(
     shared: bool = False,
     scale: float = 0.0,
     w: Tensor | None = None,
+    d: Tensor | None = None,
     a: Tensor | None = None,
     x: Tensor | None = None,
     v: Tensor | None = None,
@@ -203,8 +207,9 @@ def _run(
     threads = torch.get_num_threads()
     if threads > 1 and groups * heads * k * prepared.work < _SMALL:
         threads = 1
-    addresses = [0 if t is None else t.data_ptr() for t in (w, a, x, v, p, y, s, slot)]
-    job = prepared.packed + _JOB.pack(groups, heads, k, f, w_step, shared, far, scale, *addresses)
+    addresses = [0 if t is None else t.data_ptr() for t in (w, a, x, v, p, d, y, s, slot)]
+    d_each = d is not None and d.dim() == 2 and d.shape[1] > 1
+    job = prepared.packed + _JOB.pack(groups, heads, k, f, w_step, shared, d_each, far, scale, *addresses)
     library().graphpde_run(operation, size == 8, threads, job)  # type: ignore[union-attr]
 
 

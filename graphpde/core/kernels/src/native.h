@@ -25,10 +25,12 @@ typedef struct {
     int64_t groups, heads, k, f;
     int64_t w_step; /* from one group's weights to the next; 0: shared by all */
     int64_t shared; /* sddmm: sum over the groups */
+    int64_t d_each; /* spmm: the diagonal has a number for each channel */
     int64_t far;    /* whether neighbours lie far apart in memory: fetch ahead */
     double scale;   /* attention: of the scores; extreme: +1 largest, -1 smallest */
     const void *w, *a, *x, *v; /* weights; values at rows (queries); values at columns (keys); attention's values */
     const void *p;        /* attend_back: probabilities */
+    const void *d;        /* spmm: a diagonal to add, or 0 */
     void *y, *s;          /* values at rows; values at edges */
     int64_t *slot;        /* extreme: winning slots, or 0 */
 } Job;

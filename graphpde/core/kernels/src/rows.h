@@ -183,6 +183,14 @@ FN void NAME(sum_row)(REAL *y, const Job *job, const REAL *w, const REAL *x, int
         const int64_t row = NAME(row_at)(plan, i);            \
         const int64_t s = NAME(first)(plan, row), stop = NAME(last)(plan, row);
 
+FN void NAME(add_diagonal)(REAL *y, const Job *job, const REAL *x, int64_t row, int64_t c) {
+    const REAL *d = (const REAL *)job->d + row * (job->d_each ? c : 1);
+    if (job->d_each)
+        for (int64_t j = 0; j < c; j++) y[j] += d[j] * x[j];
+    else
+        for (int64_t j = 0; j < c; j++) y[j] += *d * x[j];
+}
+
 /* rows of the weighted sum; `nv` registers wide where that is known beforehand, else 0 */
 FN void NAME(sum_rows_as)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end,
                           const int nv, const int mode) {
@@ -194,6 +202,7 @@ FN void NAME(sum_rows_as)(REAL *y, const Job *job, const REAL *w, const REAL *x,
 #endif
         else if (nv < 0) NAME(few)(y + row * c, job, w, x, s, stop, -nv, mode);
         else NAME(sum_row)(y + row * c, job, w, x, s, stop, mode);
+        if (job->d) NAME(add_diagonal)(y + row * c, job, x + row * c, row, c);
     }
 }
 
