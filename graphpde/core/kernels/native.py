@@ -29,26 +29,37 @@ _OWN = (torch.float32, torch.float64)
 _SMALL = 1 << 15  # multiply-adds below which a second thread costs more than it gains
 _SHARE = 1 << 13  # slots and rows in one share of the work
 _CACHE = 1 << 20  # bytes of node values beyond which the order of memory accesses counts
+_PLAN = struct.Struct("8q")  # as Plan and the rest of Job in src/native.h
 _JOB = struct.Struct("8q d 9q")
+
+
+@cache
+def _found() -> ctypes.CDLL | str:
+    """The compiled kernels, or why there are none."""
+    paths = [Path(__file__).with_name("_native" + suffix) for suffix in EXTENSION_SUFFIXES]
+    path = next((p for p in paths if p.exists()), None)
+    if path is None:
+        return "not built: no C compiler (gcc or clang) was found when graphpde was installed"
+    try:
+        found = ctypes.CDLL(str(path))
+        size = found.graphpde_job_size()
+    except (OSError, AttributeError) as error:  # built for another machine, or another version
+        return f"cannot be loaded ({error}); install graphpde again"
+    if size != _PLAN.size + _JOB.size:
+        return "built from another version; install graphpde again"
+    found.graphpde_instructions.restype = ctypes.c_char_p
+    found.graphpde_run.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
+    found.graphpde_run.restype = None
+    found.graphpde_threads()
+    found.graphpde_instructions(b"best")
+    return found
 
 
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there are none."""
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name("_native" + suffix)
-        if path.exists():
-            try:
-                found = ctypes.CDLL(str(path))
-            except OSError:  # built for another machine
-                return None
-            found.graphpde_instructions.restype = ctypes.c_char_p
-            found.graphpde_run.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
-            found.graphpde_run.restype = None
-            found.graphpde_threads()
-            found.graphpde_instructions(b"best")
-            return found
-    return None
+    found = _found()
+    return None if isinstance(found, str) else found
 
 
 def instructions(name: str | None = None) -> str | None:
@@ -67,9 +78,8 @@ def about() -> str:
 
 def missing() -> str | None:
     """Why this backend cannot be used, or None."""
-    if library() is None:
-        return "not built: no C compiler (gcc or clang) was found when graphpde was installed"
-    return None
+    found = _found()
+    return found if isinstance(found, str) else None
 
 
 def _kernel(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -225,8 +235,8 @@ class _Prepared:
         starts = torch.from_numpy(_starts(plan, chunks))
         idx = plan.idx.contiguous()
         self.held = (plan.ptr, idx, plan.perm, starts)
-        addresses = [0 if t is None else t.data_ptr() for t in (plan.ptr, idx, plan.perm, None, starts)]
-        self.packed = struct.pack("9q", *addresses, plan.n_in, n, e, chunks)
+        addresses = [0 if t is None else t.data_ptr() for t in (plan.ptr, idx, plan.perm, starts)]
+        self.packed = _PLAN.pack(*addresses, plan.n_in, n, e, chunks)
         self.far = is_scattered(plan.idx)
 
 

@@ -80,6 +80,9 @@ PUBLIC const char *graphpde_instructions(const char *name) {
     return 0;
 }
 
+/* Bytes of a call's description, by which the caller knows that it speaks of the same one. */
+PUBLIC int graphpde_job_size(void) { return (int)sizeof(Job); }
+
 typedef void (*Parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
 static Parallel parallel;
 

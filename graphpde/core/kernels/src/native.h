@@ -12,9 +12,9 @@
 #endif
 
 /* One orientation of a relation. ptr == 0: row i holds slot i alone. perm == 0: slots are in own order.
-   order == 0: rows are visited as they are numbered. starts [chunks + 1]: shares of about equal work. */
+   starts [chunks + 1]: shares of about equal work. */
 typedef struct {
-    const int32_t *ptr, *idx, *perm, *order, *starts;
+    const int32_t *ptr, *idx, *perm, *starts;
     int64_t n_in, n_out, e, chunks;
 } Plan;
 

@@ -90,7 +90,6 @@ FN REAL NAME(largest)(V x) { return NAME(larger)(x, __builtin_shufflevector(x, x
 
 FN int64_t NAME(first)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row] : row; }
 FN int64_t NAME(last)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row + 1] : row + 1; }
-FN int64_t NAME(row_at)(const Plan *p, int64_t i) { return p->order ? p->order[i] : i; }
 
 #define VEC V
 #define WIDTH LANES
@@ -179,8 +178,7 @@ FN void NAME(sum_row)(REAL *y, const Job *job, const REAL *w, const REAL *x, int
 
 #define EACH_ROW                                              \
     const Plan *plan = &job->plan;                            \
-    for (int64_t i = begin; i < end; i++) {                   \
-        const int64_t row = NAME(row_at)(plan, i);            \
+    for (int64_t row = begin; row < end; row++) {             \
         const int64_t s = NAME(first)(plan, row), stop = NAME(last)(plan, row);
 
 FN void NAME(add_diagonal)(REAL *y, const Job *job, const REAL *x, int64_t row, int64_t c) {
