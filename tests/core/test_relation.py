@@ -494,3 +494,13 @@ def test_an_unknown_backend_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch
         assert kernels.backend_name() == "reference"
     finally:
         kernels._forced[:] = kernels_forced
+
+
+def test_a_sign_that_torch_keeps_beside_the_numbers_counts() -> None:
+    rel = Relation.from_edges([0, 1], [1, 0], 2, 2)
+    x = torch.tensor([[1 + 2j], [3 + 4j]]).conj().imag
+    assert x.is_neg()
+    for name in kernels.available():
+        with kernels.use(name):
+            torch.testing.assert_close(rel.propagate(x), torch.tensor([[-4.0], [-2.0]]))
+            torch.testing.assert_close(rel.attend(x, x, x), torch.tensor([[-4.0], [-2.0]]))

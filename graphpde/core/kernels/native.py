@@ -92,10 +92,17 @@ def _kernel(f: Callable[..., Any]) -> Callable[..., Any]:
         if plan.idx.dtype is not torch.int32 or kind not in DTYPES:
             return oracle(plan, *args)
         if kind in _OWN:
-            return f(plan, *args)
-        return _map(f(plan, *_map(args, kind, torch.float32)), torch.float32, kind)
+            return f(plan, *_signed(args))
+        return _map(f(plan, *_map(_signed(args), kind, torch.float32)), torch.float32, kind)
 
     return call
+
+
+def _signed(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Tensors whose sign stands in their memory, not in a flag that torch keeps beside it."""
+    return tuple(
+        v.resolve_neg() if isinstance(v, Tensor) else _signed(v) if isinstance(v, tuple) else v for v in values
+    )
 
 
 def _map(values: Any, old: torch.dtype, new: torch.dtype) -> Any:
