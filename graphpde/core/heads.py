@@ -130,6 +130,12 @@ def attended(relation: Relation, q: Tensor, k: Tensor, v: Tensor, heads: int, sc
     sides, ends = relation.sides, relation._to_dst
     if q.dim() == k.dim() == v.dim() == 2:
         return attend(sides, ends, q, k, v, heads, scale)
-    batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    try:
+        batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    except RuntimeError:
+        raise ShapeError(
+            f"query has batch {list(q.shape[:-2])}, key {list(k.shape[:-2])} and value {list(v.shape[:-2])}, "
+            "expected batches that broadcast"
+        ) from None
     q, k, v = (grouped(x.expand(*batch, *x.shape[-2:])) for x in (q, k, v))
     return attend(sides, ends, q, k, v, heads, scale).unflatten(0, batch)

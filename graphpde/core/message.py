@@ -105,8 +105,9 @@ def _lifted(w: Tensor | None) -> Tensor | None:
 
 def apply(function: Any, *args: Any) -> Tensor:
     """``function.apply`` without torch's binding of signatures, which costs more than a small product."""
-    if torch.compiler.is_compiling():
-        return function.apply(*args)
+    if torch.compiler.is_compiling():  # where no tensor may stand twice among the arguments, as in dot(x, x)
+        twice = [isinstance(a, Tensor) and any(a is b for b in args[:i]) for i, a in enumerate(args)]
+        return function.apply(*(a.view_as(a) if t else a for a, t in zip(args, twice)))
     return super(torch.autograd.Function, function).apply(*args)
 
 

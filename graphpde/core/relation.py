@@ -160,7 +160,7 @@ class Relation:
 
     def prepare(self, chunk_edges: int | None = None) -> Relation:
         """Build every plan now (before compilation or timing), also of slices of the edges, and return self."""
-        _ = self.sides, self._to_dst, self._to_src, self._to_own
+        _ = self.sides, self._to_dst, self._to_src, self._to_own, self._pairs, self.degree, self.edge_map
         _chunks.prepare(self, chunk_edges)
         return self
 

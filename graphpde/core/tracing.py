@@ -35,7 +35,7 @@ def route(*tensors: Tensor | None) -> Route:
         return _compiled(tensors)
     if _functorch.maybe_current_level() or forward_ad._current_level >= 0:
         return Route.PLAIN if _is_nested_forward() else Route.FULL
-    wants = False
+    wants = watched = False
     for t in tensors:
         if t is not None:
             # wrapped: the gradient of torch.func.vjp, taken after it returned, or gradients of a batch
@@ -43,9 +43,12 @@ def route(*tensors: Tensor | None) -> Route:
             if _functorch.is_functorch_wrapped_tensor(t) or _functorch.is_legacy_batchedtensor(t):
                 return Route.FULL
             wants = wants or t.requires_grad
+            kind = type(t)
+            # fake, distributed or other wrapped tensors see operators by themselves and have no numbers at an address
+            watched = watched or (kind is not Tensor and kind.__torch_dispatch__ is not Tensor.__torch_dispatch__)
     if wants and torch.is_grad_enabled():
         return Route.REVERSE
-    return Route.TRACED if _len_torch_dispatch_stack() else Route.DIRECT
+    return Route.TRACED if watched or _len_torch_dispatch_stack() else Route.DIRECT
 
 
 def _compiled(tensors: tuple[Tensor | None, ...]) -> Route:

@@ -18,7 +18,18 @@ def row_sums(plan: Plan, s: Tensor) -> Tensor:
 
 def at_slots(plan: Plan, y: Tensor) -> Tensor:
     """Each row's value at its slots, y [g, n_out, h] -> [g, e, h]."""
-    return y.index_select(1, plan.row)
+    return selected(y, plan.row)
+
+
+def selected(x: Tensor, index: Tensor) -> Tensor:
+    """x [g, n, c] at index [e], as [g, e, c].
+
+    gather while compiling: the gradient of index_select is index_add onto fresh zeros, which inductor computes wrongly
+    under compile(vmap(grad)) and refuses under compile(jvp) in torch 2.13.
+    """
+    if torch.compiler.is_compiling():
+        return x.gather(1, index.to(torch.int64)[None, :, None].expand(x.shape[0], -1, x.shape[2]))
+    return x.index_select(1, index)
 
 
 def own_order(plan: Plan, slots: Tensor) -> Tensor:

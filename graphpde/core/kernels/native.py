@@ -224,7 +224,9 @@ def _run(
     threads = torch.get_num_threads()
     if threads > 1 and groups * heads * k * prepared.work < _SMALL:
         threads = 1
-    addresses = [0 if t is None else t.data_ptr() for t in (w, a, x, v, p, d, y, s, slot)]
+    # a lazy sign, as of the imaginary part of a conjugate, is not in memory
+    inputs = [t.resolve_neg() if t is not None and t.is_neg() else t for t in (w, a, x, v, p, d)]
+    addresses = [0 if t is None else t.data_ptr() for t in (*inputs, y, s, slot)]
     d_each = d is not None and d.dim() == 2 and d.shape[1] > 1
     job = prepared.packed + _JOB.pack(groups, heads, k, f, w_step, shared, d_each, far, scale, *addresses)
     library().graphpde_run(operation, size == 8, threads, job)  # type: ignore[union-attr]

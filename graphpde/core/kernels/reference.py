@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.kernels import composed
-from graphpde.core.kernels.composed import at_slots, row_sums
+from graphpde.core.kernels.composed import at_slots, row_sums, selected
 from graphpde.core.kernels.plan import Plan
 
 
@@ -23,9 +23,9 @@ def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
 
     w [g or 1, e, h] in own order or None for ones, x [g, n_in, h k] -> [g, n_out, h k].
     """
-    m = x.index_select(1, plan.idx)
+    m = selected(x, plan.idx)
     if w is not None:
-        w = w if plan.perm is None else w.index_select(1, plan.perm)
+        w = w if plan.perm is None else selected(w, plan.perm)
         m = m * w if w.shape[2] in (1, m.shape[2]) else (m.unflatten(2, (w.shape[2], -1)) * w[..., None]).flatten(2)
     if plan.ptr is None:
         return m
@@ -38,7 +38,7 @@ def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
 
     y [g, n_out, h k], x [g, n_in, h k] -> [g, e, h] in own order, or summed over g [1, e, h] where ``shared``.
     """
-    m = y.index_select(1, plan.row) * x.index_select(1, plan.idx)
+    m = selected(y, plan.row) * selected(x, plan.idx)
     slots = m if heads == m.shape[2] else m.unflatten(2, (heads, -1)).sum(-1)
     if shared:
         slots = slots.sum(0, keepdim=True)
@@ -54,7 +54,7 @@ def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[T
     A NaN wins: an extremum of something undefined is undefined. A row without slots: value 0, slot -1.
     x [g, n_in, c] -> values and, where ``slots`` are wanted, slots [g, n_out, c].
     """
-    m = x.index_select(1, plan.idx)
+    m = selected(x, plan.idx)
     e, shape = m.shape[1], (m.shape[0], plan.n_out, m.shape[2])
     if e == 0:
         return x.new_zeros(shape), torch.full(shape, -1, device=x.device)

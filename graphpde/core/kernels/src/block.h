@@ -37,14 +37,14 @@ FN void WIDE(block)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64
     VEC acc[8];
 #pragma GCC unroll 8
     for (int v = 0; v < nv; v++) acc[v] = (VEC){0};
-    if (__builtin_expect(stop - s <= BLOCK, 1)) {
+    if (__builtin_expect(stop - s <= CHAIN, 1)) {
         WIDE(gather)(acc, job, w, x, s, stop, nv, mode);
     } else {
         VEC sum[8], rest[8];
         for (int v = 0; v < nv; v++) sum[v] = rest[v] = (VEC){0};
-        for (; s < stop; s += BLOCK) {
+        for (; s < stop; s += CHAIN) {
             for (int v = 0; v < nv; v++) acc[v] = (VEC){0};
-            WIDE(gather)(acc, job, w, x, s, s + BLOCK < stop ? s + BLOCK : stop, nv, mode);
+            WIDE(gather)(acc, job, w, x, s, s + CHAIN < stop ? s + CHAIN : stop, nv, mode);
             for (int v = 0; v < nv; v++) TWO_SUM(VEC, sum[v], rest[v], acc[v]);
         }
         for (int v = 0; v < nv; v++) acc[v] = sum[v] + rest[v];

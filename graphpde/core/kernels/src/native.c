@@ -13,7 +13,8 @@
 
 #include "native.h"
 
-#define BLOCK 32 /* slots summed in plain arithmetic before a compensated step */
+#define BLOCK 32 /* slots of a row whose scores are handled in one piece */
+#define CHAIN 8  /* terms added in plain arithmetic before a compensated step: within 4 units in the last place */
 
 #define ROWS 64     /* rows in a batch of scores */
 #define SCORES 1024 /* scores in a batch */

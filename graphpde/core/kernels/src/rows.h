@@ -129,13 +129,13 @@ FN void NAME(add_few)(REAL *acc, const Job *job, const REAL *w, const REAL *x, i
 FN void NAME(few)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t s, int64_t stop, const int n,
                   const int mode) {
     REAL acc[4] = {0, 0, 0, 0};
-    if (__builtin_expect(stop - s <= BLOCK, 1)) {
+    if (__builtin_expect(stop - s <= CHAIN, 1)) {
         NAME(add_few)(acc, job, w, x, s, stop, n, mode);
     } else {
         REAL sum[4] = {0, 0, 0, 0}, rest[4] = {0, 0, 0, 0};
-        for (; s < stop; s += BLOCK) {
+        for (; s < stop; s += CHAIN) {
             for (int i = 0; i < n; i++) acc[i] = 0;
-            NAME(add_few)(acc, job, w, x, s, s + BLOCK < stop ? s + BLOCK : stop, n, mode);
+            NAME(add_few)(acc, job, w, x, s, s + CHAIN < stop ? s + CHAIN : stop, n, mode);
             for (int i = 0; i < n; i++) TWO_SUM(REAL, sum[i], rest[i], acc[i]);
         }
         for (int i = 0; i < n; i++) acc[i] = sum[i] + rest[i];
@@ -630,9 +630,10 @@ FN void NAME(centre)(REAL *d, const REAL *p, const Plan *plan, int64_t begin, in
         }
         for (int64_t head = 0; head < h; head++) {
             const REAL *mine = p + s * h + head, *theirs = d + s * h + head;
-            REAL mean = 0;
-            for (int64_t t = 0; t < n; t++) mean += mine[t * h] * theirs[t * h];
-            for (int64_t t = 0; t < n; t++) z[(s - from + t) * h + head] = scale * mine[t * h] * (theirs[t * h] - mean);
+            REAL *t_p_d = z + (s - from) * h + head;
+            for (int64_t t = 0; t < n; t++) t_p_d[t * h] = mine[t * h] * theirs[t * h];
+            const REAL mean = n ? NAME(short_sum)(t_p_d, n, h) : 0; /* added as above, whoever does it */
+            for (int64_t t = 0; t < n; t++) t_p_d[t * h] = scale * mine[t * h] * (theirs[t * h] - mean);
         }
     }
     memcpy(d + from * h, z, (size_t)total * sizeof(REAL));
