@@ -176,14 +176,14 @@ def test_results_do_not_depend_on_threads_nor_on_the_deterministic_mode(
     rel = Relation.from_edges(torch.randint(n, (e,), generator=generator), dst, n, n).prepare()
     watched = SimpleNamespace(threads=[])
     if backend == "native":
-        library = native.library()
+        library = native.compiled()
         run = library.graphpde_run  # type: ignore[union-attr]
 
         def noted(operation: int, twice: bool, threads: int, job: bytes) -> None:
             watched.threads.append(threads)
             run(operation, twice, threads, job)
 
-        monkeypatch.setattr(native, "library", lambda: SimpleNamespace(graphpde_run=noted))
+        monkeypatch.setattr(native, "compiled", lambda: SimpleNamespace(graphpde_run=noted))
     one = everything(rel, h, c, dtype)
     for threads in (2, 3):
         torch.set_num_threads(threads)

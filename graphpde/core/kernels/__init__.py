@@ -2,7 +2,7 @@
 
 ``spmm`` (weighted sum of neighbours) and ``sddmm`` (one dot product per edge) are closed under differentiation, so
 all orders of derivatives follow from the pair; extrema, softmax, logsumexp and attention have kernels of their own for
-speed. The pair and the extrema are registered with torch.library without autograd: derivatives live above.
+speed. The pair and the extrema are registered with torch, without autograd: derivatives live above.
 
 The backend is chosen by ``GRAPHPDE_KERNELS=auto|reference|csr|native|triton|torch_scatter`` or
 ``with kernels.use("reference"):``. A backend is a module with ``spmm`` and ``sddmm`` and as many of the other kernels
@@ -18,6 +18,7 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch import library as registration
 
 from graphpde.core.kernels import csr, native, reference, torch_scatter, triton
 from graphpde.core.kernels.composed import Kernels
@@ -124,7 +125,7 @@ def _require(name: str) -> None:
 # The registered operators: what tracers and compilers see instead of addresses in memory.
 
 _PLAN = "Tensor? ptr, Tensor idx, Tensor row, Tensor? perm, SymInt n_in, SymInt n_out, SymInt key"
-_library = torch.library.Library("graphpde", "DEF")
+_library = registration.Library("graphpde", "DEF")
 _library.define(f"spmm({_PLAN}, Tensor? w, Tensor x) -> Tensor")
 _library.define(f"sddmm({_PLAN}, Tensor y, Tensor x, int heads, bool shared) -> Tensor")
 _library.define(f"extreme({_PLAN}, Tensor x, bool largest) -> (Tensor, Tensor)")
@@ -135,17 +136,17 @@ for _device in ("CPU", "CUDA"):
     _library.impl("extreme", lambda *a: backend(a[7]).extreme(Plan.of(*a[:7]), *a[7:]), _device)
 
 
-@torch.library.register_fake("graphpde::spmm", lib=_library)
+@registration.register_fake("graphpde::spmm", lib=_library)
 def _(ptr, idx, row, perm, n_in, n_out, key, w, x):  # type: ignore[no-untyped-def]
     return x.new_empty(x.shape[0], n_out, x.shape[2])
 
 
-@torch.library.register_fake("graphpde::sddmm", lib=_library)
+@registration.register_fake("graphpde::sddmm", lib=_library)
 def _(ptr, idx, row, perm, n_in, n_out, key, y, x, heads, shared):  # type: ignore[no-untyped-def]
     return x.new_empty(1 if shared else x.shape[0], idx.shape[0], heads)
 
 
-@torch.library.register_fake("graphpde::extreme", lib=_library)
+@registration.register_fake("graphpde::extreme", lib=_library)
 def _(ptr, idx, row, perm, n_in, n_out, key, x, largest):  # type: ignore[no-untyped-def]
     shape = x.shape[0], n_out, x.shape[2]
     return x.new_empty(shape), x.new_empty(shape, dtype=torch.int64)

@@ -56,7 +56,7 @@ def _found() -> ctypes.CDLL | str:
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def compiled() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there are none."""
     found = _found()
     return None if isinstance(found, str) else found
@@ -64,7 +64,7 @@ def library() -> ctypes.CDLL | None:
 
 def instructions(name: str | None = None) -> str | None:
     """Choose "baseline", "avx2", "avx512" or "best" instructions; those in force, or None where they are not here."""
-    found = library()
+    found = compiled()
     if found is None:
         return None
     chosen = found.graphpde_instructions(name.encode() if name else None)
@@ -229,7 +229,7 @@ def _run(
     addresses = [0 if t is None else t.data_ptr() for t in (*inputs, y, s, slot)]
     d_each = d is not None and d.dim() == 2 and d.shape[1] > 1
     job = prepared.packed + _JOB.pack(groups, heads, k, f, w_step, shared, d_each, far, scale, *addresses)
-    library().graphpde_run(operation, size == 8, threads, job)  # type: ignore[union-attr]
+    compiled().graphpde_run(operation, size == 8, threads, job)  # type: ignore[union-attr]
 
 
 class _Prepared:
