@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,26 +84,9 @@ class Kernels:
         self.adds_diagonal = getattr(module, "ADDS_DIAGONAL", False)
         for kernel in ("extreme", "softmax", "logsumexp"):
             setattr(self, kernel, getattr(module, kernel, getattr(oracle, kernel)))
-        self._attend, self._attend_back = getattr(module, "attend", None), getattr(module, "attend_back", None)
+        self.attend = getattr(module, "attend", partial(attend, self))
+        self.attend_back = getattr(module, "attend_back", partial(attend_back, self))
 
     extreme: Any
     softmax: Any
     logsumexp: Any
-
-    def attend(self, plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor]:
-        if self._attend is None:
-            return attend(self, plan, q, k, v, heads, scale)
-        return self._attend(plan, q, k, v, heads, scale)
-
-    def attend_back(
-        self,
-        plan: Plan,
-        grad: Tensor,
-        inputs: tuple[Tensor, Tensor, Tensor],
-        kept: tuple[Tensor, Tensor],
-        heads: int,
-        scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        if self._attend_back is None:
-            return attend_back(self, plan, grad, inputs, kept, heads, scale)
-        return self._attend_back(plan, grad, inputs, kept, heads, scale)
