@@ -159,7 +159,10 @@ class Relation:
         return Sides(down, Plan(None, own, each, None, e, given))
 
     def prepare(self, chunk_edges: int | None = None) -> Relation:
-        """Build every plan now (before compilation or timing), also of slices of the edges, and return self."""
+        """Build every plan now (before compilation or timing), also of slices of the edges, and return self.
+
+        :meth:`transpose` is a relation of its own: what compiled code calls on it, it needs prepared as well.
+        """
         _ = self.sides, self._to_dst, self._to_src, self._to_own, self._pairs, self.degree, self.edge_map
         _chunks.prepare(self, chunk_edges)
         return self

@@ -119,6 +119,26 @@ def test_many_small_terms_count_beside_a_large_one(instructions: str, n: int, c:
     within(star.propagate(equal), *oracle.weighted(star, wide(equal)))
 
 
+@pytest.mark.parametrize("dtype", [F32, F64])
+@pytest.mark.parametrize("n", [5, 9, 300])
+def test_a_sum_that_is_infinite_says_so(backend: str, n: int, dtype: torch.dtype) -> None:
+    """Carried rounding errors are not numbers there: inf - inf."""
+    star = Relation.from_edges(torch.arange(n), torch.zeros(n, dtype=torch.int64), n, 1)
+    weights = torch.linspace(0.5, 2, n, dtype=dtype)
+    for c in (1, 3, 4, 8, 19, 64):
+        x = torch.ones(n, c, dtype=dtype)
+        x[n // 2] = torch.inf
+        x[n // 2, 0] = -torch.inf
+        expected = [-torch.inf] + [torch.inf] * (c - 1)
+        assert star.propagate(x)[0].tolist() == expected
+        assert star.propagate(x, weight=weights)[0].tolist() == expected
+        assert star.propagate(x, weight=weights[:, None].expand(n, c))[0].tolist() == expected
+        x[-1, 0] = torch.inf
+        assert star.propagate(x)[0].isnan().tolist() == [True] + [False] * (c - 1)
+        large = torch.full((n, c), torch.finfo(dtype).max / 2, dtype=dtype)
+        assert star.propagate(large)[0].tolist() == [torch.inf] * c
+
+
 def test_the_size_of_the_scores_does_not_matter(backend: str) -> None:
     rel = mixed()
     s = torch.randn(rel.n_edges, 2, dtype=F64)

@@ -40,14 +40,18 @@ FN void WIDE(block)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64
     if (__builtin_expect(stop - s <= CHAIN, 1)) {
         WIDE(gather)(acc, job, w, x, s, stop, nv, mode);
     } else {
-        VEC sum[8], rest[8];
-        for (int v = 0; v < nv; v++) sum[v] = rest[v] = (VEC){0};
-        for (; s < stop; s += CHAIN) {
-            for (int v = 0; v < nv; v++) acc[v] = (VEC){0};
-            WIDE(gather)(acc, job, w, x, s, s + CHAIN < stop ? s + CHAIN : stop, nv, mode);
-            for (int v = 0; v < nv; v++) TWO_SUM(VEC, sum[v], rest[v], acc[v]);
+        VEC sum[8], left = {0};
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) sum[v] = (VEC){0};
+        for (int64_t t = s; t < stop; t += TERMS) {
+            WIDE(gather)(acc, job, w, x, t, t + TERMS < stop ? t + TERMS : stop, nv, mode);
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) CARRY(VEC, sum[v], acc[v]);
         }
-        for (int v = 0; v < nv; v++) acc[v] = sum[v] + rest[v];
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) left += acc[v], acc[v] += sum[v];
+        const REAL finite = WIDE(total)(left);
+        if (__builtin_expect(finite != finite, 0)) return NAME(plainly)(y, job, w, x, s, stop, nv * WIDTH, mode);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < nv; v++) *(VEC *)(y + v * WIDTH) = acc[v];

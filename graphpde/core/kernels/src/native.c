@@ -14,7 +14,7 @@
 #include "native.h"
 
 #define BLOCK 32 /* slots of a row whose scores are handled in one piece */
-#define CHAIN 8  /* terms added in plain arithmetic before a compensated step: within 4 units in the last place */
+#define CHAIN 8  /* terms added in plain arithmetic: within 4 units in the last place of the sum of magnitudes */
 
 #define ROWS 64     /* rows in a batch of scores */
 #define SCORES 1024 /* scores in a batch */
@@ -24,7 +24,8 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
-/* one instruction set: ISA (a suffix), BYTES of a vector register, TARGET */
+/* one instruction set: ISA (a suffix), BYTES of a vector register, TARGET, terms before a carried rounding error: a chain
+   of n fused products is off by n half units, of n rounded ones by n + 1, and carrying adds one; 8 make 4 units */
 #define KERNELS(isa)                                                                                          \
     {#isa,                                                                                                    \
      {spmm_##isa##_f, sddmm_##isa##_f, extreme_##isa##_f, softmax_##isa##_f, logsumexp_##isa##_f,            \
@@ -33,17 +34,20 @@
       attend_##isa##_d, attend_back_##isa##_d}}
 
 #define TARGET
+#define TERMS 6
 #define BYTES 16
 #define ISA baseline
 #include "types.h"
 
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx2,fma")))
+#define TERMS 7
 #define BYTES 32
 #define ISA avx2
 #include "types.h"
 
 #define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx2,fma")))
+#define TERMS 7
 #define BYTES 64
 #define ISA avx512
 #include "types.h"

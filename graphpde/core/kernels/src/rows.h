@@ -1,10 +1,11 @@
 /* The kernels, written once and included for every instruction set and number type.
 
-   Expects: REAL and its signed integer INT, LANES (of one vector register), SUM_LANES-independent code only, TARGET
-   (a function attribute), NAME(x) (a suffix), DOUBLE (0 or 1).
+   Expects: REAL and its signed integer INT, LANES (of one vector register), TARGET (a function attribute), TERMS, NAME(x)
+   (a suffix), DOUBLE (0 or 1).
 
    Each row is reduced by one worker in slot order, so results do not depend on the number of threads. Rows longer than
-   BLOCK are summed block by block with a compensated outer sum (Knuth's two-sum), so that long rows stay accurate. */
+   CHAIN are summed TERMS at a time, each chain beginning with the rounding error of the sum so far (Kahan's compensated
+   sum), so that long rows stay accurate; long sums of exponentials are compensated in double (Knuth's two-sum). */
 
 #define V NAME(vec)
 #define VI NAME(ivec)
@@ -58,11 +59,11 @@ FN FOUR NAME(fold)(V x) {
 }
 
 /* the sum of a register's lanes, in a fixed order */
-FN REAL NAME(total)(V x) {
-    FOUR y = NAME(fold)(x);
-    y += SHUFFLE(y, y, 2, 3, 0, 1);
-    return y[0] + y[1];
+FN REAL NAME(total_of_four)(FOUR x) {
+    x += SHUFFLE(x, x, 2, 3, 0, 1);
+    return x[0] + x[1];
 }
+FN REAL NAME(total)(V x) { return NAME(total_of_four)(NAME(fold)(x)); }
 
 /* the largest of a register's lanes */
 FN REAL NAME(largest)(V x) {
@@ -88,8 +89,31 @@ FN REAL NAME(largest)(V x) { return NAME(larger)(x, __builtin_shufflevector(x, x
         (sum) = s_;                              \
     } while (0)
 
+/* add acc to sum and leave in acc what rounding lost; where the sum is infinite that is not a number */
+#define CARRY(T, sum, acc)          \
+    do {                            \
+        const T s_ = (sum) + (acc); \
+        (acc) -= s_ - (sum);        \
+        (sum) = s_;                 \
+    } while (0)
+
 FN int64_t NAME(first)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row] : row; }
 FN int64_t NAME(last)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row + 1] : row + 1; }
+
+/* n channels of one row with nothing carried: for sums that are infinite or not a number */
+static __attribute__((noinline, cold)) TARGET void NAME(plainly)(REAL *y, const Job *job, const REAL *w, const REAL *x,
+                                                                 int64_t s, int64_t stop, int64_t n, int mode) {
+    const int64_t c = job->heads * job->k;
+    for (int64_t i = 0; i < n; i++) {
+        REAL sum = 0;
+        for (int64_t t = s; t < stop; t++) {
+            const int64_t edge = (mode & NAME(permuted)) ? job->plan.perm[t] : t;
+            const REAL value = x[job->plan.idx[t] * c + i];
+            sum += mode == NAME(unit) ? value : w[edge * job->heads + ((mode & NAME(lanewise)) ? i : 0)] * value;
+        }
+        y[i] = sum;
+    }
+}
 
 #define VEC V
 #define WIDTH LANES
@@ -100,10 +124,9 @@ FN int64_t NAME(last)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row +
 #undef WIDE
 
 #if LANES > 4
-#define VEC NAME(quad)
+#define VEC FOUR
 #define WIDTH 4
 #define WIDE(x) NAME(JOIN(x, _of_four))
-typedef REAL VEC __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 #include "block.h"
 #undef VEC
 #undef WIDTH
@@ -132,13 +155,13 @@ FN void NAME(few)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t
     if (__builtin_expect(stop - s <= CHAIN, 1)) {
         NAME(add_few)(acc, job, w, x, s, stop, n, mode);
     } else {
-        REAL sum[4] = {0, 0, 0, 0}, rest[4] = {0, 0, 0, 0};
-        for (; s < stop; s += CHAIN) {
-            for (int i = 0; i < n; i++) acc[i] = 0;
-            NAME(add_few)(acc, job, w, x, s, s + CHAIN < stop ? s + CHAIN : stop, n, mode);
-            for (int i = 0; i < n; i++) TWO_SUM(REAL, sum[i], rest[i], acc[i]);
+        REAL sum[4] = {0, 0, 0, 0}, left = 0;
+        for (int64_t t = s; t < stop; t += TERMS) {
+            NAME(add_few)(acc, job, w, x, t, t + TERMS < stop ? t + TERMS : stop, n, mode);
+            for (int i = 0; i < n; i++) CARRY(REAL, sum[i], acc[i]);
         }
-        for (int i = 0; i < n; i++) acc[i] = sum[i] + rest[i];
+        for (int i = 0; i < n; i++) left += acc[i], acc[i] += sum[i];
+        if (__builtin_expect(left != left, 0)) return NAME(plainly)(y, job, w, x, s, stop, n, mode);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < n; i++) y[i] = acc[i];
@@ -204,8 +227,8 @@ FN void NAME(sum_rows_as)(REAL *y, const Job *job, const REAL *w, const REAL *x,
     }
 }
 
-FN void NAME(sum_rows)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end,
-                       const int mode) {
+FN void NAME(sum_rows_in)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end,
+                          const int mode) {
     switch (job->heads == 1 ? job->k : 0) {
     case 1: NAME(sum_rows_as)(y, job, w, x, begin, end, -1, mode); break;
 #if LANES > 2
@@ -223,13 +246,19 @@ FN void NAME(sum_rows)(REAL *y, const Job *job, const REAL *w, const REAL *x, in
     }
 }
 
+/* the same with weights; one copy for the three kernels that end in it */
+LOOP __attribute__((noinline)) void NAME(sum_rows)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin,
+                                                   int64_t end) {
+    if (job->plan.perm) NAME(sum_rows_in)(y, job, w, x, begin, end, NAME(permuted));
+    else NAME(sum_rows_in)(y, job, w, x, begin, end, NAME(own));
+}
+
 LOOP void NAME(spmm)(const Job *job, int64_t group, int64_t begin, int64_t end) {
     const int64_t c = job->heads * job->k;
     const REAL *w = (const REAL *)job->w + group * job->w_step, *x = (const REAL *)job->x + group * job->plan.n_in * c;
     REAL *y = (REAL *)job->y + group * job->plan.n_out * c;
-    if (!job->w) NAME(sum_rows)(y, job, w, x, begin, end, NAME(unit));
-    else if (job->plan.perm) NAME(sum_rows)(y, job, w, x, begin, end, NAME(permuted));
-    else NAME(sum_rows)(y, job, w, x, begin, end, NAME(own));
+    if (!job->w) NAME(sum_rows_in)(y, job, w, x, begin, end, NAME(unit));
+    else NAME(sum_rows)(y, job, w, x, begin, end);
 }
 
 #if LANES >= 4
@@ -588,8 +617,9 @@ LOOP void NAME(attend)(const Job *job, int64_t group, int64_t begin, int64_t end
     const REAL *q = (const REAL *)job->a + group * n_out * h * k, *key = (const REAL *)job->x + group * n_in * h * k;
     const REAL *value = (const REAL *)job->v + group * n_in * h * f, scale = (REAL)job->scale;
     REAL *p = (REAL *)job->s + group * plan->e * h, *y = (REAL *)job->y + group * n_out * h * f;
-    Job sums = *job;
+    Job sums = *job; /* with the probabilities for weights, one per slot */
     sums.k = f;
+    sums.plan.perm = 0;
     for (int64_t first = begin, last; first < end; first = last) {
         last = NAME(batch)(plan, first, end, h);
         for (int64_t row = first; row < last; row++) {
@@ -597,7 +627,7 @@ LOOP void NAME(attend)(const Job *job, int64_t group, int64_t begin, int64_t end
             NAME(dots_row)(p + s * h, plan, q + row * h * k, key, s, stop, h, k, scale, 0);
         }
         NAME(softmax_batch)(p, p, plan, first, last, end, h);
-        NAME(sum_rows)(y, &sums, p, value, first, last, NAME(own));
+        NAME(sum_rows)(y, &sums, p, value, first, last);
     }
 }
 
@@ -646,6 +676,8 @@ LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_
     const REAL *g = (const REAL *)job->a + group * n_out * h * f, *key = (const REAL *)job->x + group * n_in * h * k;
     const REAL *value = (const REAL *)job->v + group * n_in * h * f, *p = (const REAL *)job->p + group * edges;
     REAL *ds = (REAL *)job->s + group * edges, *dq = (REAL *)job->y + group * n_out * h * k;
+    Job sums = *job; /* with ds for weights, one per slot */
+    sums.plan.perm = 0;
     for (int64_t first = begin, last; first < end; first = last) {
         last = NAME(batch)(plan, first, end, h);
         for (int64_t row = first; row < last; row++) {
@@ -653,7 +685,7 @@ LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_
             NAME(dots_row)(ds + s * h, plan, g + row * h * f, value, s, stop, h, f, 1, 0);
         }
         NAME(centre)(ds, p, plan, first, last, end, h, (REAL)job->scale);
-        NAME(sum_rows)(dq, job, ds, key, first, last, NAME(own));
+        NAME(sum_rows)(dq, &sums, ds, key, first, last);
     }
 }
 

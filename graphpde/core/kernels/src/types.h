@@ -25,5 +25,6 @@
 #undef NAME
 
 #undef TARGET
+#undef TERMS
 #undef BYTES
 #undef ISA
