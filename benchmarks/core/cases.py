@@ -26,9 +26,9 @@ class Settings:
     """
 
     threads: int = 1
-    rounds: int = 15
+    rounds: int = 25
     quick: bool = False
-    limit: float = 5.0
+    limit: float = 10.0
     allocator: str = "pool"
 
 
