@@ -23,7 +23,9 @@ from benchmarks.core.cases import CASES, Row, Settings, measure, note
 from benchmarks.core.measure import choose_allocator, faults_of_a_fresh_tensor, touch_pool
 from benchmarks.core.memory import MEMORY_ROW, measure_memory
 from benchmarks.core.planning import measure_plan
+from benchmarks.core.profile import PROFILE_ROW, measure_profile
 from benchmarks.core.speedup import AT_TWO_THREADS, TOGGLED, measure_at_two_threads, measure_speedup
+from graphpde.core.kernels import missing
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 TOUCHED = 1 << 29  # bytes; larger cases touch more
@@ -40,6 +42,8 @@ def measurements(settings: Settings) -> dict[str, Callable[[], Row]]:
         rows[f"threads/{case.id}"] = partial(measure_speedup, case, settings)
     rows[f"{AT_TWO_THREADS.id}@2"] = partial(measure_at_two_threads, AT_TWO_THREADS, settings)
     rows[MEMORY_ROW] = partial(measure_memory, settings)
+    if missing("native") is None:
+        rows[PROFILE_ROW] = partial(measure_profile, settings)
     return rows
 
 

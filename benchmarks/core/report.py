@@ -25,6 +25,7 @@ TITLES = {
     "plan": "Plan: from index pairs to rows, columns and transpose",
     "memory": "Peak memory of attention, forward + backward",
     "threads": "Two threads against one",
+    "profile": "Where the time goes: forward + backward on the 100k mesh x 16",
 }
 
 

@@ -151,7 +151,8 @@ class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         s, y = ctx.saved_tensors
-        return None, _spread(ctx.ends, g) * torch.exp(s - _spread(ctx.ends, y))
+        top = torch.where(y == -torch.inf, 0.0, y)  # where nothing adds up, nothing has a gradient
+        return None, _spread(ctx.ends, g) * torch.exp(s - _spread(ctx.ends, top))
 
 
 class _Attend(torch.autograd.Function):

@@ -25,6 +25,8 @@ from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils import _pytree as tree
 from torch.utils.checkpoint import checkpoint
 
+from graphpde.core import heads
+from graphpde.core.kernels import composed
 from graphpde.core.tracing import Route, route
 from graphpde.errors import InputError, ShapeError
 
@@ -83,7 +85,7 @@ def propagate(relation: Relation, x: Tensor, given: Given, size: int) -> Tensor:
         else:
             parts.append(y)
     y = torch.cat(parts, -2)
-    return y / relation._count(y) if given.reduce == "mean" else y
+    return relation._mean(y, lambda z: z) if given.reduce == "mean" else y
 
 
 def of(relation: Relation, size: int) -> tuple[Chunk, ...]:
@@ -118,7 +120,9 @@ def _can_recompute(x: Tensor, given: Given) -> bool:
 
 
 def _once(chunk: Chunk, x: Tensor, piece: Given) -> Tensor:
-    x = x if chunk.sources is None else x.index_select(-2, chunk.sources)
+    if chunk.sources is not None:
+        sources = chunk.sources
+        x = heads.folded(x, lambda z: composed.selected(z, sources))
     return chunk.relation.propagate(x, **piece._asdict())
 
 

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from graphpde.core.relation import Relation
 
 
+def check_place(x: Tensor, what: str, beside: Tensor) -> None:
+    """Refuse what is no tensor, or not where ``beside`` is: a kernel takes addresses in memory."""
+    if not isinstance(x, Tensor):
+        raise InputError(f"{what} must be a tensor, got {type(x).__name__}; torch.as_tensor makes one")
+    if x.device != beside.device:
+        raise InputError(f"{what} is on {x.device}, expected {beside.device}; move one of them with .to(device)")
+
+
+def check_heads(heads: int, channels: int, what: str) -> None:
+    """Refuse heads that are no whole number or do not divide the channels of ``what``."""
+    if not isinstance(heads, int) or heads < 1 or channels % heads:
+        raise ShapeError(f"heads = {heads}, expected a divisor of the {channels} channels of {what}")
+
+
 def columns(x: Tensor) -> Tensor:
     """[*, n, c] as [n, * c]."""
     return x if x.dim() == 2 else x.movedim(-2, 0).flatten(1)
@@ -40,15 +54,16 @@ def matched(x: Tensor, weight: Tensor, e: int) -> tuple[Tensor, Tensor]:
     Raises:
         ShapeError: the weights do not fit.
     """
+    check_place(weight, "weight", x)
     if weight.dim() != 1 or weight.shape[0] != e:
-        _check_heads(x, weight, e)
+        _check_weight(x, weight, e)
     if weight.dtype == x.dtype:
         return x, weight
     kind = x.dtype if torch.can_cast(weight.dtype, x.dtype) else torch.promote_types(x.dtype, weight.dtype)
     return x.to(kind), weight.to(kind)
 
 
-def _check_heads(x: Tensor, weight: Tensor, e: int) -> None:
+def _check_weight(x: Tensor, weight: Tensor, e: int) -> None:
     c = x.shape[-1]
     if weight.dim() < 2 or weight.shape[-2] != e or weight.shape[-1] == 0 or c % weight.shape[-1]:
         raise ShapeError(f"weight has shape {list(weight.shape)}, expected [{e}] or [*, {e}, h] with h dividing {c}")
@@ -73,6 +88,7 @@ def product(sides: Sides, x: Tensor, weight: Tensor) -> Tensor:
 def operated(sides: Sides, x: Tensor, weight: Tensor, diag: Tensor, e: int) -> Tensor:
     """y = A x with off-diagonal weights [e] or [e, c] and diagonal [n] or [n, c], in the type of x [*, n, c]."""
     n = sides.forward.n_in
+    check_place(x, "x", weight)
     if x.dim() < 2 or x.shape[-2] != n:
         raise ShapeError(f"x has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
     x, weight = matched(x, weight, e)
@@ -98,13 +114,21 @@ def blocked(relation: Relation, x: Tensor, block: Tensor, weight: Tensor | None,
         ShapeError: blocks or weights that do not fit.
     """
     e, c = relation.n_edges, x.shape[-1]
-    if block.dim() < 3 or block.shape[-3] != e or block.shape[-1] != c:
+    check_place(block, "block", x)
+    if block.dim() < 3 or block.shape[-3] != e or block.shape[-1] != c or not block.shape[-2]:
         raise ShapeError(f"block has shape {list(block.shape)}, expected [*, {e}, c', {c}]")
     if weight is not None:
-        if weight.shape[-1 if weight.dim() == 1 else -2] != e or (weight.dim() > 1 and weight.shape[-1] != 1):
+        check_place(weight, "weight", x)
+        if (
+            weight.dim() == 0
+            or weight.shape[-1 if weight.dim() == 1 else -2] != e
+            or (weight.dim() > 1 and weight.shape[-1] != 1)
+        ):
             raise ShapeError(f"weight has shape {list(weight.shape)}, expected [{e}] or [*, {e}, 1] beside blocks")
         block = block * (weight[:, None, None] if weight.dim() == 1 else weight[..., None])
     if reduce in ("max", "min"):
+        kind = torch.promote_types(block.dtype, x.dtype)
+        block, x = block.to(kind), x.to(kind)
         return relation.collect((block @ relation.gather(x)[..., None])[..., 0], reduce)
     rows = block.shape[-2]
     wide = x[..., None, :].expand(*x.shape[:-1], rows, c).flatten(-2)
@@ -113,13 +137,15 @@ def blocked(relation: Relation, x: Tensor, block: Tensor, weight: Tensor | None,
 
 def attended(relation: Relation, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float | None) -> Tensor:
     """Attention of [*, n, h c] values: shapes checked, types matched, batches broadcast and grouped."""
+    if isinstance(scale, Tensor):
+        raise InputError("scale is a tensor, expected a number; multiply the query by what is learned")
     for x, n, name in ((q, relation.n_dst, "query"), (k, relation.n_src, "key"), (v, relation.n_src, "value")):
-        if x.dim() < 2 or x.shape[-2] != n:
-            raise ShapeError(f"{name} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
+        relation._check(x, n, name)
         if not x.is_floating_point():
             raise InputError(f"{name} has type {x.dtype}, expected real numbers")
-        if heads < 1 or x.shape[-1] % heads:
-            raise ShapeError(f"heads = {heads}, expected a divisor of the {x.shape[-1]} channels of the {name}")
+        check_heads(heads, x.shape[-1], f"the {name}")
+        if not x.shape[-1]:
+            raise ShapeError(f"{name} has shape {list(x.shape)}, expected at least one channel per head")
     if q.shape[-1] != k.shape[-1]:
         raise ShapeError(f"query has {q.shape[-1]} channels and key {k.shape[-1]}, expected equal numbers")
     if scale is None:

@@ -158,10 +158,10 @@ class _Operate(torch.autograd.Function):
         _, want_w, want_d, want_x = ctx.needs_input_grad
         grad_w = grad_d = None
         if want_w:
-            grad_w = sddmm(ctx.sides, g, x, 1 if w.dim() == 1 else w.shape[-1], shared=True).view(w.shape)
+            grad_w = sddmm(ctx.sides, g, x.conj(), 1 if w.dim() == 1 else w.shape[-1], shared=True).view(w.shape)
         if want_d:
-            grad_d = (g * x).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape).view(d.shape)
-        return None, grad_w, grad_d, operate(ctx.sides.flip(), w, d, g) if want_x else None
+            grad_d = (g * x.conj()).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape).view(d.shape)
+        return None, grad_w, grad_d, operate(ctx.sides.flip(), w.conj(), d.conj(), g) if want_x else None
 
 
 class _SddmmReverse(torch.autograd.Function):

@@ -99,11 +99,14 @@ def node_numbers(x: Any, what: str, n: int) -> Tensor:
     if x.dim() != 1:
         raise ShapeError(f"{what} has shape {list(x.shape)}, expected [e]")
     if x.dtype not in (torch.int32, torch.int64):
+        if x.dtype == torch.uint64 and bool((x.view(torch.int64) < 0).any()):
+            raise GraphError(f"{what} has numbers beyond 2^63, expected 0..{n - 1}")
         x = x.to(torch.int64)
     low, high = (int(v) for v in torch.aminmax(x)) if x.numel() else (0, -1)
     if low < 0 or high >= n:
         bad = int(((x < 0) | (x >= n)).nonzero()[0, 0])
-        raise GraphError(f"{what}[{bad}] = {int(x[bad])} is out of range, expected 0..{n - 1}")
+        known = f"expected 0..{n - 1}" if n else "for there are no nodes"
+        raise GraphError(f"{what}[{bad}] = {int(x[bad])} is out of range, {known}")
     return x
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
@@ -49,6 +50,9 @@ class Relation:
 
     def __setattr__(self, key: str, value: Any) -> None:
         raise AttributeError(f"Relation is frozen; build a new one instead of setting '{key}'")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**{k: v for k, v in vars(self).items() if k != "_elsewhere"}, "_slices": {}}
 
     def __repr__(self) -> str:
         return f"Relation({self.n_src} -> {self.n_dst}, {self.n_edges} edges)"
@@ -210,16 +214,15 @@ class Relation:
     def own(self, w: Tensor) -> Tensor:
         """Per-edge values [e_given, ...] of the given edges, brought to own order; coalesced edges sum."""
         given = self._edge_map.numel()
-        if w.dim() == 0 or w.shape[0] != given:
-            raise ShapeError(f"edge values have shape {list(w.shape)}, expected one per given edge: {given}")
-        flat = w[:, None] if w.dim() == 1 else w.flatten(1)
-        return _message.spmm(self._to_own, None, flat[None])[0].reshape(self.n_edges, *w.shape[1:])
+        self._check_edges(w, given, "edge values", "given")
+        y = _message.spmm(self._to_own, None, w.reshape(1, given, math.prod(w.shape[1:])))
+        return y.reshape(self.n_edges, *w.shape[1:])
 
     def given(self, w: Tensor) -> Tensor:
         """Own-order values [e, ...] at the given edges [e_given, ...]."""
-        if w.dim() == 0 or w.shape[0] != self.n_edges:
-            raise ShapeError(f"edge values have shape {list(w.shape)}, expected one per own edge: {self.n_edges}")
-        return w[self.edge_map]
+        self._check_edges(w, self.n_edges, "edge values", "own")
+        y = _message.spmm(self._to_own.flip(), None, w.reshape(1, self.n_edges, math.prod(w.shape[1:])))
+        return y.reshape(self._edge_map.numel(), *w.shape[1:])
 
     # messages
 
@@ -253,9 +256,9 @@ class Relation:
                 formula. Every tensor in ``edge`` is cut: [e] or [*, e, k]. Not bounded under torch.func or a compiler.
 
         Raises:
-            ShapeError: sizes that do not fit. InputError: unknown ``reduce``.
+            ShapeError: sizes that do not fit. InputError: unknown ``reduce``, no tensors, tensors on another device.
         """
-        _check_nodes(x, self.n_src, "x")
+        self._check(x, self.n_src, "x")
         if block is not None and message is not None:
             raise InputError("block and message exclude each other; multiply by the block inside the message")
         if chunk_edges is not None:
@@ -263,8 +266,9 @@ class Relation:
         if block is not None:
             return _heads.blocked(self, x, block, weight, reduce)
         if message is None and reduce in ("sum", "mean"):
-            y = self._product(x, weight)
-            return y if reduce == "sum" else y / self._count(y)
+            if reduce == "sum":
+                return self._product(x, weight)
+            return self._mean(x, lambda z: self._product(z, weight))
         if message is None and weight is None and reduce in _EXTREMA:
             return _heads.folded(x, lambda z: _attention.extreme(self.sides, z, reduce == "max"))
         m = self.gather(x)
@@ -276,12 +280,12 @@ class Relation:
 
     def gather(self, x: Tensor) -> Tensor:
         """Source values at the edges, [*, n_src, c] -> [*, e, c]."""
-        _check_nodes(x, self.n_src, "x")
+        self._check(x, self.n_src, "x")
         return self._select(self._to_src, x)
 
     def gather_dst(self, x: Tensor) -> Tensor:
         """Destination values at the edges, [*, n_dst, c] -> [*, e, c]."""
-        _check_nodes(x, self.n_dst, "x_dst")
+        self._check(x, self.n_dst, "x_dst")
         return self._select(self._to_dst, x)
 
     def collect(self, m: Tensor, reduce: str = "sum") -> Tensor:
@@ -290,11 +294,13 @@ class Relation:
         Raises:
             InputError: ``reduce`` is not "sum", "mean", "max" or "min".
         """
+        _heads.check_place(m, "messages", self._src)
         if m.dim() < 2 or m.shape[-2] != self.n_edges:
             raise ShapeError(f"messages have shape {list(m.shape)}, expected [*, {self.n_edges}, c]")
-        if reduce == "sum" or reduce == "mean":
-            y = _heads.folded(_counted(m), lambda z: _message.spmm(self._to_dst, None, z))
-            return y if reduce == "sum" else y / self._count(y)
+        if reduce == "sum":
+            return _heads.folded(_counted(m), lambda z: _message.spmm(self._to_dst, None, z))
+        if reduce == "mean":
+            return self._mean(m, lambda z: self.collect(z))
         if reduce in _EXTREMA:
             return _heads.folded(m, lambda z: _attention.extreme(self._to_dst, z, reduce == "max"))
         raise InputError(f"unknown reduce '{reduce}'; known: sum, mean, max, min")
@@ -307,12 +313,12 @@ class Relation:
         Raises:
             ShapeError: sizes that do not fit; batch and channels must be equal.
         """
-        _check_nodes(y, self.n_dst, "y")
-        _check_nodes(x, self.n_src, "x")
+        self._check(y, self.n_dst, "y")
+        self._check(x, self.n_src, "x")
         if y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
             raise ShapeError(f"y has shape {list(y.shape)} and x {list(x.shape)}, expected equal batch and channels")
-        if heads is not None and (heads < 1 or x.shape[-1] % heads):
-            raise ShapeError(f"heads = {heads}, expected a divisor of the {x.shape[-1]} channels")
+        if heads is not None:
+            _heads.check_heads(heads, x.shape[-1], "x")
         kind = torch.promote_types(y.dtype, x.dtype)
         y, x = (_heads.grouped(z.to(kind)) for z in (y, x))
         s = _message.sddmm(self.sides, y, x, heads or 1, shared=True)[0]
@@ -359,25 +365,42 @@ class Relation:
         """
         return _heads.attended(self, query, key, value, heads, scale)
 
+    def _check(self, x: Tensor, n: int, what: str) -> None:
+        """Refuse what are no values of n nodes beside this relation."""
+        _heads.check_place(x, what, self._src)
+        if x.dim() < 2 or x.shape[-2] != n:
+            raise ShapeError(f"{what} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
+
+    def _check_edges(self, w: Tensor, n: int, what: str, of: str) -> None:
+        _heads.check_place(w, what, self._src)
+        if w.dim() == 0 or w.shape[0] != n:
+            raise ShapeError(f"{what} have shape {list(w.shape)}, expected one per {of} edge: {n}")
+
     def _product(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        x = _counted(x)
         if weight is None:
-            return _heads.folded(_counted(x), lambda z: _message.spmm(self.sides, None, z))
+            return _heads.folded(x, lambda z: _message.spmm(self.sides, None, z))
         return _heads.product(self.sides, *_heads.matched(x, weight, self.n_edges))
 
     def _at_dst(self, x: Tensor, x_dst: Tensor | None) -> Tensor:
         if x_dst is None and self.n_src != self.n_dst:
             raise ShapeError(f"x_dst is needed: {self.n_src} sources and {self.n_dst} destinations are two node sets")
         x_dst = x if x_dst is None else x_dst
-        _check_nodes(x_dst, self.n_dst, "x_dst")
+        self._check(x_dst, self.n_dst, "x_dst")
         return x_dst
 
     def _select(self, down: Sides, x: Tensor) -> Tensor:
         return _heads.folded(x, lambda z: _message.spmm(down.flip(), None, z))
 
-    def _count(self, y: Tensor) -> Tensor:
-        return self.degree.clamp(min=1).to(y.dtype)[:, None]
+    def _mean(self, x: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
+        """A sum over edges divided by their number; half precision is added and divided in single."""
+        if x.dtype in (torch.float16, torch.bfloat16):
+            return self._mean(x.to(torch.float32), total).to(x.dtype)
+        y = total(x)
+        return y / self.degree.clamp(min=1).to(y.dtype)[:, None]
 
     def _segments(self, operation: Callable[[Sides, Tensor], Tensor], s: Tensor) -> Tensor:
+        _heads.check_place(s, "scores", self._src)
         if s.dim() == 1:
             return self._segments(operation, s[:, None])[:, 0]
         if s.dim() < 2 or s.shape[-2] != self.n_edges:
@@ -390,11 +413,6 @@ class Relation:
 _EXTREMA = ("max", "min")
 
 
-def _check_nodes(x: Tensor, n: int, what: str) -> None:
-    if x.dim() < 2 or x.shape[-2] != n:
-        raise ShapeError(f"{what} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
-
-
 def _counted(x: Tensor) -> Tensor:
-    """Booleans as numbers, so that their sum is a count."""
-    return x.to(torch.int64) if x.dtype == torch.bool else x
+    """Truth values and small integers in a type that holds their sum."""
+    return x if x.is_floating_point() or x.is_complex() else x.to(torch.int64)

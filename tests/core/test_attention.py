@@ -240,6 +240,19 @@ def test_half_precision_keeps_its_type_and_is_rounded_once() -> None:
 # refusals
 
 
+def test_a_row_of_masked_scores_gives_no_gradient() -> None:
+    rel = Relation.from_edges([0, 1, 2, 0], [0, 0, 1, 1], 3, 2)
+    s = torch.tensor([1.0, 2.0, -torch.inf, -torch.inf], dtype=torch.float64)
+    expected = [*torch.softmax(s[:2], 0).tolist(), 0.0, 0.0]
+
+    def first(s: Tensor) -> Tensor:
+        return rel.logsumexp(s)[0]
+
+    (found,) = torch.autograd.grad(first(s.requires_grad_()), s)
+    torch.testing.assert_close(found.tolist(), expected)
+    torch.testing.assert_close(torch.func.grad(first)(s.detach()).tolist(), expected)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

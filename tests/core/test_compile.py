@@ -32,9 +32,13 @@ def _fresh() -> Iterator[None]:
 
 
 # 4 -> 3 with parallel edges and a destination without any
-REL = Relation.from_edges([0, 3, 1, 3, 3, 0], [2, 0, 0, 0, 2, 0], 4, 3).prepare()
+REL = Relation.from_edges([0, 3, 1, 3, 3, 0], [2, 0, 0, 0, 2, 0], 4, 3).prepare(chunk_edges=2)
 WITHIN = Relation.from_edges([0, 1, 2, 2, 1], [1, 0, 1, 2, 1], 3, 3).prepare()
 BACK = REL.transpose().prepare()
+
+
+def product(a: Tensor, b: Tensor, edge: Tensor) -> Tensor:
+    return a * b * edge
 
 
 class Case(NamedTuple):
@@ -55,6 +59,7 @@ CASES = {
     "attention": Case(lambda q, k, v: REL.attend(q, k, v, heads=2), ((3, 4), (4, 4), (4, 6))),
     "blocks": Case(lambda x, block: REL.propagate(x, block=block), ((4, 2), (6, 3, 2))),
     "own and given": Case(lambda w: REL.given(REL.own(w).sin()), ((6, 2),)),
+    "slices": Case(lambda x, w: REL.propagate(x, product, x_dst=x[:3], edge=w, chunk_edges=2), ((4, 2), (6, 1))),
 }
 
 
@@ -84,6 +89,8 @@ def transformed(name: str, case: Case) -> tuple[Callable[..., Any], list[Tensor]
         return lambda *a: torch.func.jvp(lambda *b: along(b), a, a), inputs
     if name == "grad":
         return gradient(f, n), inputs
+    if name == "jvp of grad":
+        return lambda *a: torch.func.jvp(gradient(f, n), a, a)[1], inputs
     if name == "vmap":
         return torch.vmap(f), many
     if name == "vmap of grad":
@@ -98,11 +105,12 @@ def transformed(name: str, case: Case) -> tuple[Callable[..., Any], list[Tensor]
     return f, inputs
 
 
-TRANSFORMS = ("forward", "jvp", "grad", "vmap", "vmap of grad", "autograd.grad inside")
+TRANSFORMS = ("forward", "jvp", "grad", "vmap", "vmap of grad", "jvp of grad", "autograd.grad inside")
 FAST = [
     *(("sum", transform) for transform in (*TRANSFORMS, "jvp of jvp")),
     *((name, "jvp") for name in ("unit sum", "mean", "max", "dot", "softmax", "logsumexp", "attention")),
     *((name, "grad") for name in ("max", "attention")),
+    *((name, "jvp of grad") for name in ("attention", "own and given", "slices")),
     *((name, "vmap") for name in ("mean", "attention", "own and given")),
 ]
 SLOW = [(name, transform) for name in CASES for transform in TRANSFORMS]
@@ -154,9 +162,10 @@ def test_the_real_compiler_gives_the_same_numbers() -> None:
     inputs = [torch.randn(*shape, dtype=F64) for shape in case.shapes]
     found = backward(torch.compile(case.f, fullgraph=True), inputs)
     torch.testing.assert_close(found, backward(case.f, inputs), rtol=1e-11, atol=1e-11)
-    # where selection by index_select was silently wrong
-    torch._dynamo.reset()
-    agrees("sum", "vmap of grad", "inductor")
+    # where the gradients of index_select and of indexing were silently wrong
+    for name, transform in (("sum", "vmap of grad"), ("slices", "vmap of grad"), ("own and given", "jvp of grad")):
+        torch._dynamo.reset()
+        agrees(name, transform, "inductor")
 
 
 @pytest.mark.slow

@@ -139,6 +139,33 @@ def test_a_sum_that_is_infinite_says_so(backend: str, n: int, dtype: torch.dtype
         assert star.propagate(large)[0].tolist() == [torch.inf] * c
 
 
+@pytest.mark.parametrize("c", [2, 8, 16])
+def test_an_infinite_channel_leaves_the_others_accurate(instructions: str, c: int) -> None:
+    n = 100_000
+    star = Relation.from_edges(torch.arange(n), torch.zeros(n, dtype=torch.int64), n, 1)
+    x = torch.full((n, c), 0.1)
+    x[5, 0] = torch.inf
+    y = star.propagate(x)
+    assert y[0, 0] == torch.inf
+    within(y[:, 1:], *oracle.weighted(star, wide(x[:, 1:])))
+
+
+@pytest.mark.parametrize("groups", [2, 64, 1000])
+@pytest.mark.parametrize(("h", "k"), [(1, 1), (1, 16), (3, 1), (2, 5), (1100, 1)])
+def test_gradients_of_weights_are_accurate_over_many_groups(instructions: str, groups: int, h: int, k: int) -> None:
+    """Equal terms, so that plain addition errs in one direction: a thousand groups would be off by 80 eps."""
+    rel = Relation.from_edges([0, 1, 1], [0, 0, 1], 2, 2)
+    groups = min(groups, 100) if h > 100 else groups
+    x, g = torch.full((groups, 2, h * k), 0.1), torch.ones(groups, 2, h * k)
+    w = torch.zeros(3, h, requires_grad=True)
+    (found,) = torch.autograd.grad(rel.propagate(x, weight=w), w, g)
+    exact = np.full((3, h), groups * k * float(np.float32(0.1)))
+    within(found, exact, exact)
+    x[0, 1, 0] = torch.inf
+    (found,) = torch.autograd.grad(rel.propagate(x, weight=w), w, g)
+    assert found[1:, 0].tolist() == [torch.inf] * 2 and bool(found[0].isfinite().all())
+
+
 def test_the_size_of_the_scores_does_not_matter(backend: str) -> None:
     rel = mixed()
     s = torch.randn(rel.n_edges, 2, dtype=F64)

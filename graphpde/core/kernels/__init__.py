@@ -52,7 +52,7 @@ BACKENDS.add("torch_scatter")(torch_scatter)
 # the fastest measured first (benchmarks/README.md)
 PREFERRED = {"cpu": ("native", "csr"), "cuda": ("triton", "csr")}
 
-_forced: list[str] = []
+_forced: list[tuple[object, str]] = []  # for the whole process: backward passes may run in threads of torch's own
 _completed: dict[tuple[str, str], Kernels] = {}
 
 
@@ -98,22 +98,23 @@ def backend(x: Tensor) -> Kernels:
 
 @contextlib.contextmanager
 def use(name: str) -> Iterator[None]:
-    """Force a backend inside a ``with`` block; "auto" restores the measured choice.
+    """Force a backend inside a ``with`` block, in all threads; "auto" restores the measured choice.
 
     Raises:
         InputError: unknown, or not usable here.
     """
     if name != "auto":
         _require(name)
-    _forced.append(name)
+    mine = object(), name
+    _forced.append(mine)
     try:
         yield
     finally:
-        _forced.pop()
+        _forced.remove(mine)
 
 
 def _wanted() -> str:
-    return _forced[-1] if _forced else os.environ.get("GRAPHPDE_KERNELS", "auto")
+    return _forced[-1][1] if _forced else os.environ.get("GRAPHPDE_KERNELS", "auto")
 
 
 def _require(name: str) -> None:

@@ -60,18 +60,23 @@ def _heads(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
 
 
 def _product(plan: Plan, w: Tensor, x: Tensor) -> Tensor:
+    return _matrix(plan, w) @ x
+
+
+def _matrix(plan: Plan, w: Tensor) -> Tensor:
+    """Torch's compressed rows with values w [e]."""
     assert plan.ptr is not None
-    # check_invariants=False: the plan is right by construction and checking costs more than the product
-    a = torch.sparse_csr_tensor(plan.ptr, plan.idx, w, (plan.n_out, plan.n_in), check_invariants=False)
-    return a @ x
+    # check_invariants=False: the plan is right by construction and checking costs more than the product;
+    # device: the default one may be another
+    size = plan.n_out, plan.n_in
+    return torch.sparse_csr_tensor(plan.ptr, plan.idx, w, size, device=w.device, check_invariants=False)
 
 
 def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[Tensor, Tensor | None]:
     """As :func:`reference.extreme`; the values from torch's compressed rows, then the slots in blocks of edges."""
     if x.dtype not in _PRODUCT_TYPES or plan.ptr is None or plan.idx.numel() == 0 or x.numel() == 0 or x.is_cuda:
         return reference.extreme(plan, x, largest, slots)
-    ones = x.new_ones(plan.idx.numel())
-    a = torch.sparse_csr_tensor(plan.ptr, plan.idx, ones, (plan.n_out, plan.n_in), check_invariants=False)
+    a = _matrix(plan, x.new_ones(plan.idx.numel()))
     values = torch.stack([torch.sparse.mm(a, z, "amax" if largest else "amin") for z in x])
     return values, _first_slots(plan, x, values) if slots else None
 
@@ -79,11 +84,11 @@ def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[T
 def _first_slots(plan: Plan, x: Tensor, best: Tensor) -> Tensor:
     """The first slot of each row that has its best value (or a NaN), -1 without any."""
     e, step = plan.idx.numel(), max(_BLOCK // max(x[0].shape[1] * x.shape[0], 1), 1)
-    first = torch.full(best.shape, e)
+    first = torch.full(best.shape, e, device=best.device)
     for s in range(0, e, step):
         m, rows = x.index_select(1, plan.idx[s : s + step]), plan.row[s : s + step]
         wins = (m == best.index_select(1, rows)) | m.isnan()
-        each = torch.arange(s, s + m.shape[1])[:, None].expand(m.shape)
+        each = torch.arange(s, s + m.shape[1], device=best.device)[:, None].expand(m.shape)
         index = rows.to(torch.int64)[None, :, None].expand(m.shape)
         first.scatter_reduce_(1, index, torch.where(wins, each, e), "amin")
     return torch.where(first < e, first, -1)
@@ -91,6 +96,9 @@ def _first_slots(plan: Plan, x: Tensor, best: Tensor) -> Tensor:
 
 def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     """As :func:`reference.sddmm`, in blocks of edges."""
+    if torch._C._is_any_autocast_enabled():  # as in spmm
+        with torch.autocast(x.device.type, enabled=False):
+            return sddmm(plan, y, x, heads, shared)
     e, c = plan.idx.numel(), x.shape[-1]
     step = max(_BLOCK // max(c * x.shape[0], 1), 1)
     parts = [_dots(plan, y, x, slice(s, s + step), heads, shared) for s in range(0, max(e, 1), step)]

@@ -39,7 +39,7 @@ def _found() -> ctypes.CDLL | str:
     paths = [Path(__file__).with_name("_native" + suffix) for suffix in EXTENSION_SUFFIXES]
     path = next((p for p in paths if p.exists()), None)
     if path is None:
-        return "not built: no C compiler (gcc or clang) was found when graphpde was installed"
+        return "not built: no C compiler (gcc 12 or newer, or clang) was found when graphpde was installed"
     try:
         found = ctypes.CDLL(str(path))
         size = found.graphpde_job_size()
@@ -99,7 +99,7 @@ def _kernel(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _signed(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Tensors whose sign stands in their memory, not in a flag that torch keeps beside it."""
+    """Tensors whose sign stands in their memory, not in a flag beside it (as of the imaginary part of a conjugate)."""
     return tuple(
         v.resolve_neg() if isinstance(v, Tensor) else _signed(v) if isinstance(v, tuple) else v for v in values
     )
@@ -134,6 +134,8 @@ def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
     g, _, c = x.shape
     y, x = y.contiguous(), x.contiguous()
     s = x.new_empty(1 if shared else g, plan.idx.numel(), heads)
+    if not g:
+        return s.zero_()
     _run(SDDMM, plan, x, g, heads, c // heads, shared=shared, a=y, x=x, s=s)
     return s if plan.perm is None else composed.own_order(plan, s)
 
@@ -144,7 +146,7 @@ def extreme(plan: Plan, x: Tensor, largest: bool, slots: bool = True) -> tuple[T
     g, _, c = x.shape
     x = x.contiguous()
     y = x.new_empty(g, plan.n_out, c)
-    slot = torch.empty(y.shape, dtype=torch.int64) if slots else None
+    slot = y.new_empty(y.shape, dtype=torch.int64) if slots else None
     _run(EXTREME, plan, x, g, 1, c, scale=1.0 if largest else -1.0, x=x, y=y, slot=slot)
     return y, slot
 
@@ -224,9 +226,7 @@ def _run(
     threads = torch.get_num_threads()
     if threads > 1 and groups * heads * k * prepared.work < _SMALL:
         threads = 1
-    # a lazy sign, as of the imaginary part of a conjugate, is not in memory
-    inputs = [t.resolve_neg() if t is not None and t.is_neg() else t for t in (w, a, x, v, p, d)]
-    addresses = [0 if t is None else t.data_ptr() for t in (*inputs, y, s, slot)]
+    addresses = [0 if t is None else t.data_ptr() for t in (w, a, x, v, p, d, y, s, slot)]
     d_each = d is not None and d.dim() == 2 and d.shape[1] > 1
     job = prepared.packed + _JOB.pack(groups, heads, k, f, w_step, shared, d_each, far, scale, *addresses)
     compiled().graphpde_run(operation, size == 8, threads, job)  # type: ignore[union-attr]

@@ -38,6 +38,10 @@ class Plan:
         self.key = next(_numbers)
         _plans[self.key] = self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copy has tensors elsewhere in memory: neither its number nor what the native backend keeps is this one's
+        return Plan, (self.ptr, self.idx, self.row, self.perm, self.n_in, self.n_out)
+
     def parts(self) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None, int, int, int]:
         """The arguments of the registered operators, which take tensors and numbers only."""
         return self.ptr, self.idx, self.row, self.perm, self.n_in, self.n_out, self.key

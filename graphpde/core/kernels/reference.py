@@ -18,11 +18,14 @@ from graphpde.core.kernels.composed import at_slots, row_sums, selected
 from graphpde.core.kernels.plan import Plan
 
 
-def spmm(plan: Plan, w: Tensor | None, x: Tensor) -> Tensor:
+def spmm(plan: Plan, w: Tensor | None, x: Tensor, diagonal: Tensor | None = None) -> Tensor:
     """y[g, i, h] = sum over slots s of row i of w[g, perm s, h] x[g, idx s, h].
 
-    w [g or 1, e, h] in own order or None for ones, x [g, n_in, h k] -> [g, n_out, h k].
+    w [g or 1, e, h] in own order or None for ones, x [g, n_in, h k] -> [g, n_out, h k]; where n_in = n_out, with a
+    ``diagonal`` [n] or [n, h k], diagonal * x is added.
     """
+    if diagonal is not None:
+        return spmm(plan, w, x) + (diagonal[:, None] if diagonal.dim() == 1 else diagonal) * x
     m = selected(x, plan.idx)
     if w is not None:
         w = w if plan.perm is None else selected(w, plan.perm)

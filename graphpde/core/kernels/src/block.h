@@ -35,6 +35,7 @@ FN void WIDE(gather)(VEC *acc, const Job *job, const REAL *w, const REAL *x, int
 FN void WIDE(block)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t s, int64_t stop, const int nv,
                     const int mode) {
     VEC acc[8];
+    REAL unsure = 0;
 #pragma GCC unroll 8
     for (int v = 0; v < nv; v++) acc[v] = (VEC){0};
     if (__builtin_expect(stop - s <= CHAIN, 1)) {
@@ -50,11 +51,11 @@ FN void WIDE(block)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64
         }
 #pragma GCC unroll 8
         for (int v = 0; v < nv; v++) left += acc[v], acc[v] += sum[v];
-        const REAL finite = WIDE(total)(left);
-        if (__builtin_expect(finite != finite, 0)) return NAME(plainly)(y, job, w, x, s, stop, nv * WIDTH, mode);
+        unsure = WIDE(total)(left);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < nv; v++) *(VEC *)(y + v * WIDTH) = acc[v];
+    if (__builtin_expect(unsure != unsure, 0)) NAME(plainly)(y, job, w, x, s, stop, nv * WIDTH, mode);
 }
 
 #undef LOAD

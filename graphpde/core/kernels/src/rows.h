@@ -100,12 +100,13 @@ FN REAL NAME(largest)(V x) { return NAME(larger)(x, __builtin_shufflevector(x, x
 FN int64_t NAME(first)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row] : row; }
 FN int64_t NAME(last)(const Plan *p, int64_t row) { return p->ptr ? p->ptr[row + 1] : row + 1; }
 
-/* n channels of one row with nothing carried: for sums that are infinite or not a number */
+/* those of n channels of one row that are not a number, with nothing carried: they may be infinite */
 static __attribute__((noinline, cold)) TARGET void NAME(plainly)(REAL *y, const Job *job, const REAL *w, const REAL *x,
                                                                  int64_t s, int64_t stop, int64_t n, int mode) {
     const int64_t c = job->heads * job->k;
     for (int64_t i = 0; i < n; i++) {
         REAL sum = 0;
+        if (y[i] == y[i]) continue;
         for (int64_t t = s; t < stop; t++) {
             const int64_t edge = (mode & NAME(permuted)) ? job->plan.perm[t] : t;
             const REAL value = x[job->plan.idx[t] * c + i];
@@ -151,20 +152,20 @@ FN void NAME(add_few)(REAL *acc, const Job *job, const REAL *w, const REAL *x, i
 /* the same for n <= 3 channels left over, n a constant where inlined */
 FN void NAME(few)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t s, int64_t stop, const int n,
                   const int mode) {
-    REAL acc[4] = {0, 0, 0, 0};
+    REAL acc[4] = {0, 0, 0, 0}, unsure = 0;
     if (__builtin_expect(stop - s <= CHAIN, 1)) {
         NAME(add_few)(acc, job, w, x, s, stop, n, mode);
     } else {
-        REAL sum[4] = {0, 0, 0, 0}, left = 0;
+        REAL sum[4] = {0, 0, 0, 0};
         for (int64_t t = s; t < stop; t += TERMS) {
             NAME(add_few)(acc, job, w, x, t, t + TERMS < stop ? t + TERMS : stop, n, mode);
             for (int i = 0; i < n; i++) CARRY(REAL, sum[i], acc[i]);
         }
-        for (int i = 0; i < n; i++) left += acc[i], acc[i] += sum[i];
-        if (__builtin_expect(left != left, 0)) return NAME(plainly)(y, job, w, x, s, stop, n, mode);
+        for (int i = 0; i < n; i++) unsure += acc[i], acc[i] += sum[i];
     }
 #pragma GCC unroll 4
     for (int i = 0; i < n; i++) y[i] = acc[i];
+    if (__builtin_expect(unsure != unsure, 0)) NAME(plainly)(y, job, w, x, s, stop, n, mode);
 }
 
 /* n channels of one row, in blocks of as many registers as there are */
@@ -286,7 +287,7 @@ FN FOUR NAME(partial)(const REAL *a, const REAL *b, const int64_t n, REAL *rest)
 
 /* dot products of one head with four columns at a time: their partial sums are added in one transposition */
 FN void NAME(dots)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t o,
-                   int64_t h, const int64_t n, REAL scale, const int add) {
+                   int64_t h, const int64_t n, REAL scale) {
     const int64_t step = h * n;
     for (int64_t t = s; t < stop; t += 4) {
         const int64_t left = stop - t < 4 ? stop - t : 4;
@@ -301,14 +302,14 @@ FN void NAME(dots)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, in
         if (n % 4) dot += *(const FOUR *)rest;
         dot *= scale;
         REAL *to = out + (t - s) * o;
-        if (!add && left == 4 && o == 1) *(FOUR *)to = dot;
+        if (left == 4 && o == 1) *(FOUR *)to = dot;
         else
-            for (int64_t j = 0; j < left; j++) to[j * o] = add ? to[j * o] + dot[j] : dot[j];
+            for (int64_t j = 0; j < left; j++) to[j * o] = dot[j];
     }
 }
 #else
 FN void NAME(dots)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t o,
-                   int64_t h, const int64_t n, REAL scale, const int add) {
+                   int64_t h, const int64_t n, REAL scale) {
     for (int64_t t = s; t < stop; t++) {
         const REAL *b = x + plan->idx[t] * h * n;
         V sum = {0};
@@ -316,52 +317,75 @@ FN void NAME(dots)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, in
         for (; i + LANES <= n; i += LANES) sum += NAME(load)(a + i) * NAME(load)(b + i);
         REAL dot = NAME(total)(sum);
         for (; i < n; i++) dot += a[i] * b[i];
-        REAL *to = out + (t - s) * o;
-        *to = scale * dot + (add ? *to : 0);
+        out[(t - s) * o] = scale * dot;
     }
 }
 #endif
 
 /* one head, with the usual numbers of channels known to the compiler; out every o, columns every h n */
 FN void NAME(dots_by)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t o,
-                      int64_t h, int64_t n, REAL scale, const int add) {
+                      int64_t h, int64_t n, REAL scale) {
     switch (n) {
-    case 4: NAME(dots)(out, plan, a, x, s, stop, o, h, 4, scale, add); break;
-    case 8: NAME(dots)(out, plan, a, x, s, stop, o, h, 8, scale, add); break;
-    case 16: NAME(dots)(out, plan, a, x, s, stop, o, h, 16, scale, add); break;
-    case 32: NAME(dots)(out, plan, a, x, s, stop, o, h, 32, scale, add); break;
-    case 64: NAME(dots)(out, plan, a, x, s, stop, o, h, 64, scale, add); break;
-    default: NAME(dots)(out, plan, a, x, s, stop, o, h, n, scale, add);
+    case 4: NAME(dots)(out, plan, a, x, s, stop, o, h, 4, scale); break;
+    case 8: NAME(dots)(out, plan, a, x, s, stop, o, h, 8, scale); break;
+    case 16: NAME(dots)(out, plan, a, x, s, stop, o, h, 16, scale); break;
+    case 32: NAME(dots)(out, plan, a, x, s, stop, o, h, 32, scale); break;
+    case 64: NAME(dots)(out, plan, a, x, s, stop, o, h, 64, scale); break;
+    default: NAME(dots)(out, plan, a, x, s, stop, o, h, n, scale);
     }
 }
 
-/* dot products of one row's values with those of its columns, per head, n channels each; out [slots of the row, h] */
-FN void NAME(dots_row)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop, int64_t h,
-                       int64_t n, REAL scale, const int add) {
+/* dot products of one row's values with those of its columns, for `count` of h heads, n channels each;
+   out [slots of the row, count] */
+FN void NAME(dots_row)(REAL *out, const Plan *plan, const REAL *a, const REAL *x, int64_t s, int64_t stop,
+                       int64_t count, int64_t h, int64_t n, REAL scale) {
     if (n == 1) {
         for (int64_t t = s; t < stop; t++) {
             const REAL *from = x + plan->idx[t] * h;
-            REAL *to = out + (t - s) * h;
-            for (int64_t head = 0; head < h; head++) {
-                const REAL dot = scale * a[head] * from[head];
-                to[head] = add ? to[head] + dot : dot;
-            }
+            for (int64_t head = 0; head < count; head++) out[(t - s) * count + head] = scale * a[head] * from[head];
         }
         return;
     }
-    for (int64_t head = 0; head < h; head++, a += n, x += n, out++)
-        NAME(dots_by)(out, plan, a, x, s, stop, h, h, n, scale, add);
+    for (int64_t head = 0; head < count; head++, a += n, x += n, out++)
+        NAME(dots_by)(out, plan, a, x, s, stop, count, h, n, scale);
 }
 
+/* the same for a few slots, added over the groups with the rounding error carried; out [slots, h] */
+static __attribute__((noinline)) TARGET void NAME(dots_added)(REAL *out, const Job *job, const REAL *a, const REAL *x,
+                                                              int64_t s, int64_t stop, int64_t count) {
+    const Plan *plan = &job->plan;
+    const int64_t h = job->heads, k = job->k, n = (stop - s) * count;
+    REAL sum[SCORES], left[SCORES], term[SCORES];
+    for (int64_t j = 0; j < n; j++) sum[j] = left[j] = 0;
+    for (int64_t g = 0; g < job->groups; g++) {
+        NAME(dots_row)(term, plan, a + g * plan->n_out * h * k, x + g * plan->n_in * h * k, s, stop, count, h, k, 1);
+        for (int64_t j = 0; j < n; j++) {
+            const REAL more = term[j] + left[j], next = sum[j] + more, lost = more - (next - sum[j]);
+            left[j] = lost == lost ? lost : 0; /* not a number where the sum is infinite */
+            sum[j] = next;
+        }
+    }
+    for (int64_t t = 0; t < stop - s; t++)
+        for (int64_t head = 0; head < count; head++)
+            out[t * h + head] = sum[t * count + head] + left[t * count + head];
+}
+
+/* s [e, h], the slots in their order; with `shared` one sum over all groups */
 LOOP void NAME(sddmm)(const Job *job, int64_t group, int64_t begin, int64_t end) {
-    const int64_t h = job->heads, k = job->k, c = h * k, last = job->shared ? job->groups : group + 1;
-    const REAL *a = (const REAL *)job->a, *x = (const REAL *)job->x;
-    REAL *out = (REAL *)job->s + (job->shared ? 0 : group * job->plan.e * h);
+    const int64_t h = job->heads, k = job->k, c = h * k;
+    const REAL *a = (const REAL *)job->a + group * job->plan.n_out * c;
+    const REAL *x = (const REAL *)job->x + group * job->plan.n_in * c;
+    REAL *out = (REAL *)job->s + group * job->plan.e * h;
     EACH_ROW
-        for (int64_t g = group; g < last; g++) {
-            const REAL *mine = a + (g * plan->n_out + row) * c, *theirs = x + g * plan->n_in * c;
-            if (g == group) NAME(dots_row)(out + s * h, plan, mine, theirs, s, stop, h, k, 1, 0);
-            else NAME(dots_row)(out + s * h, plan, mine, theirs, s, stop, h, k, 1, 1);
+        if (!job->shared || job->groups == 1) {
+            NAME(dots_row)(out + s * h, plan, a + row * c, x, s, stop, h, h, k, 1);
+            continue;
+        }
+        for (int64_t head = 0; head < h; head += SCORES) {
+            const int64_t count = h - head < SCORES ? h - head : SCORES, step = SCORES / count;
+            for (int64_t t = s; t < stop; t += step)
+                NAME(dots_added)(out + t * h + head, job, a + row * c + head * k, x + head * k, t,
+                                 t + step < stop ? t + step : stop, count);
         }
     }
 }
@@ -624,7 +648,7 @@ LOOP void NAME(attend)(const Job *job, int64_t group, int64_t begin, int64_t end
         last = NAME(batch)(plan, first, end, h);
         for (int64_t row = first; row < last; row++) {
             const int64_t s = plan->ptr[row], stop = plan->ptr[row + 1];
-            NAME(dots_row)(p + s * h, plan, q + row * h * k, key, s, stop, h, k, scale, 0);
+            NAME(dots_row)(p + s * h, plan, q + row * h * k, key, s, stop, h, h, k, scale);
         }
         NAME(softmax_batch)(p, p, plan, first, last, end, h);
         NAME(sum_rows)(y, &sums, p, value, first, last);
@@ -682,7 +706,7 @@ LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_
         last = NAME(batch)(plan, first, end, h);
         for (int64_t row = first; row < last; row++) {
             const int64_t s = plan->ptr[row], stop = plan->ptr[row + 1];
-            NAME(dots_row)(ds + s * h, plan, g + row * h * f, value, s, stop, h, f, 1, 0);
+            NAME(dots_row)(ds + s * h, plan, g + row * h * f, value, s, stop, h, h, f, 1);
         }
         NAME(centre)(ds, p, plan, first, last, end, h, (REAL)job->scale);
         NAME(sum_rows)(dq, &sums, ds, key, first, last);
