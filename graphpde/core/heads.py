@@ -24,10 +24,29 @@ def check_place(x: Tensor, what: str, beside: Tensor) -> None:
         raise InputError(f"{what} is on {x.device}, expected {beside.device}; move one of them with .to(device)")
 
 
+def check_nodes(relation: Relation, x: Tensor, n: int, what: str) -> None:
+    """Refuse what are no values of n nodes beside this relation."""
+    check_place(x, what, relation._src)
+    if x.dim() < 2 or x.shape[-2] != n:
+        raise ShapeError(f"{what} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
+
+
+def check_edges(relation: Relation, w: Tensor, n: int, of: str) -> None:
+    """Refuse what are no values of n edges."""
+    check_place(w, "edge values", relation._src)
+    if w.dim() == 0 or w.shape[0] != n:
+        raise ShapeError(f"edge values have shape {list(w.shape)}, expected one per {of} edge: {n}")
+
+
 def check_heads(heads: int, channels: int, what: str) -> None:
     """Refuse heads that are no whole number or do not divide the channels of ``what``."""
     if not isinstance(heads, int) or heads < 1 or channels % heads:
         raise ShapeError(f"heads = {heads}, expected a divisor of the {channels} channels of {what}")
+
+
+def counted(x: Tensor) -> Tensor:
+    """Truth values and small integers in a type that holds their sum."""
+    return x if x.is_floating_point() or x.is_complex() else x.to(torch.int64)
 
 
 def columns(x: Tensor) -> Tensor:
@@ -140,7 +159,7 @@ def attended(relation: Relation, q: Tensor, k: Tensor, v: Tensor, heads: int, sc
     if isinstance(scale, Tensor):
         raise InputError("scale is a tensor, expected a number; multiply the query by what is learned")
     for x, n, name in ((q, relation.n_dst, "query"), (k, relation.n_src, "key"), (v, relation.n_src, "value")):
-        relation._check(x, n, name)
+        check_nodes(relation, x, n, name)
         if not x.is_floating_point():
             raise InputError(f"{name} has type {x.dtype}, expected real numbers")
         check_heads(heads, x.shape[-1], f"the {name}")
@@ -165,3 +184,15 @@ def attended(relation: Relation, q: Tensor, k: Tensor, v: Tensor, heads: int, sc
         ) from None
     q, k, v = (grouped(x.expand(*batch, *x.shape[-2:])) for x in (q, k, v))
     return attend(sides, ends, q, k, v, heads, scale).unflatten(0, batch)
+
+
+def segmented(relation: Relation, operation: Callable[[Sides, Tensor], Tensor], s: Tensor) -> Tensor:
+    """An operation over the edges of each destination on scores [*, e, h] or [e]."""
+    check_place(s, "scores", relation._src)
+    if s.dim() == 1:
+        return segmented(relation, operation, s[:, None])[:, 0]
+    if s.dim() < 2 or s.shape[-2] != relation.n_edges:
+        raise ShapeError(f"scores have shape {list(s.shape)}, expected [*, {relation.n_edges}, h]")
+    if not s.is_floating_point():
+        raise InputError(f"scores have type {s.dtype}, expected real numbers")
+    return folded(s, lambda z: operation(relation._to_dst, z))

@@ -214,13 +214,13 @@ class Relation:
     def own(self, w: Tensor) -> Tensor:
         """Per-edge values [e_given, ...] of the given edges, brought to own order; coalesced edges sum."""
         given = self._edge_map.numel()
-        self._check_edges(w, given, "edge values", "given")
+        _heads.check_edges(self, w, given, "given")
         y = _message.spmm(self._to_own, None, w.reshape(1, given, math.prod(w.shape[1:])))
         return y.reshape(self.n_edges, *w.shape[1:])
 
     def given(self, w: Tensor) -> Tensor:
         """Own-order values [e, ...] at the given edges [e_given, ...]."""
-        self._check_edges(w, self.n_edges, "edge values", "own")
+        _heads.check_edges(self, w, self.n_edges, "own")
         y = _message.spmm(self._to_own.flip(), None, w.reshape(1, self.n_edges, math.prod(w.shape[1:])))
         return y.reshape(self._edge_map.numel(), *w.shape[1:])
 
@@ -258,7 +258,7 @@ class Relation:
         Raises:
             ShapeError: sizes that do not fit. InputError: unknown ``reduce``, no tensors, tensors on another device.
         """
-        self._check(x, self.n_src, "x")
+        _heads.check_nodes(self, x, self.n_src, "x")
         if block is not None and message is not None:
             raise InputError("block and message exclude each other; multiply by the block inside the message")
         if chunk_edges is not None:
@@ -280,12 +280,12 @@ class Relation:
 
     def gather(self, x: Tensor) -> Tensor:
         """Source values at the edges, [*, n_src, c] -> [*, e, c]."""
-        self._check(x, self.n_src, "x")
+        _heads.check_nodes(self, x, self.n_src, "x")
         return self._select(self._to_src, x)
 
     def gather_dst(self, x: Tensor) -> Tensor:
         """Destination values at the edges, [*, n_dst, c] -> [*, e, c]."""
-        self._check(x, self.n_dst, "x_dst")
+        _heads.check_nodes(self, x, self.n_dst, "x_dst")
         return self._select(self._to_dst, x)
 
     def collect(self, m: Tensor, reduce: str = "sum") -> Tensor:
@@ -298,7 +298,7 @@ class Relation:
         if m.dim() < 2 or m.shape[-2] != self.n_edges:
             raise ShapeError(f"messages have shape {list(m.shape)}, expected [*, {self.n_edges}, c]")
         if reduce == "sum":
-            return _heads.folded(_counted(m), lambda z: _message.spmm(self._to_dst, None, z))
+            return _heads.folded(_heads.counted(m), lambda z: _message.spmm(self._to_dst, None, z))
         if reduce == "mean":
             return self._mean(m, lambda z: self.collect(z))
         if reduce in _EXTREMA:
@@ -313,8 +313,8 @@ class Relation:
         Raises:
             ShapeError: sizes that do not fit; batch and channels must be equal.
         """
-        self._check(y, self.n_dst, "y")
-        self._check(x, self.n_src, "x")
+        _heads.check_nodes(self, y, self.n_dst, "y")
+        _heads.check_nodes(self, x, self.n_src, "x")
         if y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
             raise ShapeError(f"y has shape {list(y.shape)} and x {list(x.shape)}, expected equal batch and channels")
         if heads is not None:
@@ -330,7 +330,7 @@ class Relation:
         Raises:
             ShapeError: not one score per own edge. InputError: the scores are not real numbers.
         """
-        return self._segments(_attention.softmax, s)
+        return _heads.segmented(self, _attention.softmax, s)
 
     def logsumexp(self, s: Tensor) -> Tensor:
         """log sum exp of edge scores [*, e, h] (or [e]) at each destination, [*, n_dst, h] (or [n_dst]).
@@ -340,7 +340,7 @@ class Relation:
         Raises:
             ShapeError: not one score per own edge. InputError: the scores are not real numbers.
         """
-        return self._segments(_attention.logsumexp, s)
+        return _heads.segmented(self, _attention.logsumexp, s)
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, heads: int = 1, scale: float | None = None
@@ -365,19 +365,8 @@ class Relation:
         """
         return _heads.attended(self, query, key, value, heads, scale)
 
-    def _check(self, x: Tensor, n: int, what: str) -> None:
-        """Refuse what are no values of n nodes beside this relation."""
-        _heads.check_place(x, what, self._src)
-        if x.dim() < 2 or x.shape[-2] != n:
-            raise ShapeError(f"{what} has shape {list(x.shape)}, expected [*, {n}, c]: nodes are dimension -2")
-
-    def _check_edges(self, w: Tensor, n: int, what: str, of: str) -> None:
-        _heads.check_place(w, what, self._src)
-        if w.dim() == 0 or w.shape[0] != n:
-            raise ShapeError(f"{what} have shape {list(w.shape)}, expected one per {of} edge: {n}")
-
     def _product(self, x: Tensor, weight: Tensor | None) -> Tensor:
-        x = _counted(x)
+        x = _heads.counted(x)
         if weight is None:
             return _heads.folded(x, lambda z: _message.spmm(self.sides, None, z))
         return _heads.product(self.sides, *_heads.matched(x, weight, self.n_edges))
@@ -386,7 +375,7 @@ class Relation:
         if x_dst is None and self.n_src != self.n_dst:
             raise ShapeError(f"x_dst is needed: {self.n_src} sources and {self.n_dst} destinations are two node sets")
         x_dst = x if x_dst is None else x_dst
-        self._check(x_dst, self.n_dst, "x_dst")
+        _heads.check_nodes(self, x_dst, self.n_dst, "x_dst")
         return x_dst
 
     def _select(self, down: Sides, x: Tensor) -> Tensor:
@@ -399,20 +388,5 @@ class Relation:
         y = total(x)
         return y / self.degree.clamp(min=1).to(y.dtype)[:, None]
 
-    def _segments(self, operation: Callable[[Sides, Tensor], Tensor], s: Tensor) -> Tensor:
-        _heads.check_place(s, "scores", self._src)
-        if s.dim() == 1:
-            return self._segments(operation, s[:, None])[:, 0]
-        if s.dim() < 2 or s.shape[-2] != self.n_edges:
-            raise ShapeError(f"scores have shape {list(s.shape)}, expected [*, {self.n_edges}, h]")
-        if not s.is_floating_point():
-            raise InputError(f"scores have type {s.dtype}, expected real numbers")
-        return _heads.folded(s, lambda z: operation(self._to_dst, z))
-
 
 _EXTREMA = ("max", "min")
-
-
-def _counted(x: Tensor) -> Tensor:
-    """Truth values and small integers in a type that holds their sum."""
-    return x if x.is_floating_point() or x.is_complex() else x.to(torch.int64)
