@@ -42,18 +42,23 @@ def run(args: argparse.Namespace) -> int:
         say_json(as_dict(mesh))
         return 0
     warn(mesh.warnings)
-    cells = ", ".join(f"{len(nodes)} {kind}" for kind, nodes in mesh.cells.items())
-    flat = {1: "an interval", 2: "plane", 3: "solid"}
-    kind = flat[mesh.dim] if mesh.dim == mesh.space_dim else f"{_CURVED[mesh.dim]} in {mesh.space_dim}-D"
-    say(f"{mesh.name}: {kind}, {mesh.n} points, {cells}")
-    used = mesh.points[mesh.used_points]
-    say("box: " + " x ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(used.amin(0), used.amax(0), strict=True)))
+    say(*headline(mesh))
     say(f"boundary: {_facets(mesh, len(mesh.boundary_facets))}, {len(mesh.boundary_nodes)} points", "")
     if not mesh.tags:
         say("no named sets; the whole boundary is called 'boundary'")
         return 0
     table(("set", "count", "of", "points"), [_row(mesh, name) for name in mesh.tags])
     return 0
+
+
+def headline(mesh: Mesh) -> tuple[str, str]:
+    """What it is and where it lies, a line each."""
+    cells = ", ".join(f"{len(nodes)} {kind}" for kind, nodes in mesh.cells.items())
+    flat = {1: "an interval", 2: "plane", 3: "solid"}
+    kind = flat[mesh.dim] if mesh.dim == mesh.space_dim else f"{_CURVED[mesh.dim]} in {mesh.space_dim}-D"
+    used = mesh.points[mesh.used_points]
+    box = " x ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(used.amin(0), used.amax(0), strict=True))
+    return f"{mesh.name}: {kind}, {mesh.n} points, {cells}", f"box: {box}"
 
 
 _CURVED = {1: "curve or network", 2: "surface"}

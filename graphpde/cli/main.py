@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from graphpde import __version__
-from graphpde.cli import demo, doctor, info, listing, make_mesh, simulate
+from graphpde.cli import check, demo, doctor, info, listing, make_mesh, simulate
 from graphpde.cli.parser import Parser, UsageError, described
 from graphpde.errors import GraphpdeError, InputError
 
 VERBS = {
+    "check": check,
     "demo": demo,
     "doctor": doctor,
     "info": info,
@@ -25,6 +26,7 @@ EPILOG = """\
 first steps:
   graphpde demo                                        a first simulation, with a report to look at
   graphpde info part.msh                               what is in your mesh, and how its parts are called
+  graphpde check part.msh -o part.png                  what is wrong with it, and where
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
 
 exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted (143 by SIGTERM).

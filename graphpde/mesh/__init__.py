@@ -1,6 +1,7 @@
 """Meshes: points, cells, named sets; generators, refinement, geometry, files."""
 
 from graphpde.mesh.cells import CELLS, CellType
+from graphpde.mesh.check import Check, check_mesh
 from graphpde.mesh.elements import P1, Q1
 from graphpde.mesh.generate import (
     SHAPES,
@@ -45,6 +46,7 @@ __all__ = [
     "Q1",
     "SHAPES",
     "CellType",
+    "Check",
     "Components",
     "Entities",
     "Mesh",
@@ -54,6 +56,7 @@ __all__ = [
     "cell_centroids",
     "cell_measures",
     "cell_quality",
+    "check_mesh",
     "circle",
     "connected_components",
     "disk",

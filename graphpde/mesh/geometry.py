@@ -148,7 +148,7 @@ def cell_quality(mesh: Mesh) -> Tensor:
     Reference: Knupp 2001, SIAM J. Sci. Comput. 23(1), 193-218; Liu and Joe 1994, BIT 34, 268-287.
     """
     _only(mesh, ("line", "triangle", "quad", "tetra"), "quality")
-    return torch.cat([_quality(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
+    return torch.cat([quality_of(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
 
 
 def connected_components(mesh: Mesh) -> Components:
@@ -263,7 +263,7 @@ def _trilinear_gradients(gauss: Tensor) -> Tensor:
     return torch.stack(columns, -1)
 
 
-def _quality(kind: str, x: Tensor) -> Tensor:
+def quality_of(kind: str, x: Tensor) -> Tensor:
     if kind == "line":
         return torch.ones_like(x[:, 0, 0])
     if kind == "quad":
