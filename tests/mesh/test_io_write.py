@@ -145,8 +145,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_a_file_that_does_not_read_back_never_appears(tmp_path: Path, monkeypatch) -> None:
-    with pytest.raises(OutputError, match="STL files cannot hold all its cells .lost: 1 of 1 quad"):
-        write_mesh(tmp_path / "m.stl", Mesh(SQUARE_POINTS, {"quad": [[0, 1, 2, 3]]}))
+    with pytest.raises(OutputError, match="Object File Format files cannot hold all its cells .lost: 1 of 1 quad"):
+        write_mesh(tmp_path / "m.off", Mesh(SQUARE_POINTS, {"quad": [[0, 1, 2, 3]]}))
     with pytest.raises(OutputError, match="as Wavefront OBJ: .*only contain triangle or quad"):
         write_mesh(tmp_path / "m.obj", solid())
     with pytest.raises(OutputError, match="gmsh has no element for triangle7 cells"):

@@ -99,7 +99,7 @@ def muted() -> Iterator[list[str]]:
 # readers that otherwise wait for ever for the rest of a file that was cut
 _STREAMS: dict[str, Callable[[Path], Any]] = {
     **{name: lambda path: _Text(io.FileIO(path), encoding="utf-8") for name in ("tecplot", "permas")},
-    **{name: lambda path: _Bytes(io.FileIO(path)) for name in ("mdpa", "ply", "ansys")},
+    **{name: lambda path: _Bytes(io.FileIO(path)) for name in ("mdpa", "ansys")},
 }
 
 

@@ -12,6 +12,7 @@ from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.findings import findings
 from graphpde.mesh.io.named import Numbering, named_sets
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, listed
+from graphpde.mesh.io.split import split_cells
 from graphpde.mesh.mesh import Mesh
 
 _PLANAR = 1e-12  # a coordinate that varies less than this times the extent of the mesh is constant
@@ -29,17 +30,19 @@ class _Usable(NamedTuple):
 def to_mesh(raw: RawMesh, name: str) -> Mesh:
     """A valid mesh from a raw one.
 
-    The cells of the highest dimension become the cells; lower ones become sets of facets, edges or points. A surface in
-    a plane of constant z becomes a 2-D mesh, a chain of lines along x a 1-D mesh; all else keeps its coordinates.
+    The cells of the highest dimension become the cells; lower ones become sets of facets, edges or points. Polygons and
+    prisms without an element are split. A surface in a plane of constant z becomes a 2-D mesh, a chain of lines along x
+    a 1-D mesh; all else keeps its coordinates.
 
     Raises:
-        Unreadable: no cells, polygons with more than four corners, coordinates that do not fit the cells.
+        Unreadable: no cells, coordinates that do not fit the cells.
         MeshError: an index out of range or a point that is not finite.
     """
     points = np.asarray(raw.points, dtype=np.float64)
     points = points if points.size else points.reshape(0, 3)
     if points.ndim != 2 or points.shape[1] not in (1, 2, 3):
         raise Unreadable(f"its points have shape {list(points.shape)}, expected [n, 1..3]")
+    raw = split_cells(raw)
     usable = _usable(raw, len(points))
     dims = [CELLS[block.kind].dim for block in usable.blocks]
     dim = max(dims, default=0)
@@ -72,7 +75,6 @@ def _usable(raw: RawMesh, n: int) -> _Usable:
     """Known cell types only: polygons of three and four corners, high orders cut back to their corners."""
     blocks, kept, notes = [], [], []
     left_out: dict[str, int] = {}
-    many_sided: dict[str, int] = {}
     for number, block in enumerate(raw.blocks):
         nodes = np.asarray(block.nodes)
         if nodes.ndim != 2 or not len(nodes):
@@ -80,8 +82,6 @@ def _usable(raw: RawMesh, n: int) -> _Usable:
         kind, nodes = _kind(block.kind, nodes.astype(np.int64))
         if kind not in CELLS:
             left_out[kind] = left_out.get(kind, 0) + len(nodes)
-            if block.kind == "polygon" and nodes.shape[1] > 4:
-                many_sided[kind] = left_out[kind]
             continue
         if CELLS[kind].nodes < block.nodes.shape[1]:
             notes.append(f"{len(nodes)} {block.kind} cells of high order are taken at their corners")
@@ -92,9 +92,6 @@ def _usable(raw: RawMesh, n: int) -> _Usable:
             raise Unreadable(f"a {kind} cell names point {low if low < 0 else high}, expected 0..{n - 1}")
         blocks.append(Block(kind, nodes))
         kept.append(number)
-    if many_sided and not any(CELLS[block.kind].dim == 3 for block in blocks):
-        named = listed(f"{count} {kind}" for kind, count in many_sided.items())
-        raise Unreadable(f"it has faces with more than four corners ({named}); split them into triangles")
     if left_out and not any(CELLS[block.kind].dim for block in blocks):
         named = listed(f"{count} {kind}" for kind, count in left_out.items())
         raise Unreadable(f"its cells are of types without a place here: {named}")

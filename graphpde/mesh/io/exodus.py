@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphpde.mesh.cells import CELLS
+from graphpde.mesh.io.exodus_bezier import is_bezier, lagrange
 from graphpde.mesh.io.raw import Block, CellSet, FacetSet, RawMesh, Unreadable
 
 _FAMILIES = {
@@ -56,26 +57,33 @@ def _content(file: Any) -> RawMesh:
     raw = RawMesh(_points(file), [])
     numbers = [k for k in range(1, len(file.dimensions["num_el_blk"]) + 1) if f"connect{k}" in file.variables]
     labels = _labels(file, "eb", len(file.dimensions["num_el_blk"]))
-    kinds, shells, first, starts = [], [], 0, []
+    if not numbers:
+        raise Unreadable("it has no element block")
+    bezier = any(is_bezier(file.variables[f"connect{number}"]) for number in numbers)
+    if bezier:
+        raw.points, raw.blocks, raw.notes = lagrange(file, numbers, raw.points)
+    shells = []
     for number in numbers:
         variable = file.variables[f"connect{number}"]
         name = str(getattr(variable, "elem_type", "")).upper()
-        kind = _kind(name, variable.shape[1])
-        rows = variable[:].astype(np.int64) - 1
-        raw.blocks.append(Block(kind, rows[:, _ORDER[kind]] if kind in _ORDER else rows))
-        kinds.append(kind)
         shells.append("SHELL" in name)
-        starts.append(first)
-        first += len(rows)
-    if not raw.blocks:
-        raise Unreadable("it has no element block")
+        if not bezier:
+            kind = _kind(name, variable.shape[1])
+            rows = variable[:].astype(np.int64) - 1
+            raw.blocks.append(Block(kind, rows[:, _ORDER[kind]] if kind in _ORDER else rows))
+    starts = np.cumsum([0, *(len(block.nodes) for block in raw.blocks)])
     for b, number in enumerate(numbers):
         members: list[np.ndarray | None] = [None] * len(numbers)
         members[b] = np.arange(len(raw.blocks[b].nodes))
         raw.cell_sets.append(CellSet(labels[number - 1], members))
-    _node_sets(raw, file)
-    _side_sets(raw, file, np.array([*starts, first]), shells)
+    _side_sets(raw, file, starts, shells)
     _fields(raw, file, numbers)
+    if bezier:
+        if raw.point_data or "num_node_sets" in file.dimensions:
+            raw.notes.append("sets and fields of control points were left out")
+        raw.point_data.clear()
+    else:
+        _node_sets(raw, file)
     return raw
 
 

@@ -7,10 +7,32 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from graphpde.mesh.io import abaqus, avsucd, bridge, exodus, gmsh_read, nastran, obj, off, su2, vtk_read, vtu_read, wkt
-from graphpde.mesh.io.checks import check_medit, check_ply, check_stl
+from graphpde.mesh.io import (
+    abaqus,
+    avsucd,
+    bridge,
+    exodus,
+    gambit,
+    gmsh_read,
+    libmesh,
+    mfem,
+    nastran,
+    obj,
+    off,
+    ply,
+    stl,
+    su2,
+    tetgen,
+    unv,
+    vtk_read,
+    vtp_read,
+    vtu_read,
+    wkt,
+    xdmf,
+)
+from graphpde.mesh.io.checks import check_medit
 from graphpde.mesh.io.raw import RawMesh, Unreadable
-from graphpde.mesh.io.references import check_hdf5, check_xdmf
+from graphpde.mesh.io.references import check_hdf5
 from graphpde.registry import Registry, unknown
 
 
@@ -50,8 +72,9 @@ _CGNS = "only HDF5 files with one base 'Base' and one unstructured zone 'Zone1' 
 for _name, _format in {
     "gmsh": Format("Gmsh", (".msh",), gmsh_read.read, None, "own", "all"),
     "vtu": Format("VTK unstructured grid (XML)", (".vtu",), vtu_read.read, None, "own", "all", True),
+    "vtp": Format("VTK surface (XML)", (".vtp",), vtp_read.read),
     "vtk": Format("VTK legacy", (".vtk",), vtk_read.read, None, "vtk", keeps_fields=True),
-    "xdmf": Format("XDMF", (".xdmf", ".xmf"), _by_meshio("xdmf"), check_xdmf, "xdmf", keeps_fields=True),
+    "xdmf": Format("XDMF", (".xdmf", ".xmf"), xdmf.read, None, "xdmf", keeps_fields=True),
     "abaqus": Format("Abaqus, CalculiX", (".inp",), abaqus.read, None, "abaqus"),
     "exodus": Format("Exodus II", (".e", ".exo", ".ex2", ".exii", ".g", ".gen"), exodus.read, check_hdf5, "exodus"),
     "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, "nastran"),
@@ -61,14 +84,18 @@ for _name, _format in {
     "su2": Format("SU2", (".su2",), su2.read, None, "own", "facets"),
     "obj": Format("Wavefront OBJ", (".obj",), obj.read, None, "obj"),
     "off": Format("Object File Format", (".off", ".coff"), off.read, None, "off"),
-    "ply": Format("Stanford PLY", (".ply",), _by_meshio("ply"), check_ply, "ply"),
-    "stl": Format("STL", (".stl",), _by_meshio("stl"), check_stl, "stl"),
+    "ply": Format("Stanford PLY", (".ply",), ply.read, None, "own", keeps_fields=True),
+    "stl": Format("STL", (".stl",), stl.read, None, "own"),
     "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, "tecplot"),
     "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), avsucd.read, None, "avsucd"),
     "ugrid": Format("AFLR UGRID", (".ugrid",), _by_meshio("ugrid")),
     "cgns": Format("CGNS", (".cgns",), _by_meshio("cgns", _CGNS), check_hdf5),
     "flac3d": Format("FLAC3D", (".f3grid",), _by_meshio("flac3d")),
-    "tetgen": Format("TetGen", (".node", ".ele"), _by_meshio("tetgen", "only linear tetrahedra are read")),
+    "tetgen": Format("TetGen, Triangle", (".node", ".ele"), tetgen.read),
+    "unv": Format("I-DEAS universal", (".unv",), unv.read),
+    "mfem": Format("MFEM", (".mesh",), mfem.read),
+    "gambit": Format("Gambit neutral", (".neu",), gambit.read),
+    "libmesh": Format("libMesh", (".xda",), libmesh.read),
     "ansys": Format("Ansys Fluent", (".msh",), _by_meshio("ansys")),
     "dolfin-xml": Format("DOLFIN XML", (".xml",), _by_meshio("dolfin-xml")),
     "permas": Format("PERMAS", (".post", ".dato"), _by_meshio("permas")),
@@ -83,11 +110,7 @@ PACKED = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}
 
 # what people hand over that is no mesh for this library, and what to do about it
 _FOREIGN = {
-    ".unv": "I-DEAS universal files are not read; open it in Gmsh or Salome and save it as .msh or .med",
-    ".neu": "Gambit neutral files are not read; convert it to .msh or .vtu",
-    ".xda": "libMesh's own text format is not read; save it as Exodus (.e) with meshtool",
-    ".xdr": "libMesh's own binary format is not read; save it as Exodus (.e) with meshtool",
-    ".vtp": "VTK surface files (PolyData) are not read; save it as an unstructured grid (.vtu) in ParaView",
+    ".xdr": "libMesh's own binary format is not read; save it as .xda or Exodus (.e) with meshtool",
     ".vti": "VTK images are not read; save it as an unstructured grid (.vtu) in ParaView",
     ".pvd": "it is a list of files; read one of the .vtu files that it names",
     ".pvtu": "it is a list of pieces; read the .vtu files that it names or merge them in ParaView",
@@ -149,6 +172,7 @@ def _magic(text: bytes) -> str | None:
         b"# vtk DataFile": "vtk",
         b"<VTKFile": "vtu",
         b"MeshVersionFormatted": "medit",
+        b"MFEM": "mfem",
         b"OFF": "off",
         b"ply": "ply",
         b"mesh3d": "netgen",
@@ -168,10 +192,10 @@ def _msh(text: bytes) -> str:
 
 def _mesh(text: bytes) -> str:
     if text.startswith(b"MFEM"):
-        raise Unreadable("it is of MFEM's own format, which is not read; save it from MFEM as .vtu or .vtk")
+        return "mfem"
     if b"MeshVersionFormatted" in text:
         return "medit"
-    raise Unreadable("it does not begin with MeshVersionFormatted as Medit files do")
+    raise Unreadable("it does not begin with MeshVersionFormatted as Medit files do, nor with MFEM")
 
 
 def _inp(text: bytes) -> str:

@@ -6,12 +6,9 @@ A mesh from somebody else must not be able to read what its reader's owner can r
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from graphpde.mesh.io.raw import Unreadable
-
-_ITEM = re.compile(rb"<DataItem\b([^>]*)>([^<]*)", re.IGNORECASE)
 
 
 def inside(folder: Path, name: str, what: str) -> Path:
@@ -27,27 +24,6 @@ def inside(folder: Path, name: str, what: str) -> Path:
     if not os.path.isfile(target):
         raise Unreadable(f"{what} names '{name}', which is not there; keep it beside the mesh")
     return Path(target)
-
-
-def check_xdmf(path: Path) -> None:
-    """Refuse XDMF that reads files elsewhere, raw side files (meshio looks for them in the working folder), entities.
-
-    Raises:
-        Unreadable: see above, or a side file is missing.
-    """
-    data = path.read_bytes()
-    if b"<!ENTITY" in data or (b"xi:include" in data.lower() and b"xpointer" not in data.lower()):
-        raise Unreadable("it defines entities or includes other files, which is not allowed")
-    grids = len(re.findall(rb"<Grid\b[^>]*GridType\s*=\s*[\"']Uniform", data, re.IGNORECASE))
-    if b"CollectionType" in data or grids > 1:
-        raise Unreadable("it is a collection of grids (a time series or checkpoint); save a single one")
-    for attributes, text in _ITEM.findall(data):
-        form = re.search(rb"Format\s*=\s*[\"'](\w+)", attributes, re.IGNORECASE)
-        kind = form.group(1).lower() if form else b"xml"
-        if kind == b"binary":
-            raise Unreadable("it stores numbers in a raw side file; save it with HDF5 or inline XML numbers")
-        if kind in (b"hdf", b"hdf5") and text.strip():
-            check_hdf5(inside(path.parent, text.strip().decode("utf-8", "replace").partition(":")[0], "XDMF"))
 
 
 def check_hdf5(path: Path) -> None:

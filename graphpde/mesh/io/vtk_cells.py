@@ -24,7 +24,8 @@ _CORNERS: list[list[tuple[int, ...]]] = [
 ]  # of a structured cell, slowest index first
 _BOX = {8: ("quad", [0, 1, 3, 2]), 11: ("hexahedron", [0, 1, 3, 2, 4, 5, 7, 6])}
 _LAGRANGE = {68: "line", 69: "triangle", 70: "quad", 71: "tetra", 72: "hexahedron", 73: "wedge", 74: "pyramid"}
-_NAMES = {0: "empty", 15: "pentagonal prism", 16: "hexagonal prism", 41: "convex point set", 42: "polyhedron"}
+_PRISMS = {15: "penta_prism", 16: "hexa_prism"}
+_NAMES = {0: "empty", 41: "convex point set", 42: "polyhedron"}
 
 
 def blocks_of(
@@ -73,8 +74,8 @@ def _block(code: int, size: int, rows: np.ndarray) -> tuple[Block | None, np.nda
         if size != len(order):
             raise Unreadable(f"a cell of VTK type {code} has {size} points, expected {len(order)}")
         return Block(kind, rows[:, order]), same
-    if code == 7:
-        return Block("polygon", rows), same
+    if code == 7 or code in _PRISMS:
+        return Block(_PRISMS.get(code, "polygon"), rows), same
     if code == 2:
         return Block("vertex", rows.reshape(-1, 1)), np.repeat(same, size)
     if code == 4 and size > 1:

@@ -47,7 +47,7 @@ def write_vtu(
         _GRIDS[mesh] = _grid(mesh)
     parts.append(_GRIDS[mesh])
     for tag, data, count in (("PointData", point_data, mesh.n), ("CellData", cell_data, mesh.n_cells)):
-        arrays = [_array(name, _values(name, values, count, tag)) for name, values in (data or {}).items()]
+        arrays = [_array(name, field_values(name, values, count, tag)) for name, values in (data or {}).items()]
         parts.append(b"<%s>\n%s</%s>\n" % (tag.encode(), b"".join(arrays), tag.encode()))
     parts.append(b"</Piece>\n</UnstructuredGrid>\n</VTKFile>\n")
     with written_aside(path) as aside:
@@ -94,7 +94,15 @@ def _grid(mesh: Mesh) -> bytes:
     )
 
 
-def _values(name: str, values: Any, count: int, tag: str) -> np.ndarray:
+def field_values(name: str, values: Any, count: int, tag: str) -> np.ndarray:
+    """A field as numbers of 8 to 64 bits, [n] or [n, c].
+
+    Args:
+        count: number of points or cells. tag: "PointData" or "CellData".
+
+    Raises:
+        ShapeError: complex numbers, or values that do not fit the points or cells.
+    """
     array = torch.as_tensor(values).detach().cpu()
     if array.is_complex():
         raise ShapeError(f"field '{name}' is complex; write its real and imaginary part as two fields")

@@ -13,7 +13,7 @@ import torch
 
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import bridge, su2
+from graphpde.mesh.io import bridge, ply, stl, su2
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.formats import FORMATS, Format
 from graphpde.mesh.io.gmsh import write_gmsh
@@ -24,6 +24,7 @@ from graphpde.registry import unknown
 
 _FLAT_POINTS = ("medit", "netgen")  # formats with 2-D points of their own
 _NEAR = 1e-5  # coordinates read back agree to this part of the extent (STL stores single precision)
+_OWN = {"stl": stl.write, "su2": su2.write}
 _INLINE = {"xdmf": {"data_format": "XML"}}  # one file, not two
 
 
@@ -54,8 +55,10 @@ def write_mesh(
         write_gmsh(target, mesh)
     else:
         with written_aside(target) as aside:
-            if name == "su2":
-                su2.write(aside, mesh)
+            if name == "ply":
+                ply.write(aside, mesh, points, cells)
+            elif name in _OWN:
+                _OWN[name](aside, mesh)
             else:
                 _by_meshio(aside, mesh, name, points, cells, target)
             _check(aside, mesh, name, target)
