@@ -8,7 +8,7 @@ PEERS := .venv-peers
 PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-slow bench bench-core lint clean
+.PHONY: help demo test test-slow test-backends bench bench-core lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,10 @@ test: $(INSTALLED) ## run the tests, without those marked slow
 
 test-slow: $(INSTALLED) ## run the tests marked slow
 	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q -m slow
+
+test-backends: $(INSTALLED) ## run the tests of core, solvers, operators and steppers on each kernel backend
+	@set -e; for backend in reference csr native; do echo "== $$backend"; \
+	  GRAPHPDE_KERNELS=$$backend $(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q tests/core tests/solve tests/ops tests/dynamics; done
 
 bench: $(INSTALLED) ## run the benchmarks and print their tables
 	@set -e; for script in benchmarks/*.py; do \
