@@ -164,3 +164,12 @@ def test_an_outline_that_goes_round_twice_is_noted_though_no_triangle_is_turned(
     radius = np.where(np.arange(40) < 20, 1.0, 1.3)
     mesh = polygon_mesh(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1))
     assert float(signed_measures(mesh).min()) > 0 and "1 of the cells that were split" in mesh.warnings[1]
+
+
+@pytest.mark.parametrize("k", [5, 40, 5000])
+def test_polygons_without_area_are_cut_anyhow_and_told(k: int) -> None:
+    line = np.zeros((2, k, 3))
+    line[1, :, 0] = np.arange(k)
+    found = triangulate(line)
+    assert found.shape == (2, k - 2, 3) and np.array_equal(np.unique(found), np.arange(k))
+    assert flawed(line, found).all()

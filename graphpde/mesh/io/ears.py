@@ -39,10 +39,11 @@ def triangulate(x: np.ndarray) -> np.ndarray:
     dull = (turns <= min(_STRAIGHT, 1 / k)) | (turns > np.pi - _STRAIGHT)  # a regular polygon turns by more than 6 / k
     convex = ~dull.any(1)
     out = np.empty((m, k - 2, 3), dtype=np.int64)
-    rest = np.arange(m)
+    done = np.abs(_cross(flat, np.roll(flat, -1, 1)).sum(1)) <= _FLAT  # without area no cut is better than another
     if k > _FEW:
-        out[convex] = _halved(k)
-        rest = np.flatnonzero(~convex)
+        done |= convex
+    out[done] = _halved(k)
+    rest = np.flatnonzero(~done)
     if k > _MOST and len(rest):
         raise Unreadable(f"it has a polygon of {k} corners that is not convex; split it into triangles")
     for some in (*_slices(rest[convex[rest]], k), *_slices(rest[~convex[rest]], k)):
