@@ -12,7 +12,7 @@ from graphpde.cli.parser import described
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from graphpde.mesh.check import Check, Quality
+    from graphpde.mesh.check import Check
 
 EPILOG = """\
 example:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if found.findings:
         say("")
     if found.quality:
-        rows = [_row(measure) for measure in found.quality]
+        rows = [_row(name, values) for name, values in found.quality.items()]
         table(("", "smallest", "median", "largest", "from smallest to largest"), rows)
         say("")
     grave = sum(finding.grave for finding in found.findings)
@@ -88,8 +88,8 @@ def as_dict(found: Check) -> dict[str, Any]:
             for finding in found.findings
         ],
         "quality": {
-            measure.name: dict(zip(("smallest", "median", "largest"), _ends(measure.values), strict=True))
-            for measure in found.quality
+            name: dict(zip(("smallest", "median", "largest"), _ends(values), strict=True))
+            for name, values in found.quality.items()
         },
         "warnings": list(found.mesh.warnings),
     }
@@ -99,9 +99,9 @@ def _ends(values: Tensor) -> tuple[float, float, float]:
     return float(values.min()), float(values.median()), float(values.max())
 
 
-def _row(measure: Quality) -> tuple[str, str, str, str, str]:
-    low, middle, high = _ends(measure.values)
-    return measure.name, f"{low:.3g}", f"{middle:.3g}", f"{high:.3g}", _bars(measure.values)
+def _row(name: str, values: Tensor) -> tuple[str, str, str, str, str]:
+    low, middle, high = _ends(values)
+    return name, f"{low:.3g}", f"{middle:.3g}", f"{high:.3g}", _bars(values)
 
 
 def _bars(values: Tensor) -> str:

@@ -40,21 +40,13 @@ class Finding(NamedTuple):
     points: Tensor
 
 
-class Quality(NamedTuple):
-    """One measure of the shape of all cells: values [k] and the end that is bad, "low" or "high"."""
-
-    name: str
-    values: Tensor
-    bad: str
-
-
 @dataclass(frozen=True)
 class Check:
-    """All findings about a mesh, the grave ones first, and measures of quality."""
+    """All findings about a mesh, the grave ones first, and measures of quality: name -> values [k]."""
 
     mesh: Mesh
     findings: tuple[Finding, ...]
-    quality: tuple[Quality, ...]
+    quality: dict[str, Tensor]
 
     def marked(self) -> Mesh:
         """The mesh with a set of points for each finding that has a place, under its name, instead of its own sets."""
@@ -83,8 +75,7 @@ def check_mesh(mesh: Mesh) -> Check:
     """
     found = [*basics(mesh), *_folded(mesh), *_near(mesh), *_hanging(mesh), *_winding(mesh), *_parts(mesh)]
     found += [*_couplings(mesh), *_sets(mesh), *_units(mesh)]
-    measures = tuple(Quality(name, values, bad) for name, values, bad in quality_measures(mesh))
-    return Check(mesh, tuple(sorted(found, key=lambda finding: not finding.grave)), measures)
+    return Check(mesh, tuple(sorted(found, key=lambda finding: not finding.grave)), quality_measures(mesh))
 
 
 def basics(mesh: Mesh) -> list[Finding]:
@@ -261,7 +252,7 @@ def _boundary_edges(mesh: Mesh) -> np.ndarray:
 def _winding(mesh: Mesh) -> Iterator[Finding]:
     if mesh.dim != 2 or mesh.space_dim != 3:
         return
-    ends, owner, _ = mesh._local_entities(1)
+    ends, owner, _ = mesh.local_entities(1)
     low, high = ends.min(1), ends.max(1)
     order = np.lexsort((high, low))
     low, high, forward, owner = low[order], high[order], (ends[:, 0] < ends[:, 1])[order], owner[order]

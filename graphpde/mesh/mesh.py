@@ -164,7 +164,7 @@ class Mesh:
                 return Entities(ids[:, None], torch.full((self.n, 2), -1), torch.zeros(self.n, dtype=torch.int64))
         if not 0 <= dim < self.dim:
             raise MeshError(f"mesh '{self.name}' has no entities of dimension {dim}, expected 0..{self.dim}")
-        corners, cell, local = self._local_entities(dim)
+        corners, cell, local = self.local_entities(dim)
         key = np.sort(corners, axis=1)
         first, inverse, count = _unique_rows(key)
         cells = np.full((len(first), 2), -1, dtype=np.int64)
@@ -188,7 +188,7 @@ class Mesh:
             return Entities(torch.arange(self.n)[:, None], owners, table.local[pick])
         return table
 
-    def _local_entities(self, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def local_entities(self, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every cell's entities of one dimension: nodes [k, w] padded with -1, owner [k], local number [k]."""
         blocks, cells, locals_ = [], [], []
         for kind, nodes, start in self.corners():

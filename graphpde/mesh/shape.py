@@ -56,8 +56,8 @@ def _scaled(kind: str, x: Tensor) -> Tensor:
     return torch.stack(corners, 1)
 
 
-def quality_measures(mesh: Mesh) -> list[tuple[str, Tensor, str]]:
-    """(name, values, which end is bad): quality [m], aspect ratio [m], angles in degrees, edge lengths [e].
+def quality_measures(mesh: Mesh) -> dict[str, Tensor]:
+    """Quality [m], aspect ratio [m], smallest and largest angles in degrees [k] and edge lengths [e], by name.
 
     Quality: mean ratio for triangles, quadrilaterals and tetrahedra (1 equilateral or square, 0 flat), smallest scaled
     Jacobian over that of the ideal cell for the other solids. Angles: at the corners of surfaces, between the faces of
@@ -77,17 +77,16 @@ def quality_measures(mesh: Mesh) -> list[tuple[str, Tensor, str]]:
             angles.append(_angles(x))
         elif kind == "tetra":
             angles.append(_dihedral(x))
-    out = []
+    out = {}
     if quality:
-        out.append(("quality", torch.cat(quality), "low"))
-        out.append(("aspect ratio", torch.cat(aspect), "high"))
+        out["quality"], out["aspect ratio"] = torch.cat(quality), torch.cat(aspect)
     if angles:
         what = "angle" if mesh.dim == 2 else "dihedral angle"
-        out.append((f"smallest {what}", torch.rad2deg(torch.cat([a.amin(1) for a in angles])), "low"))
-        out.append((f"largest {what}", torch.rad2deg(torch.cat([a.amax(1) for a in angles])), "high"))
+        out[f"smallest {what}"] = torch.rad2deg(torch.cat([a.amin(1) for a in angles]))
+        out[f"largest {what}"] = torch.rad2deg(torch.cat([a.amax(1) for a in angles]))
     ends = mesh.entities(1).nodes[:, :2] if mesh.dim > 1 else torch.cat([nodes for _, nodes, _ in mesh.corners()])
-    lengths = torch.linalg.vector_norm(mesh.points[ends[:, 0]] - mesh.points[ends[:, 1]], dim=-1)
-    return [*out, ("edge length", lengths, "low")]
+    out["edge length"] = torch.linalg.vector_norm(mesh.points[ends[:, 0]] - mesh.points[ends[:, 1]], dim=-1)
+    return out
 
 
 def _angles(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor
+from torch import library as registration
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphpde.core import kernels, message
@@ -404,7 +405,7 @@ def raw_arguments() -> list[tuple[str, tuple[Any, ...]]]:
 def test_the_raw_operations_keep_the_contract_of_the_dispatcher() -> None:
     for name, arguments in raw_arguments():
         operation = getattr(torch.ops.graphpde, name).default
-        torch.library.opcheck(operation, arguments, test_utils=("test_schema", "test_faketensor"))
+        registration.opcheck(operation, arguments, test_utils=("test_schema", "test_faketensor"))
         assert operation(*arguments).dtype == arguments[8].dtype
 
 

@@ -29,10 +29,6 @@ def named(found: Check) -> dict[str, Finding]:
     return {finding.name: finding for finding in found.findings}
 
 
-def measures(mesh: Mesh) -> dict[str, torch.Tensor]:
-    return {name: values for name, values, _ in quality_measures(mesh)}
-
-
 @pytest.mark.parametrize("kind", IDEAL)
 def test_ideal_cells_have_quality_one_whatever_their_size_and_place(kind: str) -> None:
     x = np.array(IDEAL[kind], dtype=float)
@@ -40,7 +36,7 @@ def test_ideal_cells_have_quality_one_whatever_their_size_and_place(kind: str) -
     turn = np.linalg.qr(np.random.default_rng(1).standard_normal((d, d)))[0]
     turn[0] *= np.sign(np.linalg.det(turn))
     mesh = Mesh(1e3 * x @ turn.T + 7, {kind: [range(len(x))]})
-    found = measures(mesh)
+    found = quality_measures(mesh)
     torch.testing.assert_close(found["quality"], torch.ones(1, dtype=torch.float64))
     torch.testing.assert_close(found["aspect ratio"], torch.ones(1, dtype=torch.float64))
     low, high = corner_jacobians(mesh)
@@ -52,10 +48,10 @@ def test_ideal_cells_have_quality_one_whatever_their_size_and_place(kind: str) -
 
 
 def test_angles_of_a_right_triangle_and_of_a_regular_tetrahedron() -> None:
-    found = measures(Mesh([[0, 0], [1, 0], [0, 1e-3]], {"triangle": [[0, 1, 2]]}))
+    found = quality_measures(Mesh([[0, 0], [1, 0], [0, 1e-3]], {"triangle": [[0, 1, 2]]}))
     assert float(found["largest angle"]) == pytest.approx(90, abs=1e-10)
     assert float(found["smallest angle"]) == pytest.approx(math.degrees(math.atan(1e-3)), rel=1e-10)
-    found = measures(Mesh(IDEAL["tetra"], {"tetra": [[0, 1, 2, 3]]}))
+    found = quality_measures(Mesh(IDEAL["tetra"], {"tetra": [[0, 1, 2, 3]]}))
     for name in ("smallest dihedral angle", "largest dihedral angle"):
         assert float(found[name]) == pytest.approx(math.degrees(math.acos(1 / 3)), rel=1e-12)
 

@@ -296,14 +296,6 @@ def test_what_ply_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def meshes(shared_data: Path) -> Path:
-    folder = shared_data / "meshes"
-    if not folder.is_dir():
-        pytest.skip("the real meshes beside the checkout (../shared/data/meshes) are absent")
-    return folder
-
-
 def test_real_files_agree_with_meshio(meshes: Path) -> None:
     meshio = pytest.importorskip("meshio")
     for name, cells in (

@@ -16,14 +16,6 @@ from graphpde.mesh.io import read_mesh, write_mesh
 from graphpde.mesh.mesh import Mesh
 
 
-@pytest.fixture(scope="module")
-def meshes(shared_data: Path) -> Path:
-    folder = shared_data / "meshes"
-    if not folder.is_dir():
-        pytest.skip("the real meshes beside the checkout (../shared/data/meshes) are absent")
-    return folder
-
-
 def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "INDEX.md")
 
