@@ -91,7 +91,7 @@ def _formats() -> Rows:
     from graphpde.mesh.io import FORMATS
 
     rows = [
-        (name, f.title, " ".join(f.extensions), "reads, writes" if f.writer else "reads") for name, f in FORMATS.items()
+        (name, f.title, " ".join(f.extensions), "reads, writes" if f.write else "reads") for name, f in FORMATS.items()
     ]
     return ("format", "of", "extensions", "here"), rows
 

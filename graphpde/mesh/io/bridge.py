@@ -124,7 +124,7 @@ def read(path: Path, name: str, limits: str = "") -> RawMesh:
                 mesh = reader_map[name](str(path))
         except (meshio.ReadError, SystemExit) as error:
             text = "" if isinstance(error, SystemExit) else str(error)
-            reason = _reason(text, said)
+            reason = reason_of(text, said)
             raise Unreadable("; ".join(part for part in (limits, reason) if part) or _NO_REASON) from None
     raw = _raw(mesh, said)
     if name == "flac3d":  # its sets count through all blocks
@@ -134,24 +134,8 @@ def read(path: Path, name: str, limits: str = "") -> RawMesh:
     return raw
 
 
-def write(path: Path, mesh: Any, name: str, **options: Any) -> list[str]:
-    """Write a meshio mesh by meshio's writer of that name; what meshio says.
-
-    Raises:
-        Unreadable: meshio gave up.
-    """
-    import meshio
-
-    with muted() as said:
-        try:
-            meshio.write(str(path), mesh, file_format=name, **options)
-        except (meshio.WriteError, SystemExit) as error:
-            text = "" if isinstance(error, SystemExit) else str(error)
-            raise Unreadable(_reason(text, said) or "meshio's writer gave no reason") from None
-    return said
-
-
-def _reason(text: str, said: list[str]) -> str:
+def reason_of(text: str, said: list[str]) -> str:
+    """What meshio raised or, where that is empty, what it said last."""
     return " ".join((text or "".join(said[-1:])).split()).rstrip(".")
 
 

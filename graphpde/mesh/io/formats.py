@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from graphpde.mesh.io import (
     abaqus,
     avsucd,
     bridge,
+    bridge_write,
     exodus,
     gambit,
+    gmsh,
     gmsh_read,
     libmesh,
     mfem,
@@ -26,6 +29,7 @@ from graphpde.mesh.io import (
     unv,
     vtk_read,
     vtp_read,
+    vtu,
     vtu_read,
     wkt,
     xdmf,
@@ -33,7 +37,11 @@ from graphpde.mesh.io import (
 from graphpde.mesh.io.checks import check_medit
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.references import check_hdf5
+from graphpde.mesh.mesh import Mesh
 from graphpde.registry import Registry, unknown
+
+Fields = dict[str, Any]
+Writer = Callable[[Path, Mesh, Fields, Fields], list[str]]
 
 
 @dataclass(frozen=True)
@@ -43,21 +51,22 @@ class Format:
     Attributes:
         title: what people call it. extensions: lower case, with the dot.
         read: path -> raw mesh. check: looks at a file before it is read and refuses what must not be.
-        writer: meshio's name of the writer, ``"own"``, or None.
-        sets: which named sets survive writing: "all", "facets" or "none". keeps_fields: whether data do.
+        write: (path, mesh, point data, cell data) -> what was lost beyond the two lines below, or None.
+        sets: which named sets survive writing: "all", "entities" (cells, facets, points), "facets" or "none".
+        keeps_fields: whether data do.
     """
 
     title: str
     extensions: tuple[str, ...]
     read: Callable[[Path], RawMesh]
     check: Callable[[Path], None] | None = None
-    writer: str | None = None
+    write: Writer | None = None
     sets: str = "none"
     keeps_fields: bool = False
 
     def set_dims(self, dim: int) -> tuple[int, ...]:
         """Dimensions of the named sets that survive writing a mesh of dimension ``dim``."""
-        return {"all": (0, 1, 2, 3), "facets": (dim - 1,), "none": ()}[self.sets]
+        return {"all": (0, 1, 2, 3), "entities": (0, dim - 1, dim), "facets": (dim - 1,), "none": ()}[self.sets]
 
 
 FORMATS: Registry[Format] = Registry("mesh format")
@@ -67,27 +76,44 @@ def _by_meshio(name: str, limits: str = "") -> Callable[[Path], RawMesh]:
     return partial(bridge.read, name=name, limits=limits)
 
 
+def _meshio_writes(name: str, **options: Any) -> Writer:
+    return partial(bridge_write.write, name=name, **options)
+
+
 _CGNS = "only HDF5 files with one base 'Base' and one unstructured zone 'Zone1' are read"
 
 for _name, _format in {
-    "gmsh": Format("Gmsh", (".msh",), gmsh_read.read, None, "own", "all"),
-    "vtu": Format("VTK unstructured grid (XML)", (".vtu",), vtu_read.read, None, "own", "all", True),
+    "gmsh": Format("Gmsh", (".msh",), gmsh_read.read, None, gmsh.write, "all"),
+    "vtu": Format("VTK unstructured grid (XML)", (".vtu",), vtu_read.read, None, vtu.write, "all", True),
     "vtp": Format("VTK surface (XML)", (".vtp",), vtp_read.read),
-    "vtk": Format("VTK legacy", (".vtk",), vtk_read.read, None, "vtk", keeps_fields=True),
-    "xdmf": Format("XDMF", (".xdmf", ".xmf"), xdmf.read, None, "xdmf", keeps_fields=True),
-    "abaqus": Format("Abaqus, CalculiX", (".inp",), abaqus.read, None, "abaqus"),
-    "exodus": Format("Exodus II", (".e", ".exo", ".ex2", ".exii", ".g", ".gen"), exodus.read, check_hdf5, "exodus"),
-    "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, "nastran"),
-    "med": Format("MED (Salome)", (".med",), _by_meshio("med"), check_hdf5, "med"),
-    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), check_medit, "medit"),
-    "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, "netgen"),
-    "su2": Format("SU2", (".su2",), su2.read, None, "own", "facets"),
-    "obj": Format("Wavefront OBJ", (".obj",), obj.read, None, "obj"),
-    "off": Format("Object File Format", (".off", ".coff"), off.read, None, "off"),
-    "ply": Format("Stanford PLY", (".ply",), ply.read, None, "own", keeps_fields=True),
-    "stl": Format("STL", (".stl",), stl.read, None, "own"),
-    "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, "tecplot"),
-    "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), avsucd.read, None, "avsucd"),
+    "vtk": Format(
+        "VTK legacy", (".vtk",), vtk_read.read, None, _meshio_writes("vtk", keeps_fields=True), keeps_fields=True
+    ),
+    "xdmf": Format(
+        "XDMF",
+        (".xdmf", ".xmf"),
+        xdmf.read,
+        None,
+        _meshio_writes("xdmf", keeps_fields=True, data_format="XML"),
+        keeps_fields=True,
+    ),
+    "abaqus": Format("Abaqus, CalculiX", (".inp",), abaqus.read, None, _meshio_writes("abaqus")),
+    "exodus": Format(
+        "Exodus II", (".e", ".exo", ".ex2", ".exii", ".g", ".gen"), exodus.read, check_hdf5, _meshio_writes("exodus")
+    ),
+    "nastran": Format(
+        "Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, _meshio_writes("nastran")
+    ),
+    "med": Format("MED (Salome)", (".med",), _by_meshio("med"), check_hdf5, _meshio_writes("med")),
+    "medit": Format("Medit", (".mesh", ".meshb"), _by_meshio("medit"), check_medit, _meshio_writes("medit")),
+    "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, _meshio_writes("netgen")),
+    "su2": Format("SU2", (".su2",), su2.read, None, su2.write, "facets"),
+    "obj": Format("Wavefront OBJ", (".obj",), obj.read, None, _meshio_writes("obj")),
+    "off": Format("Object File Format", (".off", ".coff"), off.read, None, _meshio_writes("off")),
+    "ply": Format("Stanford PLY", (".ply",), ply.read, None, ply.write, keeps_fields=True),
+    "stl": Format("STL", (".stl",), stl.read, None, stl.write),
+    "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, _meshio_writes("tecplot")),
+    "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), avsucd.read, None, _meshio_writes("avsucd")),
     "ugrid": Format("AFLR UGRID", (".ugrid",), _by_meshio("ugrid")),
     "cgns": Format("CGNS", (".cgns",), _by_meshio("cgns", _CGNS), check_hdf5),
     "flac3d": Format("FLAC3D", (".f3grid",), _by_meshio("flac3d")),

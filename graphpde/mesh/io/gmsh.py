@@ -8,16 +8,15 @@ Source: Gmsh reference manual, "MSH file format".
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.gmsh_table import CODES, UNGROUPED, from_vtk
 from graphpde.mesh.mesh import Mesh
 
@@ -33,7 +32,7 @@ class _Entity(NamedTuple):
     elements: dict[str, np.ndarray]
 
 
-def write_gmsh(path: str | os.PathLike[str], mesh: Mesh) -> None:
+def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
     """Write a mesh and its named sets.
 
     Sets of points, edges and facets are written as elements; all cells are written, in a set or not. A name with a
@@ -45,9 +44,9 @@ def write_gmsh(path: str | os.PathLike[str], mesh: Mesh) -> None:
     """
     for kind in mesh.cells:
         if kind not in CODES:
-            raise OutputError(f"cannot write '{path}': gmsh has no element for {kind} cells; write a .vtu file")
+            raise OutputError(f"cannot write '{path.name}': gmsh has no element for {kind} cells; write a .vtu file")
     names, entities = _entities(mesh)
-    with written_aside(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as out:
+    with open(path, "w", encoding="utf-8", newline="\n") as out:
         out.write("$MeshFormat\n4.1 0 8\n$EndMeshFormat\n")
         labels = [f'{dim} {group} "{name}"\n' for (dim, name), group in names.items() if name != str(group)]
         if labels:
@@ -59,6 +58,7 @@ def write_gmsh(path: str | os.PathLike[str], mesh: Mesh) -> None:
         out.writelines(_entity_lines(entities, points))
         out.writelines(_node_lines(mesh.dim, entities, points))
         out.writelines(_element_lines(entities))
+    return []
 
 
 def _groups(mesh: Mesh) -> dict[tuple[int, str], list[torch.Tensor]]:

@@ -132,7 +132,7 @@ def _fields(columns: dict[str, Column], others: tuple[str, ...]) -> tuple[dict[s
     return out, ragged
 
 
-def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> None:
+def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
     """Write lines, triangles and quadrilaterals in binary little-endian form with coordinates in double precision.
 
     Fields become properties of their own number type, those with several components lists of one length.
@@ -162,6 +162,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
             width = np.full(len(nodes), nodes.shape[1], dtype=np.uint8)
             fields = (array[rows] for _, parts in cells for array in parts)
             out.write(_record([width, nodes.numpy().astype(np.int32), *fields]))
+    return []
 
 
 def _arrays(path: Path, name: str, values: Any, count: int, tag: str) -> tuple[str, list[np.ndarray]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -191,7 +192,7 @@ def _changes(x: np.ndarray) -> np.ndarray:
     return np.concatenate([[True], (x[1:] != x[:-1]).any(axis=1)])
 
 
-def write(path: Path, mesh: Mesh) -> None:
+def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
     """Write a mesh of triangles in binary form: single precision, normals by the right-hand rule.
 
     Raises:
@@ -219,6 +220,7 @@ def write(path: Path, mesh: Mesh) -> None:
         )
     head = b"binary STL written by graphpde".ljust(80)
     path.write_bytes(head + len(facets).to_bytes(4, "little") + facets.tobytes())
+    return []
 
 
 def _collapsed(corners: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ Source: SU2 documentation, "Mesh File" (type codes and node orders as in VTK).
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def _assemble(points: np.ndarray, found: list, markers: list) -> RawMesh:
     return raw
 
 
-def write(path: Path, mesh: Mesh) -> None:
+def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
     """Write a mesh of dimension 2 or 3; sets of facets become markers.
 
     Raises:
@@ -143,3 +144,4 @@ def write(path: Path, mesh: Mesh) -> None:
             for row in mesh.facets.nodes[tag.ids].tolist():
                 corners = [node for node in row if node >= 0]
                 out.write(f"{codes[of_width[len(corners)]]} {' '.join(map(str, corners))}\n")
+    return []

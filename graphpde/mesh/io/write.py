@@ -6,26 +6,20 @@ import os
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import bridge, ply, stl, su2
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.formats import FORMATS, Format
-from graphpde.mesh.io.gmsh import write_gmsh
 from graphpde.mesh.io.raw import RawMesh, listed
-from graphpde.mesh.io.vtu import Data, write_vtu
+from graphpde.mesh.io.vtu import Data
 from graphpde.mesh.mesh import Mesh
 from graphpde.registry import unknown
 
-_FLAT_POINTS = ("medit", "netgen")  # formats with 2-D points of their own
 _NEAR = 1e-5  # coordinates read back agree to this part of the extent (STL stores single precision)
-_OWN = {"stl": stl.write, "su2": su2.write}
-_INLINE = {"xdmf": {"data_format": "XML"}}  # one file, not two
+_EXACT = ("vtu", "gmsh")  # hold all that a mesh can have: nothing to be compared
 
 
 def write_mesh(
@@ -48,65 +42,21 @@ def write_mesh(
     target = Path(path)
     name = _format_of(target)
     points, cells = {**mesh.point_data, **(point_data or {})}, {**mesh.cell_data, **(cell_data or {})}
-    if name == "vtu":
-        write_vtu(target, mesh, points, cells, sets=True)
-        return ()
-    if name == "gmsh":
-        write_gmsh(target, mesh)
-    else:
-        with written_aside(target) as aside:
-            if name == "ply":
-                ply.write(aside, mesh, points, cells)
-            elif name in _OWN:
-                _OWN[name](aside, mesh)
-            else:
-                _by_meshio(aside, mesh, name, points, cells, target)
+    known = FORMATS[name]
+    with written_aside(target) as aside:
+        told = known.write(aside, mesh, points, cells) if known.write else []
+        if name not in _EXACT:
             _check(aside, mesh, name, target)
-    return _lost(FORMATS[name], mesh, [*points, *cells], target.suffix)
+    return (*_lost(known, mesh, [*points, *cells], target.suffix), *told)
 
 
 def _format_of(target: Path) -> str:
     extension = target.suffix.lower()
-    names = [name for name, known in FORMATS.items() if extension in known.extensions and known.writer]
+    names = [name for name, known in FORMATS.items() if extension in known.extensions and known.write]
     if not names:
-        known = {e for f in FORMATS.values() if f.writer for e in f.extensions}
+        known = {e for f in FORMATS.values() if f.write for e in f.extensions}
         raise OutputError(f"cannot write '{target}': {unknown('extension', extension or '(none)', known)}")
     return names[0]
-
-
-def _by_meshio(aside: Path, mesh: Mesh, name: str, points: dict[str, Any], cells: dict[str, Any], target: Path) -> None:
-    import meshio
-
-    known = FORMATS[name]
-    x = mesh.points.detach().cpu().numpy()
-    if not (name in _FLAT_POINTS and mesh.space_dim == 2):
-        x = np.pad(x, ((0, 0), (0, 3 - mesh.space_dim)))
-    blocks = [(kind, nodes.numpy()) for kind, nodes in mesh.cells.items()]
-    ends = np.cumsum([len(nodes) for _, nodes in blocks])[:-1]
-    try:
-        content = meshio.Mesh(
-            x,
-            blocks,
-            point_data={key: _numbers(v) for key, v in points.items()} if known.keeps_fields else {},
-            cell_data={key: np.split(_numbers(v), ends) for key, v in cells.items()} if known.keeps_fields else {},
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            bridge.write(aside, content, known.writer or name, **_INLINE.get(name, {}))
-    except OSError:
-        raise
-    except ModuleNotFoundError as error:
-        raise OutputError(
-            f"cannot write '{target}': {known.title} needs {error.name}; run: pip install \"graphpde[io]\""
-        ) from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or "its writer does not take these cells"
-        raise OutputError(f"cannot write '{target}' as {known.title}: {reason}; write a .vtu file instead") from error
-
-
-def _numbers(values: Any) -> np.ndarray:
-    array = torch.as_tensor(values).detach().cpu()
-    return array.to(torch.int32 if array.dtype == torch.bool else array.dtype).numpy()
 
 
 def _check(aside: Path, mesh: Mesh, name: str, target: Path) -> None:
