@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import meshio
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from graphpde.errors import OutputError, ShapeError
-from graphpde.mesh.io import FORMATS, read_mesh, write_mesh, write_vtu
+from graphpde.mesh.io import FORMATS, read_mesh, vtu, write_mesh, write_vtu
 from graphpde.mesh.io import write as write_module
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.findings import findings
@@ -154,20 +156,23 @@ def test_a_file_that_does_not_read_back_never_appears(tmp_path: Path, monkeypatc
     with pytest.raises(OutputError, match="SU2 knows linear cells of plane and solid meshes only"):
         write_mesh(tmp_path / "m.su2", Mesh(np.c_[SQUARE_POINTS, np.ones(4)], SQUARE_CELLS))
 
-    def scaled(path: Path, mesh: meshio.Mesh, *_: object, **__: object) -> list[str]:
-        mesh.points = 2 * mesh.points
-        mesh.write(path, file_format="vtk")
-        return []
+    def scaled(path: Path, mesh: Mesh, *data: Any) -> list[str]:
+        return vtu.write(path, mesh.with_points(2 * mesh.points), *data)
 
-    monkeypatch.setattr(write_module.bridge, "write", scaled)
+    def use(faulty: Any) -> None:
+        changed = replace(FORMATS["vtk"], read=FORMATS["vtu"].read, write=faulty)
+        monkeypatch.setattr(write_module, "FORMATS", {**FORMATS, "vtk": changed})
+
+    use(scaled)
     with pytest.raises(OutputError, match="its coordinates do not survive"):
         write_mesh(tmp_path / "m.vtk", square())
 
-    def cut(path: Path, *_: object, **__: object) -> list[str]:
-        path.write_text("# vtk DataFile Version 3.0\nt\nASCII\nDATASET UNSTRUCTURED_GRID\nPOINTS 4 float\n0 0")
-        return []
+    def cut(path: Path, *data: Any) -> list[str]:
+        lost = vtu.write(path, *data)
+        path.write_bytes(path.read_bytes()[:-90])
+        return lost
 
-    monkeypatch.setattr(write_module.bridge, "write", cut)
+    use(cut)
     with pytest.raises(OutputError, match="what was written does not read back"):
         write_mesh(tmp_path / "m.vtk", square())
     assert list(tmp_path.iterdir()) == []
