@@ -15,7 +15,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A constraint on torch keeps pip from fetching another build of it; a broken or half-made environment is made anew.
-$(INSTALLED): pyproject.toml constraints.txt $(wildcard graphpde/core/kernels/src/*)
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard graphpde/core/kernels/src/* graphpde/mesh/io/src/*)
 	@$(PY) -m pip --version >/dev/null 2>&1 || { \
 	  for candidate in $(PYTHON) python3.12 python3.13 python3; do \
 	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \

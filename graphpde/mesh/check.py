@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor
 
 from graphpde.core.graph import TagSet
-from graphpde.mesh.geometry import cell_measures, connected_components, signed_measures
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.geometry import connected_components, cross_norm, measures, signed_measures
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.rows import distinct, repeated
 from graphpde.mesh.shape import corner_jacobians, negative_couplings, quality_measures
 
 _FLAT = 1e-14  # measure of a cell relative to its diameter to the power of its dimension that counts as zero
@@ -101,7 +104,7 @@ def _finding(
 
 def _corners_of(mesh: Mesh, facets: Tensor) -> Tensor:
     nodes = mesh.facets.nodes[facets].reshape(-1)
-    return torch.unique(nodes[nodes >= 0])
+    return distinct(nodes, mesh.n)
 
 
 def _points(mesh: Mesh) -> Iterator[Finding]:
@@ -114,15 +117,13 @@ def _points(mesh: Mesh) -> Iterator[Finding]:
             "unused points", f"{len(unused)} of {mesh.n} points belong to no cell and carry no unknowns", points=unused
         )
     numbers = used.nonzero()[:, 0]
-    x = mesh.points[used].numpy()
-    order = np.lexsort(x.T)
-    same = (x[order][1:] == x[order][:-1]).all(1)
-    if same.any():
+    same = repeated((mesh.points[used].numpy() + 0.0).view(np.int64))  # + 0.0 makes -0 a zero
+    if len(same):
         yield _finding(
             "coinciding points",
-            f"{int(same.sum())} of {mesh.n} points coincide with another; cells that do not share a point are not "
+            f"{len(same)} of {mesh.n} points coincide with another; cells that do not share a point are not "
             "joined there",
-            points=numbers[torch.from_numpy(order[1:][same].copy())],
+            points=numbers[torch.from_numpy(same)],
         )
 
 
@@ -130,10 +131,10 @@ def _repeated(mesh: Mesh) -> Iterator[Finding]:
     """Cells that name a point twice, and cells on the same points as another."""
     collapsed, twice = [], []
     for _, nodes, start in mesh.corners():
-        rows = np.sort(nodes.numpy(), axis=1)
-        collapsed.append(np.flatnonzero((rows[:, 1:] == rows[:, :-1]).any(1)) + start)
-        order = np.lexsort(rows.T)
-        twice.append(order[1:][(rows[order][1:] == rows[order][:-1]).all(1)] + start)
+        rows = nodes.numpy()
+        pairs = combinations(rows.T, 2)
+        collapsed.append(np.flatnonzero(np.logical_or.reduce([a == b for a, b in pairs])) + start)
+        twice.append(repeated(rows, any_order=True) + start)
     for name, parts, text in (
         ("collapsed cells", collapsed, "name a point twice"),
         ("repeated cells", twice, "stand on the same points as another"),
@@ -143,13 +144,25 @@ def _repeated(mesh: Mesh) -> Iterator[Finding]:
             yield _finding(name, f"{len(cells)} of {mesh.n_cells} cells {text}", grave=True, cells=cells)
 
 
-def _flat(mesh: Mesh) -> Tensor:
-    diameter = torch.cat([_diameters(mesh.points[nodes]) for _, nodes, _ in mesh.corners()])
-    return cell_measures(mesh) <= _FLAT * diameter**mesh.dim
+def flat_cells(mesh: Mesh) -> Tensor:
+    """Whether each cell has zero size [m]: its measure is at most 1e-14 times its diameter to the power of dim."""
+    return torch.cat([_is_flat(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
+
+
+def _is_flat(kind: str, x: Tensor) -> Tensor:
+    """Whether cells with vertices x [k, w, d] have next to no size for their extent [k]."""
+    limit = _FLAT * (x.amax(1) - x.amin(1)).amax(1) ** CELLS[kind].dim
+    if kind != "quad" or x.shape[-1] < 3:
+        return measures(kind, x) <= limit
+    # half the product of the diagonals is never more than the area and costs a tenth
+    flat = 0.5 * cross_norm(x[:, 2] - x[:, 0], x[:, 3] - x[:, 1]) <= limit
+    rows = flat.nonzero()[:, 0]
+    flat[rows] = measures(kind, x[rows]) <= limit[rows]
+    return flat
 
 
 def _sizes(mesh: Mesh) -> Iterator[Finding]:
-    flat = _flat(mesh)
+    flat = flat_cells(mesh)
     if bool(flat.any()):
         cells = flat.nonzero()[:, 0]
         first = ", ".join(map(str, cells[:3].tolist()))
@@ -160,11 +173,6 @@ def _sizes(mesh: Mesh) -> Iterator[Finding]:
         if len(negative):
             text = f"{len(negative)} of {mesh.n_cells} cells have negative orientation"
             yield _finding("negative orientation", text, cells=negative)
-
-
-def _diameters(x: Tensor) -> Tensor:
-    """Largest extent of the box around each cell [k]."""
-    return (x.amax(1) - x.amin(1)).amax(1)
 
 
 def _extent(mesh: Mesh) -> float:
@@ -178,7 +186,7 @@ def _folded(mesh: Mesh) -> Iterator[Finding]:
     if corners is None:
         return
     low, high = corners
-    bad = ((low <= 1e-12) & (high >= -1e-12) & ~_flat(mesh)).nonzero()[:, 0]
+    bad = ((low <= 1e-12) & (high >= -1e-12) & ~flat_cells(mesh)).nonzero()[:, 0]
     if len(bad):
         first = ", ".join(map(str, bad[:3].tolist()))
         text = f"{len(bad)} of {mesh.n_cells} cells are folded or not convex at a corner, first {first}"
@@ -205,7 +213,7 @@ def _near(mesh: Mesh) -> Iterator[Finding]:
 
 def _hanging(mesh: Mesh) -> Iterator[Finding]:
     """Boundary points in the interior of another cell's boundary edge: cells that meet there are not joined."""
-    if mesh.dim < 2 or not len(mesh.boundary_facets) or bool(_flat(mesh).all()):
+    if mesh.dim < 2 or not len(mesh.boundary_facets) or bool(flat_cells(mesh).all()):
         return
     from scipy.spatial import cKDTree
 
@@ -275,7 +283,7 @@ def _parts(mesh: Mesh) -> Iterator[Finding]:
 
 
 def _couplings(mesh: Mesh) -> Iterator[Finding]:
-    found = negative_couplings(mesh, ~_flat(mesh))
+    found = negative_couplings(mesh, ~flat_cells(mesh))
     if found is None:
         return
     bad, edges = found

@@ -44,7 +44,7 @@ def cell_measures(mesh: Mesh) -> Tensor:
     Quadrilaterals in the plane and all solids are exact for the (bi-, tri-)linear map; a quadrilateral of a surface
     in 3-D is integrated with 2 x 2 Gauss points, exact when it is flat. Quadratic cells count with their vertices.
     """
-    return torch.cat([_measure(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
+    return torch.cat([measures(kind, mesh.points[nodes]) for kind, nodes, _ in mesh.corners()])
 
 
 def signed_measures(mesh: Mesh) -> Tensor:
@@ -73,7 +73,7 @@ def facet_measures(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
     out = mesh.points.new_zeros(len(nodes))
     for corners in torch.unique(width).tolist():
         rows = (width == corners).nonzero()[:, 0]
-        values = _measure(_KIND_OF_WIDTH[corners], mesh.points[nodes[rows, :corners]])
+        values = measures(_KIND_OF_WIDTH[corners], mesh.points[nodes[rows, :corners]])
         out = out.index_put((rows,), values)
     return out
 
@@ -116,7 +116,7 @@ def facet_normals(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
 def edge_lengths(mesh: Mesh) -> Tensor:
     """Length of each edge [e], numbered as ``mesh.entities(1)``."""
     nodes = mesh.entities(1).nodes
-    return _measure("line", mesh.points[nodes[:, :2]])
+    return measures("line", mesh.points[nodes[:, :2]])
 
 
 def mesh_size(mesh: Mesh) -> float:
@@ -133,7 +133,7 @@ def cell_angles(mesh: Mesh) -> Tensor:
     _only(mesh, ("triangle",), "angles")
     x = torch.cat([mesh.points[nodes] for _, nodes, _ in mesh.corners()])
     one, two = x.roll(-1, 1) - x, x.roll(-2, 1) - x
-    return torch.atan2(_cross_norm(one, two), (one * two).sum(-1))
+    return torch.atan2(cross_norm(one, two), (one * two).sum(-1))
 
 
 def cell_quality(mesh: Mesh) -> Tensor:
@@ -202,13 +202,24 @@ def _cross2(a: Tensor, b: Tensor) -> Tensor:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-def _cross_norm(a: Tensor, b: Tensor) -> Tensor:
-    if a.shape[-1] == 2:
-        return _cross2(a, b).abs()
-    return torch.linalg.vector_norm(torch.linalg.cross(a, b), dim=-1)
+def cross_norm(a: Tensor, b: Tensor) -> Tensor:
+    """Area of the parallelogram of a and b [..., 2] or [..., 3]."""
+    return _cross2(a, b).abs() if a.shape[-1] == 2 else torch.linalg.vector_norm(torch.linalg.cross(a, b), dim=-1)
 
 
-def _measure(kind: str, x: Tensor) -> Tensor:
+def wedge(*edges: Tensor) -> Tensor:
+    """Size of the parallelepiped of one to three edges [..., d], with its sign where there are d of them."""
+    if len(edges) == 1:
+        (a,) = edges
+        return a[..., 0] if a.shape[-1] == 1 else torch.linalg.vector_norm(a, dim=-1)
+    if len(edges) == 2:
+        return _cross2(*edges) if edges[0].shape[-1] == 2 else cross_norm(*edges)
+    one, two, three = (edge.unbind(-1) for edge in edges)
+    parts = [three[k] * (one[k - 2] * two[k - 1] - one[k - 1] * two[k - 2]) for k in range(3)]
+    return parts[0] + parts[1] + parts[2]
+
+
+def measures(kind: str, x: Tensor) -> Tensor:
     """Unsigned measure of cells with vertices x [k, w, d] -> [k]."""
     if kind == "vertex":
         return torch.ones_like(x[:, 0, 0])
@@ -217,7 +228,7 @@ def _measure(kind: str, x: Tensor) -> Tensor:
     if x.shape[-1] == CELLS[kind].dim:
         return _signed(kind, x).abs()
     if kind == "triangle":
-        return 0.5 * _cross_norm(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0])
+        return 0.5 * cross_norm(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0])
     along, across = (
         x[:, [1, 2]] - x[:, [0, 3]],
         x[:, [3, 2]] - x[:, [0, 1]],
@@ -228,7 +239,7 @@ def _measure(kind: str, x: Tensor) -> Tensor:
         for t in gauss:
             one = along[:, 0] * (1 - t) + along[:, 1] * t
             two = across[:, 0] * (1 - s) + across[:, 1] * s
-            area = area + 0.25 * _cross_norm(one, two)
+            area = area + 0.25 * cross_norm(one, two)
     return area
 
 
@@ -241,11 +252,11 @@ def _signed(kind: str, x: Tensor) -> Tensor:
     if kind == "quad":
         return 0.5 * _cross2(x[:, 2] - x[:, 0], x[:, 3] - x[:, 1])
     if kind == "tetra":
-        return torch.linalg.det(x[:, 1:] - x[:, :1]) / 6
+        return wedge(*(x[:, 1:] - x[:, :1]).unbind(1)) / 6
     corners = x[:, _AS_HEXAHEDRON[kind]] - x[:, :1]
     volume = x.new_zeros(len(x))
     for gradients in _trilinear_gradients(_gauss(x)):  # det J has degree 2 in each variable: two points are exact
-        volume = volume + torch.linalg.det(torch.einsum("na,knd->kad", gradients, corners)) / 8
+        volume = volume + wedge(*torch.einsum("na,knd->kad", gradients, corners).unbind(1)) / 8
     return volume
 
 
@@ -268,10 +279,10 @@ def quality_of(kind: str, x: Tensor) -> Tensor:
         return torch.ones_like(x[:, 0, 0])
     if kind == "quad":
         one, two = x.roll(-1, 1) - x, x.roll(1, 1) - x
-        return (2 * _cross_norm(one, two) / ((one**2).sum(-1) + (two**2).sum(-1))).amin(1)
+        return (2 * cross_norm(one, two) / ((one**2).sum(-1) + (two**2).sum(-1))).amin(1)
     pairs = CELLS[kind].edges
     squares = sum(((x[:, a] - x[:, b]) ** 2).sum(-1) for a, b in pairs)
-    measure = _measure(kind, x)
+    measure = measures(kind, x)
     if kind == "triangle":
         return 4 * math.sqrt(3) * measure / squares
     return 12 * (3 * measure) ** (2 / 3) / squares

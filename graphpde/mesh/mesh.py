@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from graphpde.core.cached import cached
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS, CellType
+from graphpde.mesh.rows import RowTable, distinct, grouped, lexicographic, sorted_rows
 from graphpde.registry import unknown
 
 
@@ -40,7 +42,7 @@ class Mesh:
         tags: name -> :class:`~graphpde.core.graph.TagSet`; ids are cells (dim of the mesh), facets (one less), edges
             or points.
         point_data, cell_data: name -> values [n, ...] or [m, ...].
-        warnings: what import found, one sentence each.
+        warnings: what import found, one sentence each, or a function that finds it when it is first asked for.
         name: shown in messages, usually the file name.
 
     Raises:
@@ -60,7 +62,7 @@ class Mesh:
         tags: Mapping[str, TagSet] | None = None,
         point_data: Mapping[str, Any] | None = None,
         cell_data: Mapping[str, Any] | None = None,
-        warnings: Sequence[str] = (),
+        warnings: Sequence[str] | Callable[[], Sequence[str]] = (),
         name: str = "mesh",
     ):
         points = torch.as_tensor(points, dtype=torch.float64)
@@ -68,13 +70,18 @@ class Mesh:
         self.__dict__.update(
             points=points,
             cells=kept,
-            tags=dict(tags or {}),
-            point_data={k: torch.as_tensor(v) for k, v in (point_data or {}).items()},
-            cell_data={k: torch.as_tensor(v) for k, v in (cell_data or {}).items()},
-            warnings=tuple(warnings),
+        )
+        self._describe(tags or {}, point_data or {}, cell_data or {}, warnings, name)
+        self._validate()
+
+    def _describe(self, tags: Any, point_data: Any, cell_data: Any, warnings: Any, name: str) -> None:
+        self.__dict__.update(
+            tags=dict(tags),
+            point_data={k: torch.as_tensor(v) for k, v in point_data.items()},
+            cell_data={k: torch.as_tensor(v) for k, v in cell_data.items()},
+            _warnings=warnings,
             name=name,
         )
-        self._validate()
 
     def __setattr__(self, key: str, value: Any) -> None:
         raise AttributeError(f"Mesh is frozen; use with_tags, with_points or with_data instead of setting '{key}'")
@@ -130,6 +137,12 @@ class Mesh:
     def n_cells(self) -> int:
         return sum(len(v) for v in self.cells.values())
 
+    @cached
+    def warnings(self) -> tuple[str, ...]:
+        """What import found, one sentence each; looked for when it is first asked for."""
+        given = self.__dict__["_warnings"]
+        return tuple(given() if callable(given) else given)
+
     # incidences
 
     def corners(self) -> list[tuple[str, Tensor, int]]:
@@ -165,8 +178,7 @@ class Mesh:
         if not 0 <= dim < self.dim:
             raise MeshError(f"mesh '{self.name}' has no entities of dimension {dim}, expected 0..{self.dim}")
         corners, cell, local = self.local_entities(dim)
-        key = np.sort(corners, axis=1)
-        first, inverse, count = _unique_rows(key)
+        first, inverse, count = grouped(sorted_rows(corners))
         cells = np.full((len(first), 2), -1, dtype=np.int64)
         cells[:, 0] = cell[first]
         if dim == self.dim - 1:
@@ -198,7 +210,10 @@ class Mesh:
                 cells.append(np.arange(start, start + len(nodes)))
                 locals_.append(np.full(len(nodes), number))
         width = max(b.shape[1] for b in blocks)
-        padded = [np.pad(b, ((0, 0), (0, width - b.shape[1])), constant_values=-1) for b in blocks]
+        padded = [
+            np.pad(b, ((0, 0), (0, width - b.shape[1])), constant_values=-1) if b.shape[1] < width else b
+            for b in blocks
+        ]
         return np.concatenate(padded), np.concatenate(cells), np.concatenate(locals_)
 
     @property
@@ -221,25 +236,40 @@ class Mesh:
     @cached
     def boundary_nodes(self) -> Tensor:
         """Points on boundary facets, sorted [k]."""
-        nodes = self.facets.nodes[self.boundary_facets].reshape(-1)
-        return torch.unique(nodes[nodes >= 0])
+        return distinct(self.facets.nodes[self.boundary_facets], self.n)
 
     @cached
     def used_points(self) -> Tensor:
         """Vertices of cells, sorted [k]; mid-side nodes of quadratic cells do not count."""
-        return torch.unique(torch.cat([v.reshape(-1) for _, v, _ in self.corners()]))
+        return distinct(torch.cat([v.reshape(-1) for _, v, _ in self.corners()]), self.n)
 
     def find(self, dim: int, nodes: Tensor) -> Tensor:
         """Numbers of the entities with these corner points [k, w] (any order, -1 padded); -1 where there is none."""
-        table = np.sort(self.entities(dim).nodes.numpy(), axis=1)
-        asked = np.sort(np.asarray(nodes), axis=1)
-        width = max(table.shape[1], asked.shape[1])
-        table = np.pad(table, ((0, 0), (width - table.shape[1], 0)), constant_values=-1)
+        order, table = self._row_table(dim)
+        asked = sorted_rows(np.asarray(nodes))
+        width = len(table.levels)
+        if asked.shape[1] > width:  # wider rows are there only where the rest is padding
+            fits = (asked[:, : asked.shape[1] - width] < 0).all(1)
+            asked = np.where(fits[:, None], asked[:, asked.shape[1] - width :], table.scale)
         asked = np.pad(asked, ((0, 0), (width - asked.shape[1], 0)), constant_values=-1)
-        _, inverse, _ = _unique_rows(np.concatenate([table, asked]))
-        owner = np.full(inverse.max() + 1, -1, dtype=np.int64)
-        owner[inverse[: len(table)]] = np.arange(len(table))
-        return torch.from_numpy(owner[inverse[len(table) :]])
+        found = table.find(asked)
+        return torch.from_numpy(found if order is None else np.where(found >= 0, order[found], -1))
+
+    def _row_table(self, dim: int) -> tuple[np.ndarray | None, RowTable]:
+        """The entities by their corners, and their numbers where these are not in the order of the corners."""
+        if dim not in self._row_tables:
+            rows = sorted_rows(self.entities(dim).nodes.numpy())
+            order = None
+            if dim in (0, self.dim):
+                order = lexicographic(rows)
+                order = order[np.append(True, (rows[order][1:] != rows[order][:-1]).any(1))]  # of equal cells the first
+                rows = rows[order]
+            self._row_tables[dim] = order, RowTable(rows)
+        return self._row_tables[dim]
+
+    @cached
+    def _row_tables(self) -> dict[int, tuple[np.ndarray | None, RowTable]]:
+        return {}
 
     # tags
 
@@ -258,9 +288,10 @@ class Mesh:
 
     def make_tag(self, dim: int, ids: Any) -> TagSet:
         """The set of these entities, its nodes looked up."""
-        ids = torch.unique(torch.as_tensor(ids, dtype=torch.int64))
-        nodes = self.entities(dim).nodes[ids].reshape(-1)
-        return TagSet(dim, ids, torch.unique(nodes[nodes >= 0]))
+        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        if not bool((ids.diff() > 0).all()):
+            ids = torch.unique(ids)
+        return TagSet(dim, ids, distinct(self.entities(dim).nodes[ids], self.n))
 
     def with_tags(self, /, **tags: TagSet) -> Mesh:
         """The same mesh with these named sets added or replaced."""
@@ -284,27 +315,49 @@ class Mesh:
             point_data={**self.point_data, **(point_data or {})}, cell_data={**self.cell_data, **(cell_data or {})}
         )
 
-    def with_warnings(self, *sentences: str) -> Mesh:
-        """The same mesh with further warnings."""
-        return self._replace(warnings=(*self.warnings, *sentences))
+    def with_warnings(self, *sentences: str | Callable[[], Sequence[str]]) -> Mesh:
+        """The same mesh with further warnings, or a function that finds them when they are first asked for."""
+        return self._replace(warnings=partial(_joined, self, sentences))
 
     def _replace(self, **new: Any) -> Mesh:
-        old = {k: self.__dict__[k] for k in ("tags", "point_data", "cell_data", "warnings", "name")}
+        old = {k: self.__dict__[k] for k in ("tags", "point_data", "cell_data", "name")}
+        old["warnings"] = partial(_joined, self, ())
         old.update({k: v for k, v in new.items() if k not in ("points", "cells")})
-        changed = Mesh(new.get("points", self.points), new.get("cells", self.cells), **old)
+        if "points" in new or "cells" in new:
+            changed = Mesh(new.get("points", self.points), new.get("cells", self.cells), **old)
+        else:  # nothing that would have to be looked at again
+            changed = Mesh.__new__(Mesh)
+            changed.__dict__.update(points=self.points, cells=self.cells)
+            changed._describe(**old)
         if "cells" not in new:  # incidences depend on the cells alone
-            changed.__dict__.update({k: self.__dict__[k] for k in _OF_THE_CELLS if k in self.__dict__})
+            known = {k: self.__dict__[k] for k in _OF_THE_CELLS if k in self.__dict__}
+            # tables of their own: what one mesh adds to a shared one would lack its counts in the other
+            changed.__dict__.update({k: dict(v) if isinstance(v, dict) else v for k, v in known.items()})
         return changed
 
     # for type checkers: set in __init__ through __dict__ because the class is frozen
     tags: dict[str, TagSet]
     point_data: dict[str, Tensor]
     cell_data: dict[str, Tensor]
-    warnings: tuple[str, ...]
     name: str
 
 
-_OF_THE_CELLS = ("_entities", "_facet_count", "boundary_facets", "nonmanifold_facets", "boundary_nodes", "used_points")
+_OF_THE_CELLS = (
+    "_entities",
+    "_row_tables",
+    "_facet_count",
+    "boundary_facets",
+    "nonmanifold_facets",
+    "boundary_nodes",
+    "used_points",
+)
+
+
+def _joined(mesh: Mesh, further: Sequence[str | Callable[[], Sequence[str]]]) -> list[str]:
+    out = list(mesh.warnings)
+    for one in further:
+        out += one() if callable(one) else [one]
+    return out
 
 
 def _pad(nodes: Tensor, width: int) -> Tensor:
@@ -317,17 +370,3 @@ def _local_table(cell: CellType, dim: int) -> tuple[tuple[int, ...], ...]:
     if dim == 1:
         return cell.edges
     return tuple((i,) for i in range(cell.nodes))
-
-
-def _unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First index, inverse and count of distinct integer rows, numbered lexicographically."""
-    order = np.lexsort(rows.T[::-1])
-    sorted_rows = rows[order]
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = (sorted_rows[1:] != sorted_rows[:-1]).any(axis=1)
-    group = np.cumsum(new) - 1
-    inverse = np.empty(len(rows), dtype=np.int64)
-    inverse[order] = group
-    starts = np.flatnonzero(new)
-    count = np.diff(np.append(starts, len(rows)))
-    return order[starts], inverse, count  # lexsort is stable: the first of each group is the first given

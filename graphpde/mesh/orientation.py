@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import combinations
+
 import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS
+from graphpde.mesh.geometry import wedge
 from graphpde.mesh.mesh import Mesh
 
 _FLAT = 1e-14  # a cell smaller than this times its longest edge to the power of its dimension has no area
@@ -80,17 +84,10 @@ def _with_corners(nodes: Tensor, corners: Tensor) -> Tensor:
 
 def _sizes(kind: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """Signed size at each corner of quads, else of the cell [m, 1 or 4], and the scale to compare with [m]."""
-    k = x.shape[1]
-    edges = (x[:, :, None] - x[:, None]).norm(dim=-1).amax((1, 2))
+    pairs = combinations(x.unbind(1), 2)
+    square = reduce(torch.maximum, (((a - b) ** 2).sum(-1) for a, b in pairs))  # of the longest edge or diagonal
     if kind == "quad":
         nxt, prev = x.roll(-1, 1) - x, x.roll(1, 1) - x
-        return _wedge(torch.stack([nxt, prev], -1)), edges**2
-    r = k - 1
-    return _wedge((x[:, 1:] - x[:, :1]).mT[:, None]), edges**r
-
-
-def _wedge(jacobian: Tensor) -> Tensor:
-    """Determinant of [.., d, r], or its absolute value by the Gram matrix where d > r."""
-    if jacobian.shape[-1] == jacobian.shape[-2]:
-        return torch.linalg.det(jacobian)
-    return torch.linalg.det(jacobian.mT @ jacobian).clamp(min=0).sqrt()
+        return wedge(nxt, prev), square
+    edges = (x[:, 1:] - x[:, :1]).unbind(1)
+    return wedge(*edges)[:, None], square ** (len(edges) / 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +13,18 @@ import torch
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.findings import findings
 from graphpde.mesh.io.named import Numbering, named_sets
-from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, listed
+from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, listed, printable
 from graphpde.mesh.io.split import split_cells
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.rows import distinct
 
 _PLANAR = 1e-12  # a coordinate that varies less than this times the extent of the mesh is constant
 _ORDER = re.compile(r"(line|triangle|quad|tetra|hexahedron|wedge|pyramid)\d+$")
+
+
+def _warnings(mesh: Mesh, notes: Sequence[str]) -> list[str]:
+    """What reading noted, and what looks odd about the mesh."""
+    return list(dict.fromkeys(map(printable, [*notes, *findings(mesh)])))
 
 
 class _Usable(NamedTuple):
@@ -59,16 +67,8 @@ def to_mesh(raw: RawMesh, name: str) -> Mesh:
     numbering = Numbering(mesh, usable.blocks, usable.kept)
     tags, lost = named_sets(raw, numbering)
     point_data, cell_data, odd = _data(raw, mesh, numbering)
-    notes = [*raw.notes, *usable.notes, *flattened, *lost, *odd, *findings(mesh)]
-    return Mesh(
-        mesh.points,
-        mesh.cells,
-        tags=tags,
-        point_data=point_data,
-        cell_data=cell_data,
-        warnings=list(dict.fromkeys(notes)),
-        name=name,
-    )
+    notes = (*raw.notes, *usable.notes, *flattened, *lost, *odd)
+    return mesh.with_tags(**tags).with_data(point_data, cell_data).with_warnings(partial(_warnings, mesh, notes))
 
 
 def _usable(raw: RawMesh, n: int) -> _Usable:
@@ -116,10 +116,12 @@ def _dimension(
     """Points without the coordinates that a plane mesh or an interval does not need."""
     if given is not None and dim <= given <= points.shape[1]:
         return points[:, :given], []
-    used = points[np.unique(np.concatenate([nodes.reshape(-1) for nodes in cells.values()]))]
-    if not np.isfinite(used).all():
+    numbers = np.concatenate([nodes.reshape(-1) for nodes in cells.values()])
+    used = points[distinct(torch.from_numpy(numbers), len(points)).numpy()]
+    low, high = torch.from_numpy(used).aminmax(dim=0)
+    spread = (high - low).numpy()
+    if not np.isfinite(spread).all():
         return points, []
-    spread = np.ptp(used, axis=0)
     constant = spread <= _PLANAR * spread.max()
     if dim == 2 and points.shape[1] == 3 and constant[2]:
         return points[:, :2], _height(used)

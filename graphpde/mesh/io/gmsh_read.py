@@ -17,6 +17,7 @@ import numpy as np
 from graphpde.mesh.io.gmsh_sections import Content, Elements, read_section
 from graphpde.mesh.io.gmsh_table import UNGROUPED, to_vtk
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, positions
+from graphpde.mesh.rows import grouped, repeated
 
 
 def read(path: Path) -> RawMesh:
@@ -106,20 +107,28 @@ class _Merged(NamedTuple):
 def _merge(kind: str, parts: list[Elements], tags: np.ndarray) -> _Merged:
     rows = np.concatenate([part.nodes for part in parts])
     nodes = to_vtk(kind, positions(tags, rows, "node"))
-    _, first, inverse = np.unique(nodes, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # distinct cells in the order of the file
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
+    kept, new = _distinct(nodes)
     width = max(part.groups.shape[1] for part in parts)
     groups = [np.pad(part.groups, ((0, 0), (0, width - part.groups.shape[1]))) for part in parts]
     return _Merged(
-        Block(kind, nodes[np.sort(first)]),
+        Block(kind, nodes[kept]),
         parts[0].element.dim,
-        rank[inverse.reshape(-1)],
+        new,
         np.concatenate([part.tags for part in parts]),
         [np.concatenate([part.entities for part in parts])],
         list(np.concatenate(groups).T),
     )
+
+
+def _distinct(nodes: np.ndarray) -> tuple[slice | np.ndarray, np.ndarray]:
+    """The first listing of each cell, and for each listed cell its number among those."""
+    if not len(repeated(nodes)):
+        return slice(None), np.arange(len(nodes))
+    first, inverse, _ = grouped(nodes)
+    order = np.argsort(first)  # in the order of the file
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse]
 
 
 def _members(merged: list[_Merged], column: str) -> dict[tuple[int, int], list[np.ndarray | None]]:

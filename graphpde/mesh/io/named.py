@@ -127,8 +127,7 @@ def _unique_names(
     sets: dict[str, dict[int, TagSet]] = {}
     empty = []
     for (name, dim), parts in found.items():
-        ids = np.unique(np.concatenate(parts))
-        ids = ids[ids >= 0]
+        ids = _ascending(np.concatenate(parts))
         if dim == 0 and len(ids) and ids[-1] >= mesh.n:
             notes.append(f"{int((ids >= mesh.n).sum())} numbers of point set '{name}' are no points and were dropped")
             ids = ids[ids < mesh.n]
@@ -145,6 +144,13 @@ def _unique_names(
         for dim in sorted(by_dim):
             tags[name if len(by_dim) == 1 else f"{name}:{dim}d"] = by_dim[dim]
     return tags, notes
+
+
+def _ascending(ids: np.ndarray) -> np.ndarray:
+    """The distinct numbers of at least 0 in ascending order."""
+    if not (np.diff(ids) > 0).all():  # most sets stand in order
+        ids = np.unique(ids)
+    return ids[np.searchsorted(ids, 0) :]
 
 
 def _tag(mesh: Mesh, dim: int, ids: Tensor) -> TagSet:

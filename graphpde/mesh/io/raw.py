@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from graphpde.mesh.io.text import parsed
 
 
 class Unreadable(ValueError):
@@ -66,16 +67,11 @@ def numbers(text: bytes | str, dtype: Any, what: str) -> np.ndarray:
     Raises:
         Unreadable: something in the text is no number of that kind.
     """
-    if isinstance(text, bytes):
-        text = text.decode("latin-1")
-    if not text.strip():
-        return np.empty(0, dtype=dtype)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # the parser only warns when it stops half-way
-        try:
-            return np.fromstring(text, dtype=dtype, sep=" ")
-        except (DeprecationWarning, ValueError):
-            raise Unreadable(f"{what} holds something that is not a number") from None
+    data = text.encode("latin-1", "replace") if isinstance(text, str) else text
+    try:
+        return parsed(data, dtype)
+    except ValueError:
+        raise Unreadable(f"{what} holds something that is not a number") from None
 
 
 def positions(ids: np.ndarray, asked: np.ndarray, what: str) -> np.ndarray:
@@ -84,6 +80,10 @@ def positions(ids: np.ndarray, asked: np.ndarray, what: str) -> np.ndarray:
     Raises:
         Unreadable: ``ids`` repeat, or an asked number is not among them.
     """
+    if len(ids) and ids[-1] - ids[0] == len(ids) - 1 and (np.diff(ids) == 1).all():  # numbered through, as most are
+        if asked.size and not ids[0] <= asked.min() <= asked.max() <= ids[-1]:
+            raise Unreadable(f"{what} {asked[(asked < ids[0]) | (asked > ids[-1])][0]} is used but not defined")
+        return asked.astype(np.int64) - int(ids[0])
     order = np.argsort(ids, kind="stable")
     known = ids[order]
     twice = np.flatnonzero(known[1:] == known[:-1])
@@ -112,6 +112,11 @@ def listed(items: Any, limit: int = 4) -> str:
     names = [str(item) for item in items]
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def printable(text: str) -> str:
+    """A text in one line, without what a terminal would act on; damaged and hostile files are full of that."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
 
 
 def runs(

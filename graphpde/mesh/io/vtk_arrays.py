@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import lzma
-import re
 import zlib
 
 import numpy as np
@@ -24,7 +23,6 @@ TYPES = {
     for size in sizes
 }
 BLOCK = 1 << 20  # bytes per compressed block on writing; readers take any
-_PADDING = re.compile(rb"=+")
 _RATIO = {"vtkZLibDataCompressor": 1032, "vtkLZMADataCompressor": 10000}  # no honest block expands further
 
 
@@ -40,17 +38,18 @@ class Codec:
             raise Unreadable(f"compression by {compressor} is not supported; save it with zlib or uncompressed")
         self.order, self.word, self.compressor = order, np.dtype(order + header), compressor or ""
 
-    def text(self, text: str, kind: str, what: str) -> np.ndarray:
+    def text(self, text: bytes, kind: str, what: str) -> np.ndarray:
         return numbers(text, np.dtype(TYPES[kind]), what)
 
     def base64(self, text: bytes, kind: str, what: str) -> np.ndarray:
         """Inline or appended base64: one or two streams, each with its own padding."""
-        text = b"".join(text.split())
+        text = text.translate(None, b" \t\r\n")
         parts, start = [], 0
         try:
-            for match in _PADDING.finditer(text):
-                parts.append(binascii.a2b_base64(text[start : match.end()], strict_mode=True))
-                start = match.end()
+            while (padding := text.find(b"=", start)) >= 0:
+                stop = padding + 2 if text[padding + 1 : padding + 2] == b"=" else padding + 1
+                parts.append(binascii.a2b_base64(text[start:stop], strict_mode=True))
+                start = stop
             parts.append(binascii.a2b_base64(text[start : start + (len(text) - start) // 4 * 4]))
         except binascii.Error:
             raise Unreadable(f"{what} is not valid base64") from None

@@ -48,10 +48,10 @@ def blocks_of(
     blocks: list[Block] = []
     sources: list[np.ndarray] = []
     notes: list[str] = []
-    groups, first = np.unique(np.stack([codes, sizes], 1), axis=0, return_index=True)
-    for code, size in groups[np.argsort(first)].tolist():
+    for code, size in _kinds(codes, sizes):
         cells = np.flatnonzero((codes == code) & (sizes == size))
-        rows = points[starts[cells][:, None] + np.arange(size)]
+        alone = len(cells) == len(codes) and starts[0] == 0
+        rows = points[: stops[-1]].reshape(-1, size) if alone else points[starts[cells][:, None] + np.arange(size)]
         block, source = _block(code, size, rows)
         if block is None:
             notes.append(f"{len(cells)} cells of VTK type {code} ({_NAMES.get(code, 'unknown')}) were left out")
@@ -59,6 +59,14 @@ def blocks_of(
             blocks.append(block)
             sources.append(cells[source])
     return blocks, sources, notes
+
+
+def _kinds(codes: np.ndarray, sizes: np.ndarray) -> list[list[int]]:
+    """The pairs (code, number of points) that occur, in the order of their first cells."""
+    if not len(codes) or ((codes == codes[0]) & (sizes == sizes[0])).all():
+        return [[int(codes[0]), int(sizes[0])]] if len(codes) else []
+    groups, first = np.unique(np.stack([codes, sizes], 1), axis=0, return_index=True)
+    return groups[np.argsort(first)].tolist()
 
 
 def _block(code: int, size: int, rows: np.ndarray) -> tuple[Block | None, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.vtk_arrays import TYPES, Codec
 from graphpde.mesh.io.vtk_cells import blocks_of
-from graphpde.mesh.io.xml_tree import parse
+from graphpde.mesh.io.xml_tree import parse, without_texts
 
 
 class Piece(NamedTuple):
@@ -46,6 +46,7 @@ class VtkFile:
             self.is_raw = b"raw" in data[start:mark]
             self.appended = data[mark + 1 : stop]
             data = data[:start] + data[stop + len(b"</AppendedData>") :]
+        data, self.texts = without_texts(data, b"DataArray")
         self.root = parse(data)
         found = self.root.get("type")
         if self.root.tag != "VTKFile" or found != kind:
@@ -73,13 +74,17 @@ class VtkFile:
             part = self.appended[start : later[0]]
             values = (self.codec.raw if self.is_raw else self.codec.base64)(part, kind, what)
         elif form == "binary":
-            values = self.codec.base64((node.text or "").encode(), kind, what)
+            values = self.codec.base64(self._text(node), kind, what)
         else:
-            values = self.codec.text(node.text or "", kind, what)
+            values = self.codec.text(self._text(node), kind, what)
         width = int(node.get("NumberOfComponents") or 1)
         if width < 1 or len(values) % width:
             raise Unreadable(f"{what} has {len(values)} values, which is no multiple of its {width} components")
         return values.reshape(-1, width) if width > 1 else values
+
+    def _text(self, node: ElementTree.Element) -> bytes:
+        text = node.text or ""
+        return self.texts[text] if text in self.texts else text.encode()
 
     def points(self, piece: ElementTree.Element) -> np.ndarray:
         """The points of a piece [n, 3].

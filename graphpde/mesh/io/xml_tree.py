@@ -9,6 +9,7 @@ from graphpde.mesh.io.raw import Unreadable
 
 DEPTH = 64  # levels of elements; honest mesh files have ten
 _CHUNK = 1 << 14  # bytes in which the beginning is looked through
+_LONG = 1 << 12  # bytes of text from which it is worth while to keep it from the parser
 
 
 def parse(data: bytes) -> ElementTree.Element:
@@ -29,6 +30,33 @@ def parse(data: bytes) -> ElementTree.Element:
             raise Unreadable(f"its XML elements nest more than {DEPTH} levels deep")
         open_ends.extend((child, depth + 1) for child in node)
     return root
+
+
+def without_texts(data: bytes, tag: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """The XML with each long text in an element ``tag`` replaced by a short mark, and the text behind each mark.
+
+    A parser would hand over long lists of numbers line by line, which takes longer than reading the numbers. Only plain
+    text between the two tags is taken out; it need not be looked at, as whoever asks for it decodes it strictly.
+    """
+    mark = b"@"
+    while mark in data:
+        mark += b"@"
+    parts, texts, done, opening = [], {}, 0, b"<" + tag
+    start = data.find(opening)
+    while start >= 0:
+        begin = data.find(b">", start)
+        while begin >= 0 and (data.count(b'"', start, begin) % 2 or data.count(b"'", start, begin) % 2):
+            begin = data.find(b">", begin + 1)  # one in the value of an attribute
+        stop = data.find(b"<", begin)
+        if begin < 0 or stop < 0:
+            break
+        if stop - begin > _LONG and data.startswith(b"</" + tag, stop) and data[begin - 1 : begin] != b"/":
+            name = mark + b"%d" % len(texts)
+            texts[name.decode()] = data[begin + 1 : stop]
+            parts += [data[done : begin + 1], name]
+            done = stop
+        start = data.find(opening, stop)
+    return b"".join([*parts, data[done:]]), texts
 
 
 def _refuse_doctype(data: bytes) -> None:
