@@ -8,7 +8,7 @@ PEERS := .venv-peers
 PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-slow test-backends bench bench-core lint clean
+.PHONY: help demo test test-slow test-backends bench bench-core bench-meshes lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,7 +51,7 @@ $(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
 	@echo "installing the libraries to compare with into $(PEERS) (once; torch_scatter is compiled, about five minutes)"
 	@$(PEERS_PY) -m pip --version >/dev/null 2>&1 || $(PY) -m venv --clear $(PEERS)
 	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
-	  -e . numba setuptools wheel
+	  -e ".[io]" gmsh numba pyvista setuptools wheel
 	@$(PEERS_PY) -m pip install --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
 	  --no-build-isolation --no-deps torch-scatter > $(PEERS)/torch_scatter.log 2>&1 \
 	  || echo "torch_scatter could not be built; see $(PEERS)/torch_scatter.log"
@@ -60,6 +60,12 @@ $(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
 bench-core: $(PEERS)/.installed ## time the kernels beside other libraries (builds .venv-peers once)
 	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
 	$(PEERS_PY) -m benchmarks.core --threads 1 --allocator pool
+
+bench-meshes: $(PEERS)/.installed ## read real meshes and check them against other libraries; time; damage (builds .venv-peers once)
+	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
+	$(PEERS_PY) -m benchmarks.meshes.files
+	$(PEERS_PY) -m benchmarks.meshes.peers
+	$(PEERS_PY) -m benchmarks.meshes.speed --write
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

@@ -47,7 +47,9 @@ class MeshReadError(MeshError):
 
     def __init__(self, path: Any, format: str, reason: str):
         self.path, self.format, self.reason = str(path), format, reason
-        super().__init__(f"cannot read mesh '{path}' ({format}): {reason}")
+        # a name may hold what a terminal would act on, or bytes that are no text
+        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in self.path)
+        super().__init__(f"cannot read mesh '{shown}' ({format}): {reason}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.format, self.reason)

@@ -7,18 +7,22 @@ import sys
 from collections.abc import Sequence
 
 from graphpde import __version__
-from graphpde.cli import check, demo, doctor, info, listing, make_mesh, simulate
+from graphpde.cli import check, convert, demo, doctor, extract, info, listing, make_mesh, repair, simulate, transfer
 from graphpde.cli.parser import Parser, UsageError, described
 from graphpde.errors import GraphpdeError, InputError
 
 VERBS = {
     "check": check,
+    "convert": convert,
     "demo": demo,
     "doctor": doctor,
+    "extract": extract,
     "info": info,
     "list": listing,
     "make-mesh": make_mesh,
+    "repair": repair,
     "simulate": simulate,
+    "transfer": transfer,
 }
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,6 +31,7 @@ first steps:
   graphpde demo                                        a first simulation, with a report to look at
   graphpde info part.msh                               what is in your mesh, and how its parts are called
   graphpde check part.msh -o part.png                  what is wrong with it, and where
+  graphpde repair part.msh mended.vtu                  the same mesh without what can be mended
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
 
 exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted (143 by SIGTERM).

@@ -14,7 +14,7 @@ from graphpde.core.cached import cached
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS, CellType
-from graphpde.mesh.rows import RowTable, distinct, grouped, lexicographic, sorted_rows
+from graphpde.mesh.rows import RowTable, distinct, grouped, sorted_rows
 from graphpde.registry import unknown
 
 
@@ -249,7 +249,7 @@ class Mesh:
         asked = sorted_rows(np.asarray(nodes))
         width = len(table.levels)
         if asked.shape[1] > width:  # wider rows are there only where the rest is padding
-            fits = (asked[:, : asked.shape[1] - width] < 0).all(1)
+            fits = asked[:, -width - 1] < 0
             asked = np.where(fits[:, None], asked[:, asked.shape[1] - width :], table.scale)
         asked = np.pad(asked, ((0, 0), (width - asked.shape[1], 0)), constant_values=-1)
         found = table.find(asked)
@@ -261,8 +261,7 @@ class Mesh:
             rows = sorted_rows(self.entities(dim).nodes.numpy())
             order = None
             if dim in (0, self.dim):
-                order = lexicographic(rows)
-                order = order[np.append(True, (rows[order][1:] != rows[order][:-1]).any(1))]  # of equal cells the first
+                order = grouped(rows)[0]  # of equal cells the first
                 rows = rows[order]
             self._row_tables[dim] = order, RowTable(rows)
         return self._row_tables[dim]

@@ -11,6 +11,7 @@ from graphpde.viz.pictures import plot_field, plot_frames
 from graphpde.viz.plan import plot_mesh
 from graphpde.viz.report import Picture, Report, Table, mesh_table, write_report
 from graphpde.viz.series import SeriesWriter, read_pvd, write_npz, write_series
+from graphpde.viz.xdmf_series import XdmfSeriesWriter
 
 __all__ = [
     "Certificate",
@@ -18,6 +19,7 @@ __all__ = [
     "Report",
     "SeriesWriter",
     "Table",
+    "XdmfSeriesWriter",
     "mesh_table",
     "plot_curves",
     "plot_field",

@@ -62,6 +62,16 @@ class SeriesWriter:
         """
         from graphpde.mesh.io.vtu import write_vtu
 
+        t, arrays = self._checked(t, fields)
+        frame = self.folder / f"{self.stem}_{len(self.frames):05d}.vtu"
+        make_folder(self.folder)
+        write_vtu(frame, self.mesh, arrays)
+        self.frames.append((t, frame))
+        _write_pvd(self.path, self.frames)
+        return frame
+
+    def _checked(self, t: float, fields: Mapping[str, Any]) -> tuple[float, dict[str, np.ndarray]]:
+        """Time and values of a frame that continues the series."""
         t = float(t)
         if not math.isfinite(t) or (self.frames and t <= self.frames[-1][0]):
             last = f", expected a time later than {self.frames[-1][0]:g}" if self.frames else ""
@@ -71,13 +81,7 @@ class SeriesWriter:
                 f"frame at t={t:g} carries {sorted(fields)}, expected {sorted(self.names)}; "
                 f"a series has the same fields in all frames"
             )
-        arrays = {name: self._at_points(name, fields[name]) for name in self.names}
-        frame = self.folder / f"{self.stem}_{len(self.frames):05d}.vtu"
-        make_folder(self.folder)
-        write_vtu(frame, self.mesh, arrays)
-        self.frames.append((t, frame))
-        _write_pvd(self.path, self.frames)
-        return frame
+        return t, {name: self._at_points(name, fields[name]) for name in self.names}
 
     def _at_points(self, name: str, values: Any) -> np.ndarray:
         array = numbers(values, f"field '{name}'")
@@ -137,23 +141,23 @@ def read_pvd(path: str | os.PathLike[str]) -> list[tuple[float, Path]]:
 def write_series(
     path: str | os.PathLike[str], frames: Any, *, names: Sequence[str] = ("u",), mesh: Mesh | None = None
 ) -> Path:
-    """Write a trajectory as PVD and one VTU per saved time, the first included.
+    """Write a trajectory, the first saved time included: as PVD and one VTU per time, or as XDMF and one HDF5 file.
 
     Args:
-        path: the PVD file; the VTU files stand beside it under the same stem.
+        path: a file ``.pvd``, ``.xdmf`` or ``.xmf``; what it names stands beside it under the same stem.
         frames: a trajectory (``times`` [s], ``states`` [s, n, c], ``domain``), or pairs (t, {name: values at points}).
         names: one name for the field as it is, or one name per channel. Pairs bring these names themselves.
         mesh: needed with pairs; a trajectory brings its own. A graph with positions becomes points and lines.
 
     Returns:
-        The path of the PVD.
+        That path.
 
     Raises:
         InputError: no frames, no mesh or positions, names that do not fit. OutputError: a file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".pvd":
-        raise InputError(f"a time series is written as '.pvd', got '{path.name}'")
+    if path.suffix.lower() not in (".pvd", ".xdmf", ".xmf"):
+        raise InputError(f"a time series is written as '.pvd' or '.xdmf', got '{path.name}'")
     if hasattr(frames, "states"):
         mesh = mesh or mesh_of(frames.domain)
         pairs: Iterable[tuple[float, Mapping[str, Any]]] = _frames_of(frames, names)
@@ -161,12 +165,23 @@ def write_series(
         raise InputError("frames without a domain need mesh=, the mesh that their values stand on")
     else:
         pairs = frames
-    writer = SeriesWriter(path.parent, path.stem, mesh, names)
+    writer = _writer(path, mesh, names, frames)
     for t, fields in pairs:
         writer.add(t, fields)
     if not writer.frames:
         raise InputError(f"there are no frames to write to '{path.name}', expected at least one")
     return path
+
+
+def _writer(path: Path, mesh: Mesh, names: Sequence[str], frames: Any) -> SeriesWriter:
+    """The writer for that extension, told how many frames will come where that is known."""
+    from graphpde.viz.xdmf_series import XdmfSeriesWriter
+
+    if path.suffix.lower() == ".pvd":
+        return SeriesWriter(path.parent, path.stem, mesh, names)
+    listed = getattr(frames, "times", frames)
+    expected = len(listed) if hasattr(listed, "__len__") else 0
+    return XdmfSeriesWriter(path.parent, path.stem, mesh, names, suffix=path.suffix, expected=expected)
 
 
 def mesh_of(domain: Any) -> Mesh:

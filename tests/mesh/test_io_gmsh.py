@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import meshio
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from graphpde.core.graph import TagSet
 from graphpde.errors import MeshReadError
-from graphpde.mesh.io import read_mesh
-from tests.mesh.io_samples import PLANE, POINTS, TRIANGLES, put, sets
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.io import gmsh, read_mesh, write_mesh
+from graphpde.mesh.io.gmsh_table import CODES
+from graphpde.mesh.mesh import Mesh
+from tests.mesh.io_random import meshes as random_meshes
+from tests.mesh.io_random import same_bits
+from tests.mesh.io_samples import PLANE, POINTS, TRIANGLES, assert_same, put, sets, solid, square
 
 MSH4 = """$MeshFormat
 4.1 0 8
@@ -274,3 +283,105 @@ def test_quadratic_nodes_stand_where_vtk_has_them(tmp_path: Path, kind: str) -> 
     there, here = gmsh[base].split(), vtk[base].split()
     order = to_vtk(kind, row)[0][corners : corners + len(here)] - corners
     assert [there[k] for k in order] == here
+
+
+GMSH_KINDS = [kind for kind in CELLS if CELLS[kind].dim and kind in CODES]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("kind", GMSH_KINDS)
+def test_every_written_cell_type_comes_back(tmp_path: Path, kind: str, binary: bool) -> None:
+    rng = np.random.default_rng(0)
+    mesh = Mesh(rng.standard_normal((70, 3)), {kind: [rng.permutation(70)[: CELLS[kind].nodes] for _ in range(4)]})
+    mesh = mesh.with_tags(some=mesh.make_tag(mesh.dim, [0, 2]), end=TagSet(0, torch.tensor([5]), torch.tensor([5])))
+    if mesh.dim > 1:
+        mesh = mesh.with_tags(rim=mesh.make_tag(mesh.dim - 1, [0, 1]), edge=mesh.make_tag(1, [2]))
+    assert gmsh.write(tmp_path / "m.msh", mesh, {}, {}, binary=binary) == []
+    back = read_mesh(tmp_path / "m.msh")
+    assert_same(mesh, back, numbers=False)
+    order = torch.tensor([1, 3, 0, 2])  # cells of no set come first
+    assert torch.equal(back.cells[kind], mesh.cells[kind][order])
+    if binary and kind in ("line", "triangle", "quad", "tetra", "hexahedron", "wedge", "pyramid", "tetra10"):
+        other = meshio.read(tmp_path / "m.msh")
+        assert np.array_equal(other.points, mesh.points)
+        assert np.array_equal(other.cells_dict[kind], mesh.cells[kind][order])
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_fields_come_back_in_every_bit(tmp_path: Path, binary: bool) -> None:
+    mesh = solid().with_tags(some=solid().make_tag(3, [0, 2]))
+    n, m = mesh.n, mesh.n_cells
+    rng = np.random.default_rng(0)
+    fields = {
+        **{"u": rng.standard_normal(n), "v w": rng.standard_normal((n, 3)), "ü": rng.random((n, 9)).astype(np.float32)},
+        "odd": np.resize([-0.0, np.inf, -np.inf, np.nan, 5e-324], n),
+    }
+    cells = {"k": np.arange(m, dtype=np.int16), "q": rng.standard_normal((m, 3)), "gmsh:physical": np.arange(m)}
+    assert gmsh.write(tmp_path / "m.msh", mesh, fields, cells, binary=binary) == []
+    assert (b"\n4.1 1 8\n" in (tmp_path / "m.msh").read_bytes()) == binary
+    back = read_mesh(tmp_path / "m.msh")
+    assert set(back.point_data) == set(fields)
+    for name, values in fields.items():
+        assert same_bits(back.point_data[name].numpy(), values.astype(np.float64)), name
+    assert list(back.cells) == ["wedge", "hexahedron", "pyramid"]  # cells of no set come first
+    for name in ("k", "q"):
+        assert same_bits(back.cell_data[name].numpy(), cells[name].astype(np.float64)[[1, 0, 2]])
+    assert back.cell_data["gmsh:physical"].tolist() != [0, 1, 2]  # the groups of the file, not the old ones
+    other = meshio.read(tmp_path / "m.msh")
+    assert all(np.array_equal(other.point_data[name], fields[name]) for name in ("u", "v w", "ü"))
+
+
+def test_fields_that_gmsh_does_not_know_are_told(tmp_path: Path) -> None:
+    two = torch.rand(4, 2, dtype=torch.float64)
+    odd = {"two": two, "four": torch.rand(4, 4), 'a"b': torch.ones(4), "a'b": torch.zeros(4)}
+    told = write_mesh(tmp_path / "m.msh", square(), point_data=odd, cell_data={"k": torch.tensor([2**60 + 1, 0])})
+    assert told == (
+        "gmsh knows fields of 1, 3 and 9 components; left out: four (4)",
+        "fields of 2 components have 3 in the file, the last one zero: two",
+        "1 names cannot be kept as they are: 'a\"b' is 'a'b_2'",
+        "whole numbers beyond 2^53 are rounded: k",
+    )
+    back = read_mesh(tmp_path / "m.msh")
+    assert torch.equal(back.point_data["two"], torch.nn.functional.pad(two, (0, 1)))
+    assert set(back.point_data) == {"two", "a'b", "a'b_2"} and back.point_data["a'b"].tolist() == [0, 0, 0, 0]
+
+
+def test_names_of_groups_never_clash(tmp_path: Path) -> None:
+    mesh = Mesh(square().points, square().cells)
+    one, two, three = (mesh.make_tag(1, [k]) for k in range(3))
+    none = torch.empty(0, dtype=torch.int64)
+    named = mesh.with_tags(**{"a:1d": one, "a": two, 'q"': three, "q'": one, "(none)": two, "$EndNodes": three})
+    told = write_mesh(tmp_path / "m.msh", named.with_tags(void=TagSet(1, none, none)))
+    assert told[0] == "1 named sets are empty and were left out: void" and told[1].startswith("3 names cannot be kept")
+    back = read_mesh(tmp_path / "m.msh")
+    assert sorted(back.tags) == ["(none)_", "_EndNodes", "a", "a:1d", "q'", "q'_2"]
+    assert torch.equal(back.tags["q'"].nodes, one.nodes) and torch.equal(back.tags["a"].nodes, one.nodes)
+    flat = Mesh(np.c_[PLANE, np.full(5, 2.0)], {"triangle": TRIANGLES})
+    assert write_mesh(tmp_path / "m.msh", flat)[0].startswith("where the mesh lies in space is lost")
+
+
+def test_large_meshes_are_binary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, binary in ((2, False), (1, True)):
+        monkeypatch.setattr(gmsh, "_IN_TEXT", limit)
+        assert write_mesh(tmp_path / "m.msh", square()) == ()
+        assert (b"4.1 1 8" in (tmp_path / "m.msh").read_bytes()) == binary
+        assert_same(square(), read_mesh(tmp_path / "m.msh"), numbers=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_meshes(("line", "line3", "triangle6", "quad", "quad9", "tetra", "hexahedron27", "wedge15")), st.booleans())
+def test_random_meshes_come_back(mesh: Mesh, binary: bool) -> None:
+    whole = {k: torch.arange(len(v)) for k, v in mesh.cells.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.msh"
+        told = gmsh.write(path, mesh, {"u": mesh.points}, {"k": torch.cat(list(whole.values()))}, binary=binary)
+        back = read_mesh(path)
+    if not any("where the mesh lies" in sentence for sentence in told):
+        assert same_bits(back.points.numpy(), mesh.points.numpy())
+    assert same_bits(back.point_data["u"].numpy(), mesh.points.numpy())
+    start = 0
+    for kind, nodes in back.cells.items():  # the field tells where each cell stood before
+        assert torch.equal(nodes, mesh.cells[kind][back.cell_data["k"][start : start + len(nodes)].long()])
+        start += len(nodes)
+    found = sorted((tag.dim, tag.nodes.tolist()) for tag in back.tags.values())
+    assert found == sorted((tag.dim, tag.nodes.tolist()) for tag in mesh.tags.values())

@@ -40,7 +40,7 @@ def test_su2_markers_by_name(tmp_path: Path) -> None:
     assert np.array_equal(mesh.points, PLANE) and np.array_equal(mesh.cells["triangle"], TRIANGLES)
     assert sets(mesh) == {"lower wall": (1, [0, 1, 4]), "7": (1, [0, 3])}
     for old, new, reason in (
-        ("NDIME= 2", "NZONE= 2\nIZONE= 1\nNDIME= 2", "holds 2 zones"),
+        ("NDIME= 2", "NZONE= 2\nIZONE= 1\nNDIME= 2", "declares 2 zones and has these: 1;"),
         ("NPOIN= 5 5", "NPOIN= 9", "section NPOIN"),
         ("MARKER_ELEMS= 1\n3 3 0\n", "MARKER_ELEMS= 4\n3 3 0\n", "section MARKER_ELEMS ends 3 lines too early"),
         ("5 1 4 2 2\n", "6 1 4 2 2\n", "element code 6 is not one of"),

@@ -100,8 +100,8 @@ def test_pixels_are_turned_and_polyhedra_left_out_with_a_count(tmp_path: Path) -
         ('"UInt8"', '"Bit"', "array 'types' has type Bit"),
         (
             'type="UnstructuredGrid">',
-            'type="UnstructuredGrid" compressor="vtkLZ4DataCompressor">',
-            "vtkLZ4.* not supported",
+            'type="UnstructuredGrid" compressor="vtkZstdDataCompressor">',
+            "vtkZstdDataCompressor is not one of",
         ),
     ],
 )
@@ -112,13 +112,13 @@ def test_damaged_vtu_is_refused(tmp_path: Path, old: str, new: str, reason: str)
 
 
 def test_compressed_arrays_are_bounded_and_checked(tmp_path: Path) -> None:
-    def with_points(header: list[int], block: bytes) -> Path:
+    def with_points(header: list[int], block: bytes, compressor: str = "ZLib") -> Path:
         words = np.array(header, dtype="<u4").tobytes()
         text = (base64.b64encode(words) + base64.b64encode(block)).decode()
         old = 'NumberOfComponents="3">0 0 0 1 0 0 1 1 0 0 1 0 2 0 0<'
         content = VTU.replace(old, f'NumberOfComponents="3" format="binary">{text}<')
         content = content.replace(
-            'type="UnstructuredGrid">', 'type="UnstructuredGrid" compressor="vtkZLibDataCompressor">'
+            'type="UnstructuredGrid">', f'type="UnstructuredGrid" compressor="vtk{compressor}DataCompressor">'
         )
         return put(tmp_path, "m.vtu", content)
 
@@ -134,6 +134,41 @@ def test_compressed_arrays_are_bounded_and_checked(tmp_path: Path) -> None:
     ):
         with pytest.raises(MeshReadError, match=reason):
             read_mesh(with_points(header, data))
+    block = pytest.importorskip("lz4.block").compress(POINTS.tobytes(), store_size=False)
+    assert read_mesh(with_points([1, 120, 0, len(block)], block, "LZ4")).n == 5
+    for header, data, reason in (
+        ([1, 10**9, 0, len(block)], block, "declares 1000000000 bytes for a block of"),
+        ([1, 119, 0, len(block)], block, "a compressed block of .* is damaged"),
+        ([1, 121, 0, len(block)], block, "has 120 bytes or more, expected 121|is damaged"),
+        ([1, 120, 0, len(block) - 1], block[:-1], "a compressed block of .* is damaged"),
+    ):
+        with pytest.raises(MeshReadError, match=reason):
+            read_mesh(with_points(header, data, "LZ4"))
+
+
+def test_long_texts_are_kept_from_the_parser_and_nothing_else(tmp_path: Path) -> None:
+    many = 1000
+    points = " ".join(f"{k} {k * k} 0" for k in range(many))
+    plain = (
+        f'<VTKFile type="UnstructuredGrid"><!-- <DataArray type="Int8"> {"9 " * 3000}</DataArray> --><UnstructuredGrid>'
+        f'<Piece NumberOfPoints="{many}" NumberOfCells="1"><PointData><DataArray type="Int64" Name="a > \'b\'">'
+        f'{" ".join(map(str, range(many)))} {"".ljust(5000)}</DataArray><DataArray type="Int8" Name="@0" '
+        f'NumberOfComponents="0"/></PointData><Points><DataArray type="Float64" NumberOfComponents="3">{points}'
+        f'</DataArray></Points><Cells><DataArray type="Int64" Name="connectivity">0 1 3</DataArray>'
+        f'<DataArray type="Int64" Name="offsets">3</DataArray><DataArray type="UInt8" Name="types">5</DataArray>'
+        f"</Cells></Piece></UnstructuredGrid></VTKFile>"
+    )
+    with pytest.raises(MeshReadError, match="'@0' has 0 rows|components"):
+        read_mesh(put(tmp_path, "m.vtu", plain))
+    plain = plain.replace('<DataArray type="Int8" Name="@0" NumberOfComponents="0"/>', "")
+    mesh = read_mesh(put(tmp_path, "m.vtu", plain))
+    assert mesh.points[:, 1].tolist() == [k * k for k in range(many)]
+    assert mesh.point_data["a > 'b'"].tolist() == list(range(many))
+    for cut in (points[:40], "</DataArray></Points>"):
+        with pytest.raises(MeshReadError):
+            read_mesh(put(tmp_path, "n.vtu", plain.replace(cut, "", 1)))
+    with pytest.raises(MeshReadError, match="holds something that is not a number"):
+        read_mesh(put(tmp_path, "n.vtu", plain.replace("7 49 0", "7 &#52;9 0")))
 
 
 @pytest.mark.parametrize("binary", [False, True])

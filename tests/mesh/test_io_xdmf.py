@@ -67,7 +67,7 @@ def test_fields_of_points_and_cells(tmp_path: Path) -> None:
     assert mesh.point_data["u"].tolist() == [0, 1, 2, 3, 4] and mesh.point_data["v"].shape == (5, 3)
     assert mesh.cell_data["t"].shape == (3, 9) and mesh.cell_data["k"].tolist() == [7, 8, 9]
     assert sets(mesh) == {"ends": (0, [0, 4]), "steel": (2, [1, 2, 4])}
-    assert "the set 'odd' of type face was left out" in mesh.warnings
+    assert "the set 'odd' of type face was left out: it has 1 data items, expected 2" in mesh.warnings
     assert "the field 'all' was left out: its values stand at 'grid', expected Node or Cell" in mesh.warnings
 
 

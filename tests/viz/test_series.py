@@ -138,7 +138,7 @@ def test_wrong_series_are_refused(shape: Shape, tmp_path: Path) -> None:
         (lambda: SeriesWriter(tmp_path, "a", mesh, ()), InputError, "at least one"),
         (lambda: SeriesWriter(tmp_path, "a", mesh, ("u", "u")), InputError, "no name twice"),
         (lambda: SeriesWriter(tmp_path / "file", "a", mesh).add(0, {"u": u}), OutputError, "cannot make the folder"),
-        (lambda: write_series(tmp_path / "a.vtu", run), InputError, "written as '.pvd', got 'a.vtu'"),
+        (lambda: write_series(tmp_path / "a.vtu", run), InputError, "written as '.pvd' or '.xdmf', got 'a.vtu'"),
         (lambda: write_series(tmp_path / "a.pvd", []), InputError, "need mesh="),
         (lambda: write_series(tmp_path / "a.pvd", [], mesh=mesh), InputError, "no frames"),
         (lambda: write_series(tmp_path / "a.pvd", run, names=("a", "b", "c")), InputError, "3 names for 2 channels"),

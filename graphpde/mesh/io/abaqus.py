@@ -14,10 +14,12 @@ import numpy as np
 
 from graphpde.mesh.io.abaqus_sets import Part, assemble
 from graphpde.mesh.io.abaqus_table import kind_of
-from graphpde.mesh.io.raw import RawMesh, Unreadable, integers, numbers
+from graphpde.mesh.io.raw import RawMesh, Unreadable, integers, numbers, whole_number
 from graphpde.mesh.io.references import inside
 
 _DEPTH = 8  # includes within includes
+_CLOSED = ("PART", "INSTANCE", "ASSEMBLY")  # what has an end of its own
+_LINE = 1 << 16  # characters; honest lines have 256 at most
 _GENERATED = 10**7  # numbers that one line may generate
 
 
@@ -46,17 +48,29 @@ def read(path: Path) -> RawMesh:
         Unreadable: undefined nodes, rotated instances, node systems, includes outside the folder, no usable element.
     """
     deck = _Deck()
+    opened: list[str] = []
     for words, body in _keywords(_lines(path, path.parent, 0)):
         _keyword(deck, words, body)
+        name = words[""]
+        if name in _CLOSED:
+            opened.append(name)
+        elif name.startswith("END ") and name[4:] in opened:
+            opened.remove(name[4:])
+    if opened:
+        raise Unreadable(f"*{opened[-1]} is not closed by *END {opened[-1]}; the file seems to be cut off")
     return assemble(deck.parts, deck.instances, deck.notes)
 
 
 def _lines(path: Path, folder: Path, depth: int) -> Iterator[str]:
     if depth > _DEPTH:
         raise Unreadable(f"*INCLUDE goes more than {_DEPTH} files deep; a file seems to include itself")
-    with open(path, encoding="latin-1") as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
+            if len(line) > _LINE:
+                raise Unreadable(f"it has a line of {len(line)} characters, which no deck has")
             line = line.strip()
+            if not line.isascii():
+                line = _decoded(line)
             if line.startswith("**") or not line:
                 continue
             if line.upper().replace(" ", "").startswith("*INCLUDE"):
@@ -64,6 +78,12 @@ def _lines(path: Path, folder: Path, depth: int) -> Iterator[str]:
                 yield from _lines(inside(folder, name, "*INCLUDE"), folder, depth + 1)
             else:
                 yield line
+
+
+def _decoded(line: str) -> str:
+    """The line as Latin-1 if it is no UTF-8."""
+    data = line.encode("utf-8", "surrogateescape")
+    return line if data == line.encode("utf-8", "replace") else data.decode("latin-1")
 
 
 def _keywords(lines: Iterator[str]) -> Iterator[tuple[dict[str, str], list[str]]]:
@@ -83,7 +103,9 @@ def _keywords(lines: Iterator[str]) -> Iterator[tuple[dict[str, str], list[str]]
 
 
 def _parameters(head: str) -> dict[str, str]:
-    words = [word.strip() for word in head[1:].split(",") if word.strip()]
+    pieces = head[1:].split('"')  # every second one stands between quotation marks, where a comma is a letter
+    text = '"'.join(piece.replace(",", "\0") if k % 2 else piece for k, piece in enumerate(pieces))
+    words = [word.replace("\0", ",").strip() for word in text.split(",") if word.strip()]
     out = {"": words[0].upper() if words else ""}
     for word in words[1:]:
         key, _, value = word.partition("=")
@@ -117,6 +139,8 @@ def _keyword(deck: _Deck, words: dict[str, str], body: list[str]) -> None:
         if name == "NSET" and "ELSET" in words:
             part.from_elements.append((words.get(name, ""), words["ELSET"]))
         sets.add(words.get(name, ""), _members(body, "GENERATE" in words))
+        if name == "ELSET" and "INTERNAL" in words:
+            part.internal.add(words.get(name, "").upper())
     elif name == "SURFACE":
         deck.part(words.get("INSTANCE")).surfaces.append((words.get("NAME", ""), words.get("TYPE", "ELEMENT"), body))
 
@@ -140,9 +164,7 @@ def _nodes(body: list[str]) -> tuple[np.ndarray, np.ndarray]:
     if len(values) != len(rows) * width:
         raise Unreadable("the lines under *NODE are not node, coordinate, coordinate, ...")
     values = values.reshape(len(rows), width)
-    points = np.zeros((len(rows), 3))
-    points[:, : min(width - 1, 3)] = values[:, 1:4]
-    return integers(values[:, 0], "node numbers"), points
+    return integers(values[:, 0], "node numbers"), values[:, 1:4]
 
 
 def _elements(deck: _Deck, words: dict[str, str], body: list[str]) -> None:
@@ -165,7 +187,7 @@ def _members(body: list[str], generated: bool) -> list[int | str | range]:
     for line in body:
         items = [word.strip().strip('"') for word in line.split(",") if word.strip()]
         if generated:
-            first, last, step = (*map(int, items), 1)[:3]
+            first, last, step = (*map(whole_number, items), 1)[:3]
             if step < 1 or (last - first) // step > _GENERATED:
                 raise Unreadable(f"the line '{line}' generates no sensible set")
             out.append(range(first, last + 1, step))

@@ -46,6 +46,9 @@ def kind_of(name: str) -> str | None:
     return None
 
 
+# column k of a row in VTK order is column ORDER[kind][k] of the row in the file: the centre comes first, then the faces
+ORDER = {"hexahedron27": [*range(20), 26, 24, 23, 25, 21, 22, 20]}
+
 # corners of face S1, S2, ... of each linear type
 FACES: dict[str, tuple[tuple[int, ...], ...]] = {
     "triangle": ((0, 1), (1, 2), (2, 0)),

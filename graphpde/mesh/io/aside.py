@@ -17,7 +17,8 @@ from graphpde.errors import OutputError
 def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path of the same name in a fresh folder beside the target; what is written there replaces the target.
 
-    An error on the way leaves the target as it was and nothing behind.
+    Further files in that folder, which the first one may name, are moved beside the target before it. An error while
+    writing leaves all of them as they were and nothing behind.
 
     Raises:
         OutputError: the folder is missing or cannot be written, the disk is full, the target is a folder.
@@ -30,6 +31,8 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         folder = tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent)
         aside = Path(folder) / target.name
         yield aside
+        for other in sorted(set(os.listdir(folder)) - {aside.name}):
+            os.replace(os.path.join(folder, other), target.parent / other)
         os.replace(aside, target)
     except OSError as error:
         raise OutputError(f"cannot write '{target}': {_why(error, target)}") from error

@@ -13,7 +13,7 @@ from graphpde.mesh.io.bridge import muted, reason_of
 from graphpde.mesh.io.vtu import field_values
 from graphpde.mesh.mesh import Mesh
 
-_FLAT_POINTS = ("medit", "netgen")  # formats with 2-D points of their own
+_FLAT_POINTS = ("netgen",)  # formats with 2-D points of their own
 
 
 def write(

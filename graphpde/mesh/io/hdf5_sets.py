@@ -13,7 +13,7 @@ from graphpde.mesh.io.raw import Unreadable
 _RATIO = 1032  # no honest compression of HDF5 expands further
 _SLACK = 1 << 16  # bytes that a data set may imply without storing them
 _CHUNK = 1 << 26  # bytes of a chunk, which is expanded as a whole, beyond the size of its data set
-_LARGEST = 1 << 32  # bytes that a compressed data set may expand to
+_LARGEST, _TIMES = 1 << 26, 64  # bytes that a compressed data set may expand to, or for each byte of its file
 
 
 class DataSets:
@@ -58,7 +58,7 @@ class DataSets:
             node = node[part]
         if not isinstance(node, h5py.Dataset):
             raise Unreadable(f"{path} of '{file.name}' is a group, expected a data set")
-        _check(node, f"{path} of '{file.name}'", file.stat().st_size)
+        check_stored(node, f"{path} of '{file.name}'", file.stat().st_size)
         self._sizes[node.file.filename, node.name] = math.prod(node.shape) * node.dtype.itemsize
         return node
 
@@ -72,15 +72,15 @@ class DataSets:
         return self._values[key]
 
 
-def _check(found: Any, what: str, size: int) -> None:
-    """Refuse a data set that lies elsewhere, holds no numbers, or claims more than is stored."""
+def check_stored(found: Any, what: str, size: int) -> None:
+    """Refuse a data set that lies elsewhere, holds no numbers, or claims more than is stored in a file of ``size``."""
     if found.external or found.is_virtual:
         raise Unreadable(f"{what} stores its numbers in another file, which is not allowed")
     if found.dtype.kind not in "iufb" or found.dtype.itemsize > 8 or found.shape is None:
         raise Unreadable(f"{what} holds no plain numbers")
     stored = min(found.id.get_storage_size(), size)
     needed, chunk = (math.prod(shape) * found.dtype.itemsize for shape in (found.shape, found.chunks or (0,)))
-    limit = stored if found.chunks is None else min(_RATIO * stored, _LARGEST)
+    limit = stored if found.chunks is None else min(_RATIO * stored, max(_LARGEST, _TIMES * size))
     if needed > limit + _SLACK:
         raise Unreadable(f"{what} declares {needed} bytes and stores {stored}")
     if chunk > max(_CHUNK, needed):

@@ -15,10 +15,11 @@ import numpy as np
 
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.nastran_systems import Systems
-from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, positions
+from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, positions, real_number, whole_number
 from graphpde.mesh.io.references import inside
 
 _DEPTH = 8
+_LINE = 1 << 16  # characters; honest lines have 80
 _EXPONENT = re.compile(r"(?<=[0-9.])([+-]\d+)$")  # 1.5-3 means 1.5e-3
 
 
@@ -67,11 +68,16 @@ def read(path: Path) -> RawMesh:
     for name, fields in _entries(_lines(path, path.parent, 0)):
         try:
             if name == "GRID":
-                ids.append(int(fields[0]))
+                ids.append(whole_number(fields[0]))
                 points.append([_real(field) for field in fields[2:5]])
-                of_point.append(int(fields[1] or default or 0))
+                of_point.append(whole_number(fields[1] or default or "0"))
             elif name.startswith("CORD2"):
-                systems.define(name, int(fields[0]), int(fields[1] or 0), [_real(field) for field in fields[2:11]])
+                systems.define(
+                    name,
+                    whole_number(fields[0]),
+                    whole_number(fields[1] or "0"),
+                    [_real(field) for field in fields[2:11]],
+                )
             elif name == "GRDSET":
                 default = fields[1]
             elif name in _ELEMENTS:
@@ -79,7 +85,7 @@ def read(path: Path) -> RawMesh:
                 kind, nodes = _nodes(name, element, fields)
                 rows.setdefault(kind, []).append(nodes)
                 group = fields[element.group] if element.group >= 0 else ""
-                groups.setdefault(kind, []).append(int(group or 0))
+                groups.setdefault(kind, []).append(whole_number(group or "0"))
             elif name[:1] == "C" and not name.startswith(_OTHERS):
                 lost[name] += 1
         except ValueError:
@@ -95,6 +101,8 @@ def _lines(path: Path, folder: Path, depth: int) -> Iterator[str]:
     text = path.read_text("latin-1").splitlines()
     begin = next((k for k, line in enumerate(text) if line.strip().upper().startswith("BEGIN BULK")), -1)
     for line in text[begin + 1 :]:
+        if len(line) > _LINE:
+            raise Unreadable(f"it has a line of {len(line)} characters, which no deck has")
         line = line.partition("$")[0].rstrip().expandtabs(8)
         upper = line.lstrip().upper()
         if upper.startswith("ENDDATA"):
@@ -135,18 +143,18 @@ def _real(field: str) -> float:
     if not field:
         return 0.0
     text = field.upper().replace("D", "E")
-    return float(text if "E" in text else _EXPONENT.sub(r"E\1", text))
+    return real_number(text if "E" in text else _EXPONENT.sub(r"E\1", text))
 
 
 def _nodes(name: str, element: _Element, fields: list[str]) -> tuple[str, list[int]]:
     """Cell type and points of an entry; with all its mid-side points it is quadratic, with some of them linear."""
     count = CELLS[element.kind].nodes
-    corners = [int(field) for field in fields[element.first : element.first + count]]
+    corners = [whole_number(field) for field in fields[element.first : element.first + count]]
     kind, full = _HIGHER.get(element.kind, ("", 0))
     rest = fields[element.first + count : element.first + full]
     solid_or_named = CELLS[element.kind].dim == 3 or name in ("CTRIA6", "CQUAD8")
     if full and solid_or_named and len(rest) == full - count and all(field.isdigit() and int(field) for field in rest):
-        nodes = corners + [int(field) for field in rest]
+        nodes = corners + [whole_number(field) for field in rest]
         return kind, [nodes[k] for k in _ORDER[kind]] if kind in _ORDER else nodes
     return element.kind, corners
 

@@ -1,4 +1,4 @@
-"""Reader of OFF surfaces: triangles, quadrilaterals and general polygons, comments and colours allowed.
+"""OFF surfaces: triangles, quadrilaterals and general polygons, comments and colours allowed; read and written.
 
 Source: Geomview manual, "OFF Files".
 """
@@ -6,10 +6,13 @@ Source: Geomview manual, "OFF Files".
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, numbers, runs
+from graphpde.errors import OutputError
+from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, listed, numbers, runs
+from graphpde.mesh.mesh import Mesh
 
 
 def read(path: Path) -> RawMesh:
@@ -49,3 +52,24 @@ def _face_width(corners: int) -> int:
     if corners < 1:
         raise Unreadable(f"a face has {corners} vertices")
     return 1 + corners
+
+
+def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
+    """Write a mesh of triangles and quadrilaterals as text, numbers with all their digits.
+
+    Raises:
+        OutputError: other cells.
+    """
+    if other := [f"{len(nodes)} {kind}" for kind, nodes in mesh.cells.items() if kind not in ("triangle", "quad")]:
+        raise OutputError(
+            f"cannot write '{path.name}': OFF holds triangles and quadrilaterals, not {listed(other)}; "
+            f"write a .vtu file instead"
+        )
+    x = np.zeros((mesh.n, 3))
+    x[:, : mesh.space_dim] = mesh.points.detach().cpu().numpy()
+    with open(path, "w", encoding="ascii", newline="\n") as out:
+        out.write(f"OFF\n{mesh.n} {mesh.n_cells} 0\n")
+        out.writelines(f"{' '.join(map(repr, row))}\n" for row in x.tolist())
+        for nodes in mesh.cells.values():
+            out.writelines(f"{len(row)} {' '.join(map(str, row))}\n" for row in nodes.tolist())
+    return []

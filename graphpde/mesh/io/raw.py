@@ -74,6 +74,24 @@ def numbers(text: bytes | str, dtype: Any, what: str) -> np.ndarray:
         raise Unreadable(f"{what} holds something that is not a number") from None
 
 
+def real_number(word: str) -> float:
+    """The number that a word stands for, without what Python allows beyond: ``1_0`` and digits of other scripts.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not word.isascii() or "_" in word:
+        raise ValueError(word)
+    return float(word)
+
+
+def whole_number(word: str) -> int:
+    """The same for a whole number."""
+    if not word.isascii() or "_" in word:
+        raise ValueError(word)
+    return int(word)
+
+
 def positions(ids: np.ndarray, asked: np.ndarray, what: str) -> np.ndarray:
     """Index of each asked number among distinct ``ids`` [k], any shape.
 

@@ -19,7 +19,7 @@ from typing import Any
 from graphpde.errors import InputError, MeshError, MeshReadError
 from graphpde.mesh.io.convert import to_mesh
 from graphpde.mesh.io.formats import FORMATS, PACKED, extension_of, format_of
-from graphpde.mesh.io.raw import Unreadable
+from graphpde.mesh.io.raw import Unreadable, printable
 from graphpde.mesh.mesh import Mesh
 
 _HEAD = 1 << 14  # bytes that tell formats apart
@@ -66,7 +66,7 @@ def read_mesh(path: str | os.PathLike[str], *, format: str | None = None) -> Mes
         except (Unreadable, MeshError) as error:
             raise MeshReadError(path, name, _sentence(str(error))) from None
         except (Exception, SystemExit) as error:
-            raise MeshReadError(path, name, _explain(error, name)) from error
+            raise MeshReadError(path, name, _sentence(_explain(error, name))) from error
 
 
 def _check_file(file: Path) -> None:
@@ -147,4 +147,4 @@ def _first_line(error: BaseException) -> str:
 
 
 def _sentence(text: str) -> str:
-    return " ".join(text.split())[:400].rstrip(".") or "its content cannot be used"
+    return printable(text)[:400].rstrip(".") or "its content cannot be used"

@@ -1,17 +1,18 @@
-"""SU2 meshes: points, elements and markers by their names, read and written.
+"""SU2 meshes: points, elements, zones and markers by their names, read and written.
 
-Source: SU2 documentation, "Mesh File" (type codes and node orders as in VTK).
+Source: SU2 documentation, "Mesh File" (type codes and node orders as in VTK; NZONE and IZONE).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graphpde.errors import OutputError
-from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, integers, numbers, runs
+from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, integers, listed, numbers, runs
 from graphpde.mesh.io.vtk_cells import WEDGE
 from graphpde.mesh.mesh import Mesh
 
@@ -25,51 +26,91 @@ _KINDS = {
     13: ("wedge", 6),
     14: ("pyramid", 5),
 }
+_LISTS = ("NPOIN", "NELEM", "MARKER_ELEMS")
+_MESH = ("IZONE", "NDIME", "NMARK", "MARKER_TAG", *_LISTS)  # where the mesh goes on behind sections of another kind
+
+_Parts = list[tuple[str, np.ndarray]]  # type and point numbers of elements
+
+
+@dataclass
+class _Zone:
+    """What the sections of one zone say."""
+
+    number: int = 1
+    dim: int = 0
+    points: np.ndarray | None = None
+    elements: _Parts | None = None
+    markers: list[tuple[str, _Parts]] = field(default_factory=list)
+    declared: int | None = None  # number of markers
 
 
 def read(path: Path) -> RawMesh:
-    """Read a .su2 file of one zone; each marker becomes a set of its own name.
+    """Read a .su2 file; each marker becomes a set of its own name, each of several zones a set "zone 1", "zone 2", ...
+
+    Zones have points of their own, also where they touch.
 
     Raises:
-        Unreadable: several zones, a section that is cut, an unknown element code.
+        Unreadable: a section that is cut, an unknown element code, a count of zones or markers that does not agree.
     """
     lines = [line.partition("%")[0].strip() for line in path.read_text("latin-1").splitlines()]
     lines = [line for line in lines if line]
-    dim, points, found = 0, None, []
-    markers: list[tuple[str, list[tuple[str, np.ndarray]]]] = []
-    position = 0
+    zones: list[_Zone] = []
+    declared, position = 1, 0
     while position < len(lines):
         name, equals, value = (word.strip() for word in lines[position].partition("="))
         position += 1
         if not equals:
             raise Unreadable(f"the line '{lines[position - 1][:40]}' belongs to no section")
-        if name == "NZONE" and int(value) > 1:
-            raise Unreadable(f"it holds {int(value)} zones; give each zone a file of its own")
-        if name == "NDIME":
-            dim = int(value)
-        elif name == "MARKER_TAG":
-            markers.append((value, []))
-        elif name in ("NPOIN", "NELEM", "MARKER_ELEMS"):
-            count = int(value.split()[0])
-            body = lines[position : position + count]
-            position += count
-            if count < 0 or len(body) < count:
-                raise Unreadable(
-                    f"section {name} ends {count - len(body)} lines too early; the file seems to be cut off"
-                )
-            if name == "NPOIN":
-                points = _points(body, dim)
-            elif name == "NELEM":
-                found += _elements(body, "section NELEM")
-            elif not markers:
-                raise Unreadable("MARKER_ELEMS stands before any MARKER_TAG")
-            else:
-                markers[-1][1].extend(_elements(body, f"marker '{markers[-1][0]}'"))
-        elif name == "NPERIODIC" or name.startswith("FFD"):
-            break  # what follows is no mesh
-    if points is None or not found:
-        raise Unreadable("it has no NPOIN or no NELEM section")
-    return _assemble(points, found, markers)
+        if name == "NZONE":
+            declared = _number(value, name)
+        elif name == "IZONE":
+            zones.append(_Zone(_number(value, name)))
+        elif name == "NPERIODIC" or name.startswith("FFD"):  # no mesh, in layouts of their own
+            while position < len(lines) and lines[position].partition("=")[0].strip() not in _MESH:
+                position += 1
+        else:
+            zones = zones or [_Zone()]
+            body: list[str] = []
+            if name in _LISTS:
+                count = _number(value, name)
+                body = lines[position : position + count]
+                position += count
+                if len(body) < count:
+                    raise Unreadable(
+                        f"section {name} ends {count - len(body)} lines too early; the file seems to be cut off"
+                    )
+            _section(zones[-1], name, value, body)
+    if sorted(zone.number for zone in zones) != list(range(1, declared + 1)):
+        found = listed(zone.number for zone in zones) or "none"
+        raise Unreadable(f"it declares {declared} zones and has these: {found}; the file seems to be cut off")
+    return _assemble(zones)
+
+
+def _number(value: str, name: str) -> int:
+    words = value.split()
+    if not words or not words[0].isascii() or not words[0].isdigit() or len(words[0]) > 18:
+        raise Unreadable(f"behind {name}= stands '{value[:20]}', expected a count")
+    return int(words[0])
+
+
+def _section(zone: _Zone, name: str, value: str, body: list[str]) -> None:
+    """Take in one line of the form NAME= VALUE with the lines that belong to it."""
+    if {"NDIME": zone.dim or None, "NPOIN": zone.points, "NELEM": zone.elements}.get(name) is not None:
+        raise Unreadable(f"section {name} stands twice in a zone")
+    if name == "NDIME":
+        zone.dim = _number(value, name)
+    elif name == "NMARK":
+        zone.declared = _number(value, name)
+    elif name == "MARKER_TAG":
+        zone.markers.append((value, []))
+    elif name == "NPOIN":
+        zone.points = _points(body, zone.dim)
+    elif name == "NELEM":
+        zone.elements = _elements(body, "section NELEM")
+    elif name == "MARKER_ELEMS":
+        if not zone.markers:
+            raise Unreadable("MARKER_ELEMS stands before any MARKER_TAG")
+        zone.markers[-1][1].extend(_elements(body, f"marker '{zone.markers[-1][0]}'"))
 
 
 def _points(body: list[str], dim: int) -> np.ndarray:
@@ -86,7 +127,7 @@ def _points(body: list[str], dim: int) -> np.ndarray:
     return values.reshape(-1, width)[:, :dim]
 
 
-def _elements(body: list[str], what: str) -> list[tuple[str, np.ndarray]]:
+def _elements(body: list[str], what: str) -> _Parts:
     if not body:
         return []
     first = body[0].split()
@@ -95,8 +136,11 @@ def _elements(body: list[str], what: str) -> list[tuple[str, np.ndarray]]:
         raise Unreadable(f"{what} begins with '{body[0][:40]}', which is no element")
     values = integers(numbers(" ".join(body), np.float64, what), f"the numbers of {what}")
     parts = runs(values, len(body), (0,), lambda code: 1 + _width(code) + extra, what)
-    found = [(_KINDS[code][0], rows[:, 1 : 1 + _width(code)]) for (code,), rows in parts]
-    return [(kind, rows[:, WEDGE] if kind == "wedge" else rows) for kind, rows in found]
+    found: dict[int, list[np.ndarray]] = {}
+    for (code,), rows in parts:
+        found.setdefault(code, []).append(rows[:, 1 : 1 + _width(code)])
+    joined = [(_KINDS[code][0], np.concatenate(rows)) for code, rows in found.items()]
+    return [(kind, rows[:, WEDGE] if kind == "wedge" else rows) for kind, rows in joined]
 
 
 def _width(code: int) -> int:
@@ -105,19 +149,49 @@ def _width(code: int) -> int:
     return _KINDS[code][1]
 
 
-def _assemble(points: np.ndarray, found: list, markers: list) -> RawMesh:
-    raw = RawMesh(points, [Block(kind, rows) for kind, rows in found], space_dim=points.shape[1])
-    owner: list[str | None] = [None] * len(found)
-    for name, parts in markers:
-        if not parts:
-            raw.notes.append(f"marker '{name}' has no elements")
-        for kind, rows in parts:
-            raw.blocks.append(Block(kind, rows))
-            owner.append(name)
-    for name in dict.fromkeys(name for name in owner if name is not None):
-        members = [np.arange(len(b.nodes)) if own == name else None for b, own in zip(raw.blocks, owner)]
+def _assemble(zones: list[_Zone]) -> RawMesh:
+    """The zones behind one another in one mesh."""
+    blocks: list[Block] = []
+    owners: list[tuple[str, ...]] = []
+    parts: list[np.ndarray] = []
+    notes: list[str] = []
+    start = 0
+    for zone in zones:
+        label = f"zone {zone.number}: " if len(zones) > 1 else ""
+        if zone.points is None or not zone.elements:
+            raise Unreadable(f"{label}it has no NPOIN or no NELEM section")
+        if zone.points.shape[1] != zones[0].dim:
+            raise Unreadable(f"zone {zone.number} has {zone.dim} dimensions and zone {zones[0].number} {zones[0].dim}")
+        if zone.declared is not None and zone.declared != len(zone.markers):
+            raise Unreadable(
+                f"{label}it declares {zone.declared} markers and has {len(zone.markers)}; the file seems to be cut off"
+            )
+        if zone.declared is None:
+            notes.append(f"{label}it has no NMARK section: its boundary has no names")
+        groups = [(f"zone {zone.number}" if label else None, zone.elements), *zone.markers]
+        for name, elements in groups:
+            if not elements:
+                notes.append(f"{label}marker '{name}' has no elements")
+            for kind, rows in elements:
+                if rows.size and not 0 <= rows.min() <= rows.max() < len(zone.points):
+                    bad = rows.min() if rows.min() < 0 else rows.max()
+                    raise Unreadable(f"{label}a {kind} cell names point {bad}, expected 0..{len(zone.points) - 1}")
+                blocks.append(Block(kind, rows + start))
+                owners.append((name,) if name is not None else ())
+        parts.append(zone.points)
+        start += len(zone.points)
+    raw = RawMesh(np.concatenate(parts), blocks, notes=notes, space_dim=zones[0].dim)
+    for name in dict.fromkeys(name for own in owners for name in own):
+        members = [np.arange(len(b.nodes)) if name in own else None for b, own in zip(blocks, owners)]
         raw.cell_sets.append(CellSet(name, members))
+    several = [name for name in dict.fromkeys(n for z in zones for n, _ in z.markers) if _zones_of(zones, name) > 1]
+    if several:
+        raw.notes.append(f"{len(several)} markers stand in several zones and are joined: {listed(several)}")
     return raw
+
+
+def _zones_of(zones: list[_Zone], name: str) -> int:
+    return sum(any(own == name for own, _ in zone.markers) for zone in zones)
 
 
 def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:

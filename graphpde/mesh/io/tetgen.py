@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from graphpde.mesh.io.bridge import tag_sets, whole
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, numbers, positions
 from graphpde.mesh.io.references import inside
+from graphpde.mesh.io.tag_arrays import tag_sets, whole
 
 # by dimension and nodes per cell: our type, and which node of the file stands in each of its columns
 _KINDS = {

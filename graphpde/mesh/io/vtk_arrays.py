@@ -23,7 +23,9 @@ TYPES = {
     for size in sizes
 }
 BLOCK = 1 << 20  # bytes per compressed block on writing; readers take any
-_RATIO = {"vtkZLibDataCompressor": 1032, "vtkLZMADataCompressor": 10000}  # no honest block expands further
+_SMALL, _TIMES = 1 << 26, 64  # bytes that all arrays of a file may expand to, or for each byte of the file
+# the most that each can make of a byte
+_RATIO = {"vtkZLibDataCompressor": 1032, "vtkLZ4DataCompressor": 255, "vtkLZMADataCompressor": 10000}
 
 
 class Codec:
@@ -31,11 +33,13 @@ class Codec:
 
     Args:
         order: "<" or ">". header: NumPy type of the header words. compressor: VTK's name or None.
+        size: bytes of the file, which bound what its compressed arrays may expand to.
     """
 
-    def __init__(self, order: str, header: str, compressor: str | None):
+    def __init__(self, order: str, header: str, compressor: str | None, size: int = 0):
         if compressor and compressor not in _RATIO:
-            raise Unreadable(f"compression by {compressor} is not supported; save it with zlib or uncompressed")
+            raise Unreadable(f"compression by {compressor} is not one of {', '.join(_RATIO)}; save it with zlib")
+        self.left = max(_SMALL, _TIMES * size)
         self.order, self.word, self.compressor = order, np.dtype(order + header), compressor or ""
 
     def text(self, text: bytes, kind: str, what: str) -> np.ndarray:
@@ -88,10 +92,14 @@ class Codec:
         position, out = (3 + count) * size, []
         if position + sum(lengths) > len(data):
             raise cut
-        for number, length in enumerate(lengths):
-            expected = last if number == count - 1 and last else full
+        sizes = [full] * (count - 1) + [last or full]
+        for expected, length in zip(sizes, lengths):
             if expected > _RATIO[self.compressor] * length + 1024:
                 raise Unreadable(f"{what} declares {expected} bytes for a block of {length}, which cannot be")
+        self.left -= sum(sizes)
+        if self.left < 0:
+            raise Unreadable(f"{what} and those before it expand to far more than a file of this size should hold")
+        for expected, length in zip(sizes, lengths):
             out.append(self._block(data[position : position + length], expected, what))
             position += length
         return b"".join(out)
@@ -100,13 +108,24 @@ class Codec:
         try:
             if self.compressor == "vtkZLibDataCompressor":
                 block = zlib.decompressobj().decompress(data, expected + 1)
-            else:
+            elif self.compressor == "vtkLZMADataCompressor":
                 block = lzma.LZMADecompressor().decompress(data, expected + 1)
+            else:
+                block = _lz4(data, expected)
         except (zlib.error, lzma.LZMAError, EOFError):
             raise Unreadable(f"a compressed block of {what} is damaged") from None
         if len(block) != expected:
             raise Unreadable(f"a compressed block of {what} has {len(block)} bytes or more, expected {expected}")
         return block
+
+
+def _lz4(data: bytes, expected: int) -> bytes:
+    import lz4.block
+
+    try:
+        return lz4.block.decompress(data, uncompressed_size=expected)
+    except lz4.block.LZ4BlockError:
+        raise EOFError from None
 
 
 def encode(values: np.ndarray) -> bytes:

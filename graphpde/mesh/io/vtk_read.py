@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
 from graphpde.mesh.io.raw import RawMesh, Unreadable, numbers
 from graphpde.mesh.io.vtk_cells import blocks_of, structured
+from graphpde.mesh.io.vtk_sets import restore
 
 _TYPES = {
     **{"char": "i1", "signed_char": "i1", "unsigned_char": "u1", "short": "i2", "unsigned_short": "u2", "int": "i4"},
@@ -93,6 +95,7 @@ class _Grid:
         self.cells: list[tuple[np.ndarray, np.ndarray, int]] = []  # ends, points, VTK type or -1
         self.codes: np.ndarray | None = None
         self.data: dict[str, dict[str, np.ndarray]] = {"POINT_DATA": {}, "CELL_DATA": {}}
+        self.fields: dict[str, np.ndarray] = {}
         self.notes: list[str] = []
 
 
@@ -146,7 +149,7 @@ def _geometry(reader: _Reader, grid: _Grid, key: str, words: list[str]) -> None:
     elif key == "CELL_TYPES":
         grid.codes = reader.array(int(words[1]), "int", key).astype(np.int64)
     elif key == "FIELD":
-        _field(reader, int(words[2]))
+        grid.fields |= _field(reader, int(words[2]))
     else:
         raise Unreadable(f"the section '{key[:30]}' is unknown")
 
@@ -168,6 +171,8 @@ def _connectivity(reader: _Reader, key: str, first: int, second: int) -> tuple[n
     if width > 1 and (values[::width] == width - 1).all():
         rows = values.reshape(first, width)
         return np.arange(1, first + 1) * (width - 1), rows[:, 1:].reshape(-1)
+    if not 0 <= first <= len(values):
+        raise Unreadable(f"{key} declares {first} cells and {second} numbers, which are too few")
     starts = np.empty(first, dtype=np.int64)
     position = 0
     for cell in range(first):
@@ -194,7 +199,7 @@ def _field(reader: _Reader, count: int) -> dict[str, np.ndarray]:
         if words[3].lower() == "string":
             raise Unreadable(f"the text array '{name}' is not read; save the file without it")
         values = reader.array(width * rows, words[3], f"array '{name}'")
-        out[name.replace("%20", " ")] = values.reshape(rows, width) if width > 1 else values
+        out[unquote(name)] = values.reshape(rows, width) if width > 1 else values
     return out
 
 
@@ -229,7 +234,7 @@ def _attribute(reader: _Reader, grid: _Grid, key: str, words: list[str], target:
 
 
 def _keep(store: dict[str, np.ndarray], name: str, values: np.ndarray, width: int) -> None:
-    store[name.replace("%20", " ")] = values.reshape(-1, width) if width > 1 else values
+    store[unquote(name)] = values.reshape(-1, width) if width > 1 else values
 
 
 def _assemble(grid: _Grid, dataset: str) -> RawMesh:
@@ -256,8 +261,9 @@ def _assemble(grid: _Grid, dataset: str) -> RawMesh:
         raise Unreadable(f"the data set {dataset[:30]} is not read")
     raw = RawMesh(points, blocks, notes=[*grid.notes, *notes])
     raw.point_data = {name: v for name, v in grid.data["POINT_DATA"].items() if len(v) == len(points)}
-    total = sum(len(np.unique(source)) for source in sources)
+    total = sum(int((source[1:] != source[:-1]).sum()) + 1 for source in sources if len(source))  # each is sorted
     for name, values in grid.data["CELL_DATA"].items():
         if len(values) >= total and all(not len(s) or s.max() < len(values) for s in sources):
             raw.cell_data[name] = [values[source] for source in sources]
+    restore(raw, grid.fields, sources)
     return raw

@@ -36,7 +36,7 @@ class VtkFile:
     """
 
     def __init__(self, data: bytes, kind: str):
-        self.appended, self.is_raw = b"", False
+        self.appended, self.is_raw, size = b"", False, len(data)
         start = data.find(b"<AppendedData")
         if start >= 0:
             mark = data.find(b"_", data.find(b">", start))
@@ -56,7 +56,7 @@ class VtkFile:
         header = TYPES.get(self.root.get("header_type") or "UInt32")
         if header not in ("u4", "u8"):
             raise Unreadable(f"header type {self.root.get('header_type')} is not one of UInt32 and UInt64")
-        self.codec = Codec(order, header, self.root.get("compressor"))
+        self.codec = Codec(order, header, self.root.get("compressor"), size)
         starts = [int(a.get("offset", "0")) for a in self.root.iter("DataArray") if a.get("format") == "appended"]
         self.starts = np.unique([*starts, len(self.appended)])
 

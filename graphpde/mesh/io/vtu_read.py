@@ -19,7 +19,7 @@ SPACE = "space_dim"
 
 
 def read(path: Path) -> RawMesh:
-    """Read a .vtu file: text, base64 or raw, inline or appended, uncompressed, zlib or lzma; several pieces become one.
+    """Read a .vtu file: text, base64 or raw, inline or appended, plain, zlib, LZ4 or LZMA; several pieces become one.
 
     Raises:
         Unreadable: another kind of VTK file, damaged or cut arrays, counts that do not agree, no usable cells.

@@ -40,17 +40,23 @@ def write_mesh(
         OutputError: an extension that is not written, cells that the format lacks, a folder that cannot be written.
     """
     target = Path(path)
-    name = _format_of(target)
+    name = format_to_write(target)
     points, cells = {**mesh.point_data, **(point_data or {})}, {**mesh.cell_data, **(cell_data or {})}
     known = FORMATS[name]
     with written_aside(target) as aside:
         told = known.write(aside, mesh, points, cells) if known.write else []
         if name not in _EXACT:
             _check(aside, mesh, name, target)
-    return (*_lost(known, mesh, [*points, *cells], target.suffix), *told)
+    return (*_lost(known, mesh, [*points, *cells]), *told)
 
 
-def _format_of(target: Path) -> str:
+def format_to_write(path: str | os.PathLike[str]) -> str:
+    """The name of the format that a file of this name is written in.
+
+    Raises:
+        OutputError: an extension that is not written.
+    """
+    target = Path(path)
     extension = target.suffix.lower()
     names = [name for name, known in FORMATS.items() if extension in known.extensions and known.write]
     if not names:
@@ -97,11 +103,16 @@ def _same_place(raw: RawMesh, mesh: Mesh) -> bool:
     return bool(np.isfinite(x).all() and np.abs(box - other).max() <= _NEAR * scale)
 
 
-def _lost(known: Format, mesh: Mesh, fields: list[str], extension: str) -> tuple[str, ...]:
+_HELD = {"cells": "of cells only", "facets": "of facets only", "entities": "of cells, facets and points only"}
+
+
+def _lost(known: Format, mesh: Mesh, fields: list[str]) -> tuple[str, ...]:
     out = []
-    lost = [name for name, tag in mesh.tags.items() if tag.dim not in known.set_dims(mesh.dim)]
-    if lost:
-        out.append(f"{extension} files do not hold these named sets: {listed(lost)}")
+    sets = [name for name, tag in mesh.tags.items() if tag.dim not in known.set_dims(mesh.dim)]
+    if sets:
+        held = f"named sets {_HELD[known.sets]}" if known.sets in _HELD else "no named sets"
+        count = str(len(sets)) if len(sets) == len(mesh.tags) else f"{len(sets)} of {len(mesh.tags)}"
+        out.append(f"{known.title} keeps {held}: {count} name{'s' * (len(sets) > 1)} dropped ({listed(sets)})")
     if fields and not known.keeps_fields:
-        out.append(f"{extension} files do not hold fields: {listed(fields)} left out")
+        out.append(f"{known.title} keeps no fields: {len(fields)} dropped ({listed(fields)})")
     return tuple(out)

@@ -21,6 +21,7 @@ from graphpde.mesh.io.xdmf_join import Part, join
 from graphpde.mesh.io.xdmf_tree import Element, Tree
 from graphpde.mesh.io.xml_tree import DEPTH
 
+SPACE = "SpaceDimension"  # attribute of a Geometry that our writer adds: what it calls sets are the sets
 _MOST_PARTS = 4096  # grids that are joined
 
 
@@ -59,7 +60,10 @@ def read(path: Path) -> RawMesh:
             parts.append(
                 Part(leaf.name, points, cells, read_fields(arrays, leaf.attributes, leaf.sets, len(points), cells))
             )
-        raw = join(parts)
+        spaces = {leaf.geometry.get(SPACE, "") for leaf in leaves}
+        own = spaces <= {"1", "2", "3"} and len(spaces) == 1
+        raw = join(parts, tagged=not own)
+        raw.space_dim = int(spaces.pop()) if own else None
     raw.notes[:0] = reader.notes
     return raw
 

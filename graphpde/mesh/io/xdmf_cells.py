@@ -24,13 +24,13 @@ _BASES = {
     **{"tetrahedron": "tetra", "tet": "tetra", "hexahedron": "hexahedron", "hex": "hexahedron", "wedge": "wedge"},
     "edge": "line",
 }
-_CODES = {
+CODES = {
     **{4: "triangle", 5: "quad", 6: "tetra", 7: "pyramid", 8: "wedge", 9: "hexahedron", 34: "line3", 35: "quad9"},
     **{36: "triangle6", 37: "quad8", 38: "tetra10", 39: "pyramid13", 40: "wedge15", 41: "wedge18"},
     **{48: "hexahedron20", 49: "hexahedron24", 50: "hexahedron27"},
 }
 _FREE = {"polyvertex": 1, "polyline": 2, "polygon": 3}  # types whose cells have any number of points, and their codes
-_SIZES = {code: CELLS[kind].nodes for code, kind in _CODES.items()}
+_SIZES = {code: CELLS[kind].nodes for code, kind in CODES.items()}
 _MESH = re.compile(r"(2d|3d)(s|rect|corect)mesh")
 
 
@@ -153,7 +153,7 @@ def _block(code: int, rows: np.ndarray, cells: np.ndarray) -> tuple[Block, np.nd
         return Block("vertex", rows.reshape(-1, 1)), np.repeat(cells, size)
     if code == 2:
         return Block("line", np.stack([rows[:, :-1], rows[:, 1:]], -1).reshape(-1, 2)), np.repeat(cells, size - 1)
-    return Block(_CODES.get(code, "polygon"), rows), cells
+    return Block(CODES.get(code, "polygon"), rows), cells
 
 
 def _points(arrays: Arrays, geometry: Element) -> np.ndarray:

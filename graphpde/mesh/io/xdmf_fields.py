@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graphpde.mesh.io.raw import Unreadable
+from graphpde.mesh.io.raw import FacetSet, Unreadable
 from graphpde.mesh.io.xdmf_arrays import Arrays, Unsupported
 from graphpde.mesh.io.xdmf_cells import Cells
+from graphpde.mesh.io.xdmf_sets import read_set
 from graphpde.mesh.io.xdmf_tree import Element
 
 
@@ -24,13 +25,15 @@ class Fields:
 
     Attributes:
         point: name -> [n] or [n, c]. cell: name -> [m] or [m, c] over the listed elements.
-        point_sets, cell_sets: name -> numbers of points or listed elements. notes: what was left out.
+        point_sets, cell_sets: name -> numbers of points or listed elements. facet_sets: name -> faces or edges.
+        notes: what was left out.
     """
 
     point: dict[str, np.ndarray] = field(default_factory=dict)
     cell: dict[str, np.ndarray] = field(default_factory=dict)
     point_sets: dict[str, np.ndarray] = field(default_factory=dict)
     cell_sets: dict[str, np.ndarray] = field(default_factory=dict)
+    facet_sets: dict[str, FacetSet] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -53,6 +56,12 @@ def read_fields(arrays: Arrays, attributes: list[Element], sets: list[Element], 
     for node in sets:
         name, place = node.get("Name") or "unnamed", (node.get("SetType") or "Node").lower()
         items = arrays.items(node)
+        if place in ("face", "edge"):
+            try:
+                out.facet_sets[name] = read_set(arrays, node, name, cells)
+            except Unsupported as reason:
+                out.notes.append(f"the set '{name}' of type {place} was left out: {reason}")
+            continue
         if place not in ("node", "cell") or len(items) != 1:
             out.notes.append(f"the set '{name}' of type {place[:20]} was left out")
             continue

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphpde.mesh.io.bridge import TAG_ARRAYS, dimension, tag_sets, whole
-from graphpde.mesh.io.raw import Block, CellSet, RawMesh, listed
+from graphpde.mesh.io.raw import Block, CellSet, FacetSet, RawMesh, listed
+from graphpde.mesh.io.tag_arrays import TAG_ARRAYS, dimension, tag_sets, whole
 from graphpde.mesh.io.xdmf_cells import Cells
 from graphpde.mesh.io.xdmf_fields import Fields
 
@@ -37,8 +37,12 @@ class _Kept(NamedTuple):
     first: int
 
 
-def join(parts: list[Part]) -> RawMesh:
-    """One raw mesh from all parts; equal points are shared, equal grids merged."""
+def join(parts: list[Part], tagged: bool = True) -> RawMesh:
+    """One raw mesh from all parts; equal points are shared, equal grids merged.
+
+    Args:
+        tagged: whether the usual integer arrays of cells name sets.
+    """
     parts = sorted(parts, key=lambda part: -_top(part.cells))  # so that markers come behind the cells that they mark
     copies: list[np.ndarray] = []
     known: dict[tuple[tuple[int, ...], int], list[int]] = {}
@@ -64,6 +68,8 @@ def join(parts: list[Part]) -> RawMesh:
     every = [one for others in kept.values() for one in others]
     every.sort(key=lambda one: one.first)
     _fields(raw, every, copies, shifts)
+    if tagged:
+        _tags(raw)
     _sets(raw, every, shifts)
     return raw
 
@@ -102,6 +108,10 @@ def _merge(raw: RawMesh, first: Part, again: Part) -> None:
         for name, values in more.items():
             if not np.array_equal(mine.setdefault(name, values), values):
                 raw.notes.append(f"a second field or set of the name '{name}' was left out")
+    for name, found in again.fields.facet_sets.items():
+        kept = first.fields.facet_sets.setdefault(name, found)
+        if kept.dim != found.dim or not np.array_equal(kept.corners, found.corners):
+            raw.notes.append(f"a second field or set of the name '{name}' was left out")
 
 
 def _places(raw: RawMesh, part: Part, shift: int, others: list[_Kept]) -> list[tuple[int, np.ndarray]] | None:
@@ -180,7 +190,7 @@ def _add(raw: RawMesh, name: str, pieces: list[tuple[int, np.ndarray]]) -> None:
 
 
 def _fields(raw: RawMesh, every: list[_Kept], copies: list[np.ndarray], shifts: np.ndarray) -> None:
-    """Point fields that all copies of points have, cell fields of any part, and the sets that tag arrays name."""
+    """Point fields that all copies of points have, and cell fields of any part."""
     lost = []
     of_copy: list[dict[str, np.ndarray]] = [{} for _ in copies]
     for one in every:
@@ -198,6 +208,10 @@ def _fields(raw: RawMesh, every: list[_Kept], copies: list[np.ndarray], shifts: 
             lost.append(name)
     if lost:
         raw.notes.append(f"{len(lost)} fields are not given on all pieces and were left out: {listed(lost)}")
+
+
+def _tags(raw: RawMesh) -> None:
+    """The sets that the first of the usual integer arrays names."""
     array = next((name for name in _TAGS if name in raw.cell_data), None)
     if array is not None:
         given = [part for part in raw.cell_data[array] if part is not None]
@@ -224,3 +238,7 @@ def _sets(raw: RawMesh, every: list[_Kept], shifts: np.ndarray) -> None:
     raw.point_sets += [(name, np.unique(np.concatenate(parts))) for name, parts in points.items()]
     for name, pieces in cells.items():
         _add(raw, name, pieces)
+    for one in every:
+        for name, dim, corners in one.part.fields.facet_sets.values():
+            moved = np.where(corners >= 0, corners + shifts[one.copy], -1)
+            raw.facet_sets.append(FacetSet(name, dim, moved))

@@ -8,6 +8,7 @@ from xml.parsers import expat
 from graphpde.mesh.io.raw import Unreadable
 
 DEPTH = 64  # levels of elements; honest mesh files have ten
+_TAGS = 1 << 22  # tags; each element takes some 200 bytes once it is read
 _CHUNK = 1 << 14  # bytes in which the beginning is looked through
 _LONG = 1 << 12  # bytes of text from which it is worth while to keep it from the parser
 
@@ -19,6 +20,8 @@ def parse(data: bytes) -> ElementTree.Element:
         Unreadable: broken XML, a DOCTYPE, more than ``DEPTH`` levels.
     """
     _refuse_doctype(data)
+    if (tags := data.count(b"<")) > _TAGS:
+        raise Unreadable(f"it has {tags} XML tags, which takes far more memory than its size")
     try:
         root = ElementTree.fromstring(data)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
@@ -41,7 +44,9 @@ def without_texts(data: bytes, tag: bytes) -> tuple[bytes, dict[str, bytes]]:
     mark = b"@"
     while mark in data:
         mark += b"@"
-    parts, texts, done, opening = [], {}, 0, b"<" + tag
+    parts: list[bytes] = []
+    texts: dict[str, bytes] = {}
+    done, opening = 0, b"<" + tag
     start = data.find(opening)
     while start >= 0:
         begin = data.find(b">", start)
