@@ -14,7 +14,7 @@ import numpy as np
 
 _FAN = 4  # boxes in a box
 _POINTS = 1 << 13  # points that walk together,
-_PAIRS = 1 << 21  # unless they meet more boxes than this in one level; bounds the memory to some 200 MB
+_PAIRS = 1 << 19  # unless they meet more boxes than this in one level: with the corners of cells some 200 MB
 _BITS = 20  # of each direction in the order of the boxes: three of them fit an integer
 
 

@@ -156,6 +156,8 @@ def cut(cells: TracedCells, mesh: Mesh, orient: bool) -> tuple[Step, TracedCells
     if orient:
         wrong = winding(cells.mesh(mesh.points.detach())).wrong
         if wrong.any():
-            text += f"; {int(wrong.sum())} came out turned over because their cell was folded: pieces overlap there"
+            text += (
+                f"; {int(wrong.sum())} came out turned over, of cells that are folded or warped: pieces overlap there"
+            )
             cells, _ = turned(cells, wrong)
     return Step("split", count, text), cells

@@ -138,7 +138,7 @@ def transfer_mesh_data(source: Mesh, target: Mesh, *, outside: str = "nearest") 
     mesh, away, distance = target.with_data(points, cells), operator.outside & _used(target), operator.location.distance
     if points and any(CELLS[kind].corners != kind for kind in source.cells):
         mesh = mesh.with_warnings(
-            f"the cells of '{source.name}' are of higher order; its fields were taken at their vertices, as linear between"
+            f"the cells of '{source.name}' are of higher order; its fields were taken at their vertices, linear between"
         )
     if bool(away.any()):
         mesh = mesh.with_warnings(

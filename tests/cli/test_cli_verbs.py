@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from graphpde.cli.main import VERBS
 from graphpde.core import kernels
-from graphpde.mesh import SHAPES, read_mesh
+from graphpde.core.graph import TagSet
+from graphpde.mesh import SHAPES, Mesh, read_mesh, write_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,15 +95,42 @@ def test_info(graphpde, square: Path) -> None:
     assert done.json == {
         "nodes": 49,
         "dim": 2,
+        "space_dim": 2,
+        "box": [[0.0, 0.0], [1.0, 1.0]],
         "cells": {"triangle": 72},
         "tags": {
             **{side: {"dim": 1, "count": 6} for side in ("left", "right", "bottom", "top")},
             **{metal: {"dim": 2, "count": 36} for metal in ("copper", "steel")},
         },
+        "point_data": {},
+        "cell_data": {},
         "warnings": [],
     }
     text = graphpde("info", square).out
+    assert "box       [0, 1] x [0, 1]\n" in text and "area 1; edges" in text and "quality" in text
     assert "plane, 49 points, 72 triangle" in text and "24 edges" in text and "cells (a material)" in text
+
+
+def test_info_shows_fields_and_one_screen_of_sets(graphpde, square: Path) -> None:
+    mesh = read_mesh(square)
+    many = {f"p{k}": TagSet(0, torch.tensor([k]), torch.tensor([k])) for k in range(40)}
+    u = torch.linspace(-1, 2, mesh.n)
+    u[3] = float("nan")
+    fields = {"u": u, "v": torch.stack([3 * torch.ones(mesh.n), 4 * torch.ones(mesh.n)], 1)}
+    write_mesh("many.vtu", mesh.with_tags(**many).with_data(fields, {"k": torch.full((mesh.n_cells,), 7)}))
+    text = graphpde("info", "many.vtu").out
+    assert "field u   at points, -1 to 2, 1 not finite\n" in text
+    assert "field v   at points, 2 components, size 5\n" in text and "field k   at cells, 7\n" in text
+    assert "and 26 more" in text and len(text.splitlines()) < 36
+    assert text.index("copper") < text.index("left") < text.index("p0")
+    assert "p39" in graphpde("info", "many.vtu", "--all").out
+    made = graphpde("make-mesh", "sphere", "ball.vtu", "--size", 0.5)
+    assert made.code == 0 and "boundary  none, it is closed" in graphpde("info", "ball.vtu").out
+    hexahedra = {"hexahedron": [[0, 1, 3, 2, 4, 5, 7, 6], [8, 9, 11, 10, 12, 13, 15, 14]]}
+    corners = [[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1)]
+    write_mesh("two.vtu", Mesh([*corners, *([x + 3, y, z] for x, y, z in corners)], hexahedra))
+    text = graphpde("info", "two.vtu").out
+    assert "volume 2; edges 1\n" in text and "2 that share no point" in text and "quality   1\n" in text
 
 
 def test_info_warns_on_stderr(graphpde, tmp_path: Path) -> None:

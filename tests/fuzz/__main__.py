@@ -40,10 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no file of the format '{given.format}'; known are {', '.join(names())}")
     tally: Tally = defaultdict(Counter)
     faults = []
-    start, done = time.monotonic(), 0
-    for record in records(chosen, given.mutants, given.seed, given.resume):
+    start = time.monotonic()
+    for done, record in enumerate(records(chosen, given.mutants, given.seed, given.resume), 1):
         tally[record["name"]][record["kind"]] += 1
-        done += 1
         if record["kind"] in FAULTS:
             faults.append(record)
             _say(told(record))

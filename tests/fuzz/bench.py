@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -51,10 +52,10 @@ class Bench:
         return self._ask({"sample": name, "seed": seed, "number": number})
 
     def file(
-        self, path: Path, allowed: int = MEMORY, at_least: int | None = None, bridged: bool = False
+        self, path: Path, allowed: int = MEMORY, at_least: int | None = None, apart: bool = False
     ) -> dict[str, str]:
         """The verdict about a file; see ``judge.judged``."""
-        return self._ask({"path": str(path), "allowed": allowed, "at_least": at_least, "bridged": bridged})
+        return self._ask({"path": str(path), "allowed": allowed, "at_least": at_least, "apart": apart})
 
     def _ask(self, asked: dict[str, Any]) -> dict[str, str]:
         process = self._running()
@@ -101,10 +102,8 @@ class Bench:
     def stop(self) -> None:
         """End the worker and what it has started."""
         if self.process is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout):
                 if stream is not None:

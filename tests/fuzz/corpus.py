@@ -1,7 +1,7 @@
 """The small undamaged files: one for each format and encoding, with sets, data and mixed cells where it has them.
 
-Text that the tests of the readers check in detail is taken from there; binary files come from meshio, netCDF4 or from our
-own writers, so that the readers are tried on the bytes of more than one author.
+Text that the tests of the readers check in detail is taken from there; binary files come from meshio, netCDF4 or from
+our own writers, so that the readers are tried on the bytes of more than one author.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from graphpde.mesh.io import bridge, sandbox
+from graphpde.mesh.io.formats import FORMATS
 
 Maker = Callable[[Path], "Sample"]
 
@@ -23,6 +26,7 @@ class Sample:
         format: name of the format in the library. main: the file to read. files: all files of the mesh by name.
         target: the one that is damaged. listed: name in ``LISTED`` of what counts its cells after a cut, or "".
         decoded: bytes of its numbers where they are stored compressed. bridged: whether another library reads it.
+        apart: whether it is read in a process of its own, which takes half a second.
     """
 
     format: str
@@ -36,6 +40,10 @@ class Sample:
     def bridged(self) -> bool:
         return self.format in BRIDGED
 
+    @property
+    def apart(self) -> bool:
+        return getattr(FORMATS[self.format].read, "func", None) in (bridge.read, sandbox.read)
+
     def put(self, folder: Path) -> None:
         """Write the files and what a worker must know about them."""
         home = folder / "files"
@@ -43,7 +51,7 @@ class Sample:
         for name, data in self.files.items():
             (home / name).write_bytes(data)
         known = {"main": self.main, "target": self.target or self.main, "listed": self.listed}
-        (folder / "sample.json").write_text(json.dumps({**known, "decoded": self.decoded, "bridged": self.bridged}))
+        (folder / "sample.json").write_text(json.dumps({**known, "decoded": self.decoded, "apart": self.apart}))
 
 
 BRIDGED = ("netgen", "tecplot", "ugrid", "flac3d", "ansys", "dolfin-xml", "permas", "mdpa", "h5m", "hmf")

@@ -12,7 +12,7 @@ import numpy as np
 from graphpde.mesh.io import write_mesh
 from graphpde.mesh.mesh import Mesh
 from tests.fuzz.corpus import MAKERS, Sample, one, taken
-from tests.mesh import test_io_decks, test_io_ply, test_io_stl, test_io_vtk
+from tests.mesh import test_io_cgns, test_io_decks, test_io_ply, test_io_stl, test_io_vtk
 from tests.mesh.io_samples import POINTS, TRIANGLES, solid, square
 
 CUBE = np.array([[x, y, z] for z in (0.0, 1) for y in (0, 1) for x in (0, 1)])
@@ -91,7 +91,7 @@ def _grid() -> Any:
     x, y = np.meshgrid(np.linspace(0, 1, 11), np.linspace(0, 2 / 3, 9))
     first = (np.arange(10) + 11 * np.arange(8)[:, None]).reshape(-1, 1)
     along = np.arange(10)[:, None]
-    cells = [("quad", first + [0, 1, 12, 11]), ("line", np.r_[along, along + 88] + [0, 1])]
+    cells = [("quad", first + np.array([0, 1, 12, 11])), ("line", np.r_[along, along + 88] + np.array([0, 1]))]
     points = np.stack([x.ravel(), y.ravel(), np.sin(x * y).ravel()], 1)
     tags = [np.full(80, 7), np.repeat([8, 9], 10)]
     mesh = meshio.Mesh(points, cells, point_data={"u": x.ravel()})
@@ -146,6 +146,19 @@ def _med(folder: Path) -> Sample:
     return written(folder, "m.med", mesh, "med")
 
 
+def _cgns(folder: Path) -> Sample:
+    import h5py
+
+    with h5py.File(folder / "m.cgns", "w") as file:
+        zone = test_io_cgns.zone(test_io_cgns.base(file), SOLID, 2)
+        test_io_cgns.section(zone, "tetra", 10, 1, [[2, 12, 9, 6]])
+        test_io_cgns.section(zone, "pyramid", 12, 2, [[5, 6, 8, 7, 11]])
+        test_io_cgns.section(zone, "wall", 7, 3, [[5, 6, 8, 7]])
+        test_io_cgns.condition(zone, "floor", "PointList", [[3]], "FaceCenter")
+        test_io_cgns.solution(zone, "Vertex", u=np.arange(float(len(SOLID))))
+    return taken("cgns", folder, "m.cgns")
+
+
 def _stl(folder: Path) -> Sample:
     return one("stl", "m.stl", test_io_stl.binary(test_io_stl.TETRA, b"a header", 7))
 
@@ -194,6 +207,6 @@ MAKERS.update(
         "exodus-shell": partial(_exodus, element="SHELL4"),
         "exodus-hdf": lambda folder: written(folder, "m.e", mixed(types=("tetra", "hexahedron")), "exodus"),
         "med": _med,
-        "cgns": lambda folder: written(folder, "m.cgns", mixed(data=False, types=("tetra",)), "cgns", decoded=4096),
+        "cgns": _cgns,
     }
 )

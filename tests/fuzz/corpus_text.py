@@ -184,7 +184,8 @@ def _small() -> str:
     grids = "".join(f"GRID    {k:8d}        " + "".join(f"{v:8.2f}" for v in x) + "\n" for k, x in enumerate(_GRIDS, 1))
     hexa = "CHEXA   " + "".join(f"{v:8d}" for v in (1, 4, 1, 2, 3, 4, 5, 6)) + "+A\n+A      " + f"{7:8d}{8:8d}\n"
     pyramid = "CPYRAM  " + "".join(f"{v:8d}" for v in (2, 5, 5, 6, 7, 8, 9)) + "\n"
-    return f"SOL 101\nCEND\nBEGIN BULK\n$ a comment\n{grids}{hexa}{pyramid}CTETRA  {3:8d}{5:8d}{1:8d}{2:8d}{3:8d}{9:8d}\nENDDATA\n"
+    tetra = "CTETRA  " + "".join(f"{v:8d}" for v in (3, 5, 1, 2, 3, 9)) + "\n"
+    return f"SOL 101\nCEND\nBEGIN BULK\n$ a comment\n{grids}{hexa}{pyramid}{tetra}ENDDATA\n"
 
 
 def _large() -> str:

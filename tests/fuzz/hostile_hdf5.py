@@ -171,7 +171,7 @@ def _exodus(folder: Path, nodes: int, filled: bool) -> Path:
             file.createDimension(name, size)
         for axis in "xyz":
             column = file.createVariable(f"coord{axis}", "f8", ("num_nodes",), zlib=True, fill_value=None)
-            if filled:
+            if filled and axis == "x":
                 column[:] = np.zeros(nodes)
         block = file.createVariable("connect1", "i4", ("one", "four"))
         block.elem_type = "TETRA"

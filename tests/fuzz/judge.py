@@ -1,7 +1,7 @@
 """What became of one damaged file: a mesh, a refusal, or a fault; meshes are checked by code of its own.
 
-The limits: 5 seconds, 64 MB and 32 bytes of memory for each byte of the file, nothing on stdout and stderr, no exception
-but ``MeshReadError`` with one sentence.
+The limits: 5 seconds, 64 MB and 32 bytes of memory for each byte of the file, nothing on stdout and stderr, no
+exception but ``MeshReadError`` with one sentence.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ class Verdict:
 
 
 def judged(
-    path: Path, whole: Print | None, allowed: int, at_least: int | None = None, *, bridged: bool = False
+    path: Path, whole: Print | None, allowed: int, at_least: int | None = None, *, apart: bool = False
 ) -> Verdict:
     """Read one file and judge what happens.
 
     Args:
         path: the file. whole: the print of the undamaged one. allowed: bytes of memory beside what is in use now.
         at_least: cells that a mesh must have; fewer are lost ones.
-        bridged: whether the reader starts a process, which has limits of its own and would inherit the ones set here.
+        apart: whether the reader starts a process, which has limits of its own and would inherit the ones set here.
     """
     base, mesh = reset_peak(), None
     with caught_output() as said:
         try:
-            with alarm(), nullcontext() if bridged else limited(allowed + _AIR):
+            with alarm(), nullcontext() if apart else limited(allowed + _AIR):
                 mesh = read_mesh(path)
             verdict = Verdict("plausible")
         except MeshReadError as error:

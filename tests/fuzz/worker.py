@@ -39,8 +39,8 @@ class Worker:
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The verdict about {"path", "allowed", "at_least"} or about {"sample", "seed", "number"}."""
         if "path" in asked:
-            allowed, bridged = asked["allowed"], asked["bridged"]
-            verdict = judged(Path(asked["path"]), None, allowed, asked.get("at_least"), bridged=bridged)
+            allowed, apart = asked["allowed"], asked["apart"]
+            verdict = judged(Path(asked["path"]), None, allowed, asked.get("at_least"), apart=apart)
             verdict = self._with_children(verdict, allowed)
             return {"kind": verdict.kind, "detail": verdict.detail}
         way, verdict = self._mutant(asked["sample"], asked["seed"], asked["number"])
@@ -62,9 +62,7 @@ class Worker:
         size = sum(file.stat().st_size for file in self.scratch.iterdir())
         allowed = MEMORY + RATIO * max(sample["decoded"], size)
         for _ in range(2):  # a hang counts when it comes twice: other processes may have taken the time
-            verdict = judged(
-                self.scratch / sample["main"], self.whole[name], allowed, at_least, bridged=sample["bridged"]
-            )
+            verdict = judged(self.scratch / sample["main"], self.whole[name], allowed, at_least, apart=sample["apart"])
             if verdict.kind != "hang":
                 break
         return way, self._with_children(verdict, allowed)
@@ -72,7 +70,7 @@ class Worker:
     def _meet(self, name: str, path: Path) -> Verdict | None:
         """Learn what the undamaged file holds; it is read twice, so that whatever a first call loads is loaded."""
         for _ in range(2):
-            verdict = judged(path, None, _NO_LIMIT, bridged=True)
+            verdict = judged(path, None, _NO_LIMIT, apart=True)
             if verdict.kind != "plausible":
                 return Verdict("sample", f"the undamaged file is {verdict.kind}: {verdict.detail}")
         self.whole[name] = print_of(read_mesh(path))

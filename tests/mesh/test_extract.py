@@ -127,6 +127,20 @@ def test_what_cannot_be_extracted(where, error: type[Exception], says: str) -> N
         submesh(plate().with_tags(nothing=TagSet(2, none, none)), where)
 
 
+@pytest.mark.parametrize("kind", ["tetra", "pyramid", "mixed solid"])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_faces_and_edges_know_which_they_were(kind: str, dim: int) -> None:
+    mesh = unit_mesh(kind, 3)
+    chosen = torch.randperm(len(mesh.entities(dim).nodes), generator=torch.Generator().manual_seed(2))[:60]
+    mesh = mesh.with_tags(some=mesh.make_tag(dim, chosen))
+    part = extract(mesh, "some")
+    assert torch.equal(part.cells.sort().values, chosen.sort().values)
+    ours = torch.where(part.mesh.entities(dim).nodes >= 0, part.points[part.mesh.entities(dim).nodes], -1)
+    theirs = mesh.entities(dim).nodes[part.cells]
+    assert torch.equal(ours.sort(1).values, theirs[:, : ours.shape[1]].sort(1).values)
+    assert torch.equal(part.mesh.tags["some"].ids, torch.arange(60))
+
+
 def test_numbers_as_names() -> None:
     mesh = rectangle(2, 2)
     mesh = mesh.with_tags(**{"7": mesh.make_tag(2, [0, 1, 2])})

@@ -116,7 +116,13 @@ def test_surfaces_of_solids_and_shells(tmp_path: Path) -> None:
 def test_names_are_quoted_numbered_and_cut(tmp_path: Path) -> None:
     mesh = Mesh(SQUARE_POINTS, SQUARE_CELLS)
     pick = {"cell": mesh.make_tag(2, [0]), "side": mesh.make_tag(1, [0, 3])}
-    kept = {"left, right = ü": pick["side"], "50%": pick["cell"], "7": pick["cell"], "_x-1": pick["side"], "日本": pick["side"]}
+    kept = {
+        "left, right = ü": pick["side"],
+        "50%": pick["cell"],
+        "7": pick["cell"],
+        "_x-1": pick["side"],
+        "日本": pick["side"],
+    }
     assert write_mesh(tmp_path / "m.inp", mesh.with_tags(**kept)) == ()
     text = (tmp_path / "m.inp").read_text(encoding="utf-8")
     assert '*SURFACE, NAME="left, right = ü", TYPE=ELEMENT\n' in text and "*SURFACE, NAME=_x-1, TYPE" in text
@@ -127,7 +133,9 @@ def test_names_are_quoted_numbered_and_cut(tmp_path: Path) -> None:
     changed |= {long: pick["side"], long + "2": pick["cell"], "_Wall_S1": pick["cell"], "void": TagSet(0, none, none)}
     told = write_mesh(tmp_path / "m.inp", mesh.with_tags(**changed))
     assert told[0] == "1 named sets are empty and were left out: void"
-    assert told[1].startswith("6 names cannot be kept as they are: 'a.b' is 'a_b', 'wall' is 'wall_2', '\"q\"' is ''q''")
+    assert told[1].startswith(
+        "6 names cannot be kept as they are: 'a.b' is 'a_b', 'wall' is 'wall_2', '\"q\"' is ''q''"
+    )
     back = read_mesh(tmp_path / "m.inp")
     assert set(back.tags) == {"a_b", "Wall", "wall_2", "'q'", "unnamed", "n" * 80, "n" * 78 + "_2", "_Wall_S1"}
     assert back.tags["wall_2"].dim == 2 and back.tags["Wall"].dim == 1

@@ -152,8 +152,10 @@ def test_odd_names_numbers_and_the_dimension_of_space(tmp_path: Path) -> None:
     changed = flat.with_tags(**{"": odd["12"], " a ": odd["p"], "a": odd["wall:2d"], "b\0": odd["wall:1d"]})
     none = torch.empty(0, dtype=torch.int64)
     told = write_mesh(tmp_path / "m.e", changed.with_tags(void=TagSet(1, none, none)))
-    assert told == ("1 named sets are empty and were left out: void",
-                    "3 names cannot be kept as they are: '' is 'unnamed', ' a ' is 'a_2', 'b\\x00' is 'b_'")  # fmt: skip
+    assert told == (
+        "1 named sets are empty and were left out: void",
+        "3 names cannot be kept as they are: '' is 'unnamed', ' a ' is 'a_2', 'b\\x00' is 'b_'",
+    )
     assert set(read_mesh(tmp_path / "m.e").tags) == {"unnamed", "a_2", "a", "b_"}
     network = Mesh(SQUARE_POINTS, {"line": [[0, 1], [0, 2], [0, 3]]})
     for mesh in (network, Mesh([[0.0], [2.0], [1.0]], {"line": [[0, 2], [2, 1]]})):

@@ -72,7 +72,9 @@ def test_faces_and_edges_are_counted_as_vtk_counts(tmp_path: Path, kind: str) ->
             assert ids >= 0
             write_mesh(tmp_path / "m.xdmf", mesh.with_tags(s=mesh.make_tag(dim, ids)))
             text = (tmp_path / "m.xdmf").read_text()
-            numbers = [item.split(">\n")[1].split("<")[0].split() for item in text.partition("<Set")[2].split("<DataItem")[1:]]
+            numbers = [
+                item.split(">\n")[1].split("<")[0].split() for item in text.partition("<Set")[2].split("<DataItem")[1:]
+            ]
             assert numbers == ([["0"], [str(number)]] if dim == 2 else [["0"], ["0"], [str(number)]])
             assert read_mesh(tmp_path / "m.xdmf").tag("s").nodes.tolist() == sorted(corners)
 
@@ -83,7 +85,12 @@ def test_fields_and_sets_come_back(tmp_path: Path, make, form: str) -> None:
     n, m = mesh.n, mesh.n_cells
     fields = {
         **{"u": torch.rand(n, 3, dtype=torch.float64), "a b": torch.rand(n), "ü%20\n\t\"'<&": torch.ones(n) == 1},
-        **{"i": torch.arange(n, dtype=torch.int16) - 3, "v": torch.rand(n, 2), "T": torch.rand(n, 9), "s": torch.rand(n, 4)},
+        **{
+            "i": torch.arange(n, dtype=torch.int16) - 3,
+            "v": torch.rand(n, 2),
+            "T": torch.rand(n, 9),
+            "s": torch.rand(n, 4),
+        },
         "odd": torch.tensor([-0.0, np.inf, -np.inf, np.nan, 5e-324] * n, dtype=torch.float64)[:n],
     }
     cells = {"k": torch.arange(m) + 2**60, "gmsh:physical": torch.arange(m), "h": torch.rand(m).half()}

@@ -120,11 +120,9 @@ def _groups(mesh: Mesh) -> tuple[dict[tuple[int, str], torch.Tensor], list[str]]
     tags, told = filled(mesh)
     out: dict[tuple[int, str], torch.Tensor] = {}
     for dim in range(mesh.dim + 1):
-        plain: dict[str, torch.Tensor] = {}
-        for name, tag in tags.items():
-            if tag.dim == dim:
-                short = name.removesuffix(f":{dim}d")
-                plain[name if short in plain else short] = tag.ids
+        own = {name: tag.ids for name, tag in tags.items() if tag.dim == dim}
+        short = {name: name.removesuffix(f":{dim}d") for name in own}
+        plain = {name if short[name] in own else short[name]: ids for name, ids in own.items()}
         names, said = labels(plain, _name)
         told += said
         out |= {(dim, names[name]): ids for name, ids in plain.items()}

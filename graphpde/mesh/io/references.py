@@ -35,7 +35,8 @@ def check_hdf5(path: Path) -> None:
     """Refuse HDF5 that links to other files, stores its numbers there, or unpacks to far more than it is.
 
     Raises:
-        Unreadable: an external link or external storage, a data set that claims too much. ModuleNotFoundError: h5py is missing.
+        Unreadable: an external link or external storage, a data set that claims too much.
+        ModuleNotFoundError: h5py is missing.
     """
     if not _is_hdf5(path):
         return

@@ -12,6 +12,8 @@ TAG_ARRAYS = (
     *("gmsh:physical", "medit:ref", "netgen:index", "su2:tag", "nastran:ref", "avsucd:material", "ugrid:ref"),
     *("tetgen:ref", "flac3d:group", "cell_tags", "obj:group_ids", "material", "MaterialIDs", "attribute"),
 )
+# what readers call the numbers of sets, which the sets themselves say as well
+NUMBERS = frozenset([*(name for name in TAG_ARRAYS if ":" in name), "gmsh:geometrical"])
 
 
 def tag_sets(raw: RawMesh, array: str, named: dict[tuple[int, int], str]) -> list[CellSet]:

@@ -11,21 +11,28 @@ from collections.abc import Mapping
 import numpy as np
 
 from graphpde.mesh.io.raw import CellSet, FacetSet, RawMesh, Unreadable
-from graphpde.mesh.io.vtu_read import PREFIX, SPACE
 from graphpde.mesh.mesh import Mesh
+
+_PREFIX = "set:"
+_SPACE = "space_dim"
 
 
 def stored(mesh: Mesh) -> dict[str, np.ndarray]:
     """The arrays that hold the dimension of space and all named sets."""
-    arrays = {SPACE: np.array([mesh.space_dim])}
+    arrays = {_SPACE: np.array([mesh.space_dim])}
     for name, tag in mesh.tags.items():
         if tag.dim in (0, mesh.dim):
             head, body = [tag.dim, 0], tag.ids.numpy()
         else:
             nodes = mesh.entities(tag.dim).nodes[tag.ids].numpy()
             head, body = [tag.dim, nodes.shape[1]], nodes.reshape(-1)
-        arrays[PREFIX + name] = np.concatenate([head, body])
+        arrays[_PREFIX + name] = np.concatenate([head, body])
     return arrays
+
+
+def is_stored(name: str) -> bool:
+    """Whether an array of that name belongs to the stored sets."""
+    return name == _SPACE or name.startswith(_PREFIX)
 
 
 def restore(raw: RawMesh, arrays: Mapping[str, np.ndarray], sources: list[np.ndarray]) -> None:
@@ -37,17 +44,17 @@ def restore(raw: RawMesh, arrays: Mapping[str, np.ndarray], sources: list[np.nda
     Raises:
         Unreadable: an array that is no set, or that names cells that do not exist.
     """
-    if SPACE not in arrays:
+    if _SPACE not in arrays:
         return
-    raw.space_dim = int(_whole(arrays[SPACE], SPACE, 1)[0])
+    raw.space_dim = int(_whole(arrays[_SPACE], _SPACE, 1)[0])
     count = max((int(source.max()) + 1 for source in sources if len(source)), default=0)
     block_of, row_of = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
     for number, source in enumerate(sources):
         block_of[source], row_of[source] = number, np.arange(len(source))
     for name, array in arrays.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(_PREFIX):
             continue
-        label = name[len(PREFIX) :]
+        label = name[len(_PREFIX) :]
         values = _whole(array, label, 2)
         dim, width, body = int(values[0]), int(values[1]), values[2:]
         if width < 0 or (width and len(body) % width):

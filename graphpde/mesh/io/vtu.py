@@ -1,6 +1,6 @@
 """Writer of VTK unstructured grids (.vtu): zlib-compressed base64 arrays with 64-bit headers, for ParaView and back.
 
-Named sets are stored exactly, in the FieldData block (see ``vtu_read``); ``space_dim`` beside them keeps a flat surface
+Named sets are stored exactly, in the FieldData block (see ``vtk_sets``); ``space_dim`` beside them keeps a flat surface
 in 3-D apart from a plane mesh. Points always have three coordinates, as VTK asks.
 """
 
@@ -21,7 +21,7 @@ from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.vtk_arrays import TYPES, encode
 from graphpde.mesh.io.vtk_cells import WEDGE
-from graphpde.mesh.io.vtu_read import PREFIX, SPACE
+from graphpde.mesh.io.vtk_sets import stored
 from graphpde.mesh.mesh import Mesh
 
 _NAMES = {np.dtype(code): name for name, code in TYPES.items()}
@@ -64,22 +64,12 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
 def _head(mesh: Mesh, sets: bool) -> bytes:
     field = b""
     if sets:
-        arrays = [_array(SPACE, np.array([mesh.space_dim]), tuples=True)]
-        for name, tag in mesh.tags.items():
-            arrays.append(_array(PREFIX + name, _set(mesh, tag.dim, tag.ids), tuples=True))
+        arrays = [_array(name, values, tuples=True) for name, values in stored(mesh).items()]
         field = b"<FieldData>\n%s</FieldData>\n" % b"".join(arrays)
     return (
         b'<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian" '
         b'header_type="UInt64" compressor="vtkZLibDataCompressor">\n<UnstructuredGrid>\n' + field
     )
-
-
-def _set(mesh: Mesh, dim: int, ids: torch.Tensor) -> np.ndarray:
-    """Dimension, width and cell or point numbers (width 0), or the corner points of each facet or edge."""
-    if dim in (0, mesh.dim):
-        return np.concatenate([[dim, 0], ids.numpy()])
-    nodes = mesh.entities(dim).nodes[ids].numpy()
-    return np.concatenate([[dim, nodes.shape[1]], nodes.reshape(-1)])
 
 
 def _grid(mesh: Mesh) -> bytes:

@@ -14,6 +14,7 @@ from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.formats import FORMATS, Format
 from graphpde.mesh.io.raw import RawMesh, listed
+from graphpde.mesh.io.tag_arrays import NUMBERS
 from graphpde.mesh.io.vtu import Data
 from graphpde.mesh.mesh import Mesh
 from graphpde.registry import unknown
@@ -113,6 +114,7 @@ def _lost(known: Format, mesh: Mesh, fields: list[str]) -> tuple[str, ...]:
         held = f"named sets {_HELD[known.sets]}" if known.sets in _HELD else "no named sets"
         count = str(len(sets)) if len(sets) == len(mesh.tags) else f"{len(sets)} of {len(mesh.tags)}"
         out.append(f"{known.title} keeps {held}: {count} name{'s' * (len(sets) > 1)} dropped ({listed(sets)})")
+    fields = [name for name in fields if not (mesh.tags and name in NUMBERS)]  # the named sets say the same
     if fields and not known.keeps_fields:
         out.append(f"{known.title} keeps no fields: {len(fields)} dropped ({listed(fields)})")
     return tuple(out)

@@ -1,0 +1,157 @@
+"""Every writer with every cell type: what comes back is the same, or the loss is told, or the cells are refused."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphpde.core.graph import TagSet
+from graphpde.errors import OutputError
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.io import FORMATS, med, meshio_read, read_mesh, write_mesh
+from graphpde.mesh.io import read as read_module
+from graphpde.mesh.io import write as write_module
+from graphpde.mesh.mesh import Mesh
+from tests.mesh.io_orders import VTK, places
+from tests.mesh.io_random import meshes as random_meshes
+from tests.mesh.io_random import same_bits
+
+KINDS = [kind for kind in CELLS if CELLS[kind].dim]
+LINEAR = ["line", "triangle", "quad", "tetra", "pyramid", "wedge", "hexahedron"]
+MIXED = {
+    "mixed plane": ["quad", "triangle"],
+    "mixed solid": ["pyramid", "hexahedron", "wedge", "tetra"],
+    "mixed curved plane": ["triangle6", "quad8", "triangle", "quad9"],
+    "mixed curved solid": ["tetra10", "hexahedron20", "pyramid13", "wedge15", "tetra"],
+}
+CURVED = "line3 triangle6 quad8 quad9 tetra10 pyramid13 wedge15 hexahedron20".split()
+# the cells that the documents of each format know, and that its writer must therefore take
+KNOWS = {
+    "vtu": KINDS,
+    "vtk": KINDS,
+    "gmsh": [kind for kind in KINDS if kind not in ("triangle7", "hexahedron24")],
+    "xdmf": [*LINEAR, *CURVED, "wedge18", "hexahedron24", "hexahedron27"],
+    "exodus": [*LINEAR, *CURVED, "triangle7", "wedge18", "pyramid14", "hexahedron27"],
+    "med": [*LINEAR, *CURVED, "triangle7", "wedge18", "hexahedron27"],
+    "abaqus": [*LINEAR, *(kind for kind in CURVED if kind != "pyramid13"), "hexahedron27"],
+    "medit": [*LINEAR, "line3", "triangle6", "quad9", "tetra10", "hexahedron27"],
+    "su2": [kind for kind in LINEAR if kind != "line"],
+    "obj": ["line", "triangle", "quad"],
+    "ply": ["line", "triangle", "quad"],
+    "off": ["triangle", "quad"],
+    "stl": ["triangle"],
+    "nastran": [*LINEAR, "triangle6", "quad8", "tetra10", "wedge15", "hexahedron20"],
+    "netgen": ["triangle", "quad", "tetra", "pyramid", "wedge", "hexahedron"],
+    "tecplot": ["triangle", "quad", "tetra", "hexahedron"],
+    "avsucd": LINEAR,
+}
+ONE_TYPE = ("stl",)  # files hold cells of one type
+NEEDS = {"exodus": "netCDF4", "med": "h5py"}
+DOUBLES = ("gmsh", "exodus", "med")  # all fields are stored in double precision
+SORTED = ("gmsh",)  # cells stand by the combination of sets that they are in
+TYPES = [torch.float64, torch.float32, torch.int32, torch.int64, torch.bool]
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers that run in a process of their own are called here: starting it takes longer than all else."""
+    here = dict(FORMATS.items())
+    for name, known in FORMATS.items():
+        options = getattr(known.read, "keywords", {})
+        if "name" in options:
+            here[name] = replace(known, read=partial(meshio_read.read, name=options["name"]))
+        elif options:
+            assert options == {"reader": f"graphpde.mesh.io.{name}:read"}
+            here[name] = replace(known, read={"med": med.read}.get(name, known.read))
+    monkeypatch.setattr(read_module, "FORMATS", here)
+    monkeypatch.setattr(write_module, "FORMATS", here)
+
+
+def points_of(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """The nodes of the reference cell [k, 3]; those without a place in the table lie anywhere between the corners."""
+    linear = CELLS[kind].corners
+    count = CELLS[linear].nodes
+    corners = places(linear, VTK.get(linear, " ".join(map(str, range(count)))))
+    if kind in VTK:
+        return places(kind, VTK[kind])
+    return np.r_[corners, rng.dirichlet(np.ones(count), CELLS[kind].nodes - count) @ corners]
+
+
+def small(kinds: list[str], space_dim: int = 3) -> Mesh:
+    """Three cells of each type, neighbours along the first edge, with moved points and sets of every dimension."""
+    rng = np.random.default_rng(len(kinds))
+    x, cells, start = [], {}, 0
+    for k, kind in enumerate(kinds):
+        reference = points_of(kind, rng)
+        x += [reference + [2 * c, 0, 7 * k * (CELLS[kind].dim == 3)] + [0, 7 * k, 0] for c in range(3)]
+        cells[kind] = start + np.arange(3 * len(reference)).reshape(3, -1)
+        start += 3 * len(reference)
+    points, first, inverse = np.unique(np.round(np.concatenate(x), 9), axis=0, return_index=True, return_inverse=True)
+    points += 1e-3 * rng.standard_normal(points.shape)
+    mesh = Mesh(points[:, :space_dim], {kind: inverse.reshape(-1)[nodes] for kind, nodes in cells.items()})
+    chosen = torch.tensor(sorted({0, mesh.n // 2, mesh.n - 1}))
+    sets = {"dots": TagSet(0, chosen, chosen), "some cells": mesh.make_tag(mesh.dim, [0, 2])}
+    for dim in range(1, mesh.dim):
+        sets[f"{dim}-dim_rim"] = mesh.make_tag(dim, [0, 3])
+    return mesh.with_tags(**sets, **{"7": mesh.make_tag(mesh.dim, range(1, mesh.n_cells))})
+
+
+def fields(count: int, where: str, every: bool) -> dict[str, torch.Tensor]:
+    """Fields of 1, 2, 3 and 9 components of every type, or a few that have each of them once."""
+    rng = torch.Generator().manual_seed(count)
+    out = {}
+    for t, kind in enumerate(TYPES):
+        for width in (1, 2, 3, 9) if every else [(1, 3, 2, 9, 1)[t]]:
+            shape = (count, width) if width > 1 else (count,)
+            values = torch.randn(shape, generator=rng, dtype=torch.float64)
+            values = values if kind.is_floating_point else (1e6 * values).round()
+            out[f"{where} {width} {str(kind)[6:]}"] = values > 0 if kind == torch.bool else values.to(kind)
+    return out
+
+
+def cases() -> Iterator[tuple[str, str, int]]:
+    for name, known in FORMATS.items():
+        if known.write:
+            for kind in (*KINDS, *MIXED):
+                dim = CELLS[MIXED.get(kind, [kind])[0]].dim
+                yield from ((name, kind, d) for d in ((dim, 3) if dim == 2 else (1, 2, 3) if kind == "line" else (3,)))
+
+
+def test_every_writer_has_its_table() -> None:
+    assert {name for name, known in FORMATS.items() if known.write} == set(KNOWS)
+
+
+@pytest.mark.parametrize("name, kind, space_dim", cases())
+def test_what_is_written_comes_back(tmp_path: Path, name: str, kind: str, space_dim: int) -> None:
+    pytest.importorskip(NEEDS.get(name, "numpy"))
+    known, kinds = FORMATS[name], MIXED.get(kind, [kind])
+    mesh = small(kinds, space_dim)
+    every = kind in ("triangle", "mixed solid")
+    given = fields(mesh.n, "p", every), fields(mesh.n_cells, "c", every)
+    path = tmp_path / f"m{known.extensions[0]}"
+    taken = set(kinds) <= set(KNOWS[name]) and not (len(kinds) > 1 and name in ONE_TYPE)
+    try:
+        told = write_mesh(path, mesh, point_data=given[0], cell_data=given[1])
+    except OutputError as error:
+        assert not taken, error
+        assert 20 < len(str(error)) < 300 and not path.exists()
+        return
+    assert taken
+    back = read_mesh(path, format=name)
+    assert_points(mesh, back, name)
+    order = cell_order(mesh, back, name)
+    assert_sets(mesh, back, name, order, told)
+    for data, found, rows in (
+        (given[0], back.point_data, torch.arange(mesh.n)),
+        (given[1], back.cell_data, order),
+    ):
+        assert_fields(data, found, rows, name, told)
