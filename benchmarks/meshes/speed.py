@@ -73,7 +73,6 @@ def bare_plate() -> Any:
     """The same without names, which meshio's writer of gmsh 4.1 mixes up."""
     mesh = plate()
     mesh.field_data.clear()
-    mesh.cell_data = {"gmsh:geometrical": mesh.cell_data["gmsh:geometrical"]}
     return mesh
 
 

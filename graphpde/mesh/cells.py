@@ -58,6 +58,6 @@ for _name, _cell in {
     "wedge15": CellType(3, 15, "wedge", _WEDGE, _WEDGE_EDGES, 26),
     "wedge18": CellType(3, 18, "wedge", _WEDGE, _WEDGE_EDGES, 32),
     "pyramid13": CellType(3, 13, "pyramid", _PYRAMID, _PYRAMID_EDGES, 27),
-    "pyramid14": CellType(3, 14, "pyramid", _PYRAMID, _PYRAMID_EDGES, 37),
+    "pyramid14": CellType(3, 14, "pyramid", _PYRAMID, _PYRAMID_EDGES, 74),
 }.items():
     CELLS.add(_name)(_cell)

@@ -14,7 +14,7 @@ from graphpde.core.cached import cached
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS, CellType
-from graphpde.mesh.rows import RowTable, distinct, grouped, sorted_rows
+from graphpde.mesh.rows import RowTable, distinct, groups, sorted_rows
 from graphpde.registry import unknown
 
 
@@ -30,6 +30,9 @@ class Entities(NamedTuple):
     nodes: Tensor
     cells: Tensor
     local: Tensor
+
+
+_FEW = 8  # times more entities than are looked up: then only those near them are gone through
 
 
 class Mesh:
@@ -178,24 +181,21 @@ class Mesh:
         if not 0 <= dim < self.dim:
             raise MeshError(f"mesh '{self.name}' has no entities of dimension {dim}, expected 0..{self.dim}")
         corners, cell, local = self.local_entities(dim)
-        first, inverse, count = grouped(sorted_rows(corners))
+        order, starts, count = groups(sorted_rows(corners))
+        first = order[starts]
         cells = np.full((len(first), 2), -1, dtype=np.int64)
         cells[:, 0] = cell[first]
         if dim == self.dim - 1:
-            second = np.full(len(first), -1, dtype=np.int64)
-            later = np.ones(len(inverse), dtype=bool)
-            later[first] = False
-            second[inverse[later]] = cell[later]
-            cells[:, 1] = second
+            cells[:, 1] = np.where(count > 1, cell[order[starts + count - 1]], -1)
         table = Entities(torch.from_numpy(corners[first]), torch.from_numpy(cells), torch.from_numpy(local[first]))
         if dim == self.dim - 1:
             self.__dict__["_facet_count"] = torch.from_numpy(count)
         if dim == 0:  # points of a network: numbered as points, so that ids mean the same in every mesh
-            order = torch.full((self.n,), -1)
-            order[table.nodes[:, 0]] = torch.arange(len(table.nodes))
-            pick = order.clamp(min=0)
-            owners = torch.where(order[:, None] >= 0, table.cells[pick], -1)
-            counts = torch.where(order >= 0, self.__dict__.get("_facet_count", torch.zeros(len(first)))[pick], 0)
+            row = torch.full((self.n,), -1)
+            row[table.nodes[:, 0]] = torch.arange(len(table.nodes))
+            pick = row.clamp(min=0)
+            owners = torch.where(row[:, None] >= 0, table.cells[pick], -1)
+            counts = torch.where(row >= 0, self.__dict__.get("_facet_count", torch.zeros(len(first)))[pick], 0)
             self.__dict__["_facet_count"] = counts
             return Entities(torch.arange(self.n)[:, None], owners, table.local[pick])
         return table
@@ -245,8 +245,8 @@ class Mesh:
 
     def find(self, dim: int, nodes: Tensor) -> Tensor:
         """Numbers of the entities with these corner points [k, w] (any order, -1 padded); -1 where there is none."""
-        order, table = self._row_table(dim)
         asked = sorted_rows(np.asarray(nodes))
+        order, table = self._row_table(dim, asked)
         width = len(table.levels)
         if asked.shape[1] > width:  # wider rows are there only where the rest is padding
             fits = asked[:, -width - 1] < 0
@@ -255,15 +255,24 @@ class Mesh:
         found = table.find(asked)
         return torch.from_numpy(found if order is None else np.where(found >= 0, order[found], -1))
 
-    def _row_table(self, dim: int) -> tuple[np.ndarray | None, RowTable]:
-        """The entities by their corners, and their numbers where these are not in the order of the corners."""
-        if dim not in self._row_tables:
-            rows = sorted_rows(self.entities(dim).nodes.numpy())
-            order = None
-            if dim in (0, self.dim):
-                order = grouped(rows)[0]  # of equal cells the first
-                rows = rows[order]
-            self._row_tables[dim] = order, RowTable(rows)
+    def _row_table(self, dim: int, asked: np.ndarray) -> tuple[np.ndarray | None, RowTable]:
+        """Entities by their corners, and their numbers where they are not all, or not in the order of their corners."""
+        if dim in self._row_tables:
+            return self._row_tables[dim]
+        nodes = self.entities(dim).nodes.numpy()
+        if _FEW * len(asked) < len(nodes) and dim not in (0, self.dim):  # not worth a table of all
+            among = np.zeros(self.n + 1, dtype=bool)
+            among[-1] = True  # where -1 leads
+            among[asked[(asked >= 0) & (asked < self.n)]] = True
+            near = np.flatnonzero(np.logical_and.reduce([among[column] for column in nodes.T]))
+            return near, RowTable(sorted_rows(nodes[near]))
+        rows = sorted_rows(nodes)
+        order: np.ndarray | None = None
+        if dim in (0, self.dim):
+            found = groups(rows)
+            order = found.order[found.starts]  # of equal cells the first
+            rows = rows[order]
+        self._row_tables[dim] = order, RowTable(rows)
         return self._row_tables[dim]
 
     @cached

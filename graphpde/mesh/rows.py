@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,11 +32,14 @@ def sorted_rows(rows: np.ndarray) -> np.ndarray:
     columns = list(rows.T)
     for a, b in network:
         columns[a], columns[b] = np.minimum(columns[a], columns[b]), np.maximum(columns[a], columns[b])
-    return np.stack(columns, axis=1)
+    out = np.empty_like(rows, order="C")
+    for k, column in enumerate(columns):
+        out[:, k] = column
+    return out
 
 
 def lexicographic(rows: np.ndarray) -> np.ndarray:
-    """The stable order [m] that sorts rows [m, w] of integers of at least -1 by their first, then second, ... entry."""
+    """The stable order [m] that sorts rows [m, w] of integers by their first, then second, ... entry."""
     keys = _keys(rows)
     return np.lexsort(keys[::-1]) if len(keys) > 1 else np.argsort(keys[0], kind="stable")
 
@@ -43,13 +48,26 @@ def _keys(rows: np.ndarray) -> list[np.ndarray]:
     """Numbers [m] that compare, one after another, as the rows do: two entries in one where they fit."""
     keys = list(rows.T)
     scale = int(rows.max(initial=0)) + 2
-    if len(keys) > 1 and scale < 1 << 31:
+    if len(keys) > 1 and scale < 1 << 31 and int(rows.min(initial=0)) >= -1:
         keys = [(keys[0] + 1) * scale + (keys[1] + 1), *keys[2:]]
     return keys
 
 
-def grouped(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First index, group of each row and size of each group of equal rows, groups in lexicographic order."""
+class Groups(NamedTuple):
+    """Equal rows behind one another.
+
+    Attributes:
+        order: the row at each place [m], equal ones in the order given. starts: the first place of each group [k].
+        sizes: how many rows are in each group [k].
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+    sizes: np.ndarray
+
+
+def groups(rows: np.ndarray) -> Groups:
+    """Rows [m, w] of integers grouped by equality, groups in lexicographic order."""
     keys = _keys(rows)
     order = np.lexsort(keys[::-1]) if len(keys) > 1 else np.argsort(keys[0], kind="stable")
     new = np.zeros(len(rows), dtype=bool)
@@ -58,7 +76,12 @@ def grouped(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         in_order = key[order]
         new[1:] |= in_order[1:] != in_order[:-1]
     starts = np.flatnonzero(new)
-    count = np.diff(np.append(starts, len(rows)))
+    return Groups(order, starts, np.diff(np.append(starts, len(rows))))
+
+
+def grouped(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First index, group of each row and size of each group of equal rows, groups in lexicographic order."""
+    order, starts, count = groups(rows)
     inverse = np.empty(len(rows), dtype=np.int64)
     inverse[order] = np.repeat(np.arange(len(starts)), count)
     return order[starts], inverse, count  # the order is stable: the first of each group is the first given

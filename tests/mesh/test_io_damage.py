@@ -7,11 +7,13 @@ import struct
 import zlib
 from pathlib import Path
 
+import meshio
 import numpy as np
 import pytest
 
 from graphpde.errors import MeshReadError
-from graphpde.mesh.io import read_mesh
+from graphpde.mesh.io import meshio_read, read_mesh
+from graphpde.mesh.io.raw import Unreadable
 from tests.mesh.io_samples import put, sets
 
 NODES = "*NODE\n1,0,0\n2,1,0\n3,0,1\n*ELEMENT,TYPE=S3,ELSET=e\n7,1,2,3\n"
@@ -85,8 +87,8 @@ def test_compressed_arrays_expand_to_a_multiple_of_the_file_only(tmp_path: Path)
     text = (
         '<VTKFile type="UnstructuredGrid" compressor="vtkZLibDataCompressor" byte_order="LittleEndian" '
         f'header_type="UInt64"><UnstructuredGrid><Piece NumberOfPoints="{20 * (1 << 22) // 24}" NumberOfCells="1">'
-        f'<Points><DataArray type="Float64" NumberOfComponents="3" format="binary">{array}</DataArray></Points><Cells/></Piece>'
-        "</UnstructuredGrid></VTKFile>"
+        f'<Points><DataArray type="Float64" NumberOfComponents="3" format="binary">{array}</DataArray></Points>'
+        "<Cells/></Piece></UnstructuredGrid></VTKFile>"
     )
     with pytest.raises(MeshReadError, match="expand to far more than a file of this size should hold"):
         read_mesh(put(tmp_path, "m.vtu", text))
@@ -129,3 +131,12 @@ def test_a_netcdf_dimension_without_numbers_may_be_long(tmp_path: Path) -> None:
         block.elem_type = "TRI3"
         block[:] = [[1, 2, 3]]
     assert read_mesh(tmp_path / "m.e").n_cells == 1
+
+
+def test_a_bare_word_of_meshio_becomes_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_: object) -> None:
+        raise meshio.ReadError("TNTER")
+
+    monkeypatch.setitem(meshio_read.reader_map, "permas", stumble)
+    with pytest.raises(Unreadable, match="its content is not what the format asks for, at 'TNTER'"):
+        meshio_read.read(put(tmp_path, "m.post", "x"), "permas")

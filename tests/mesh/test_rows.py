@@ -56,6 +56,8 @@ def test_large_numbers_do_not_run_over() -> None:
     rows = np.array([[big - 1, big], [0, big], [0, 3], [big - 1, big]])
     assert lexicographic(rows).tolist() == [2, 1, 0, 3]
     assert grouped(rows)[2].tolist() == [1, 1, 2]
+    bits = np.array([[-1.0, 0], [0, -1.0], [-2.0, 0], [-1.0, 0]]).view(np.int64)
+    assert grouped(bits)[1].tolist() in ([0, 2, 1, 0], [1, 2, 0, 1]) and grouped(bits)[2].tolist().count(2) == 1
 
 
 def test_distinct_numbers_are_sorted_and_without_the_negative() -> None:
@@ -75,6 +77,15 @@ def test_a_mesh_finds_its_entities_whatever_the_order_and_width(dim: int) -> Non
     assert mesh.find(dim, padded).tolist() == same
     strange = torch.cat([torch.full((len(nodes), 6 - nodes.shape[1]), 0), nodes], 1)
     assert mesh.find(dim, strange).tolist() == [-1] * len(nodes)
+
+
+def test_a_few_entities_are_found_among_many_as_all_are() -> None:
+    mesh = rectangle(9, 8)
+    few, all_of = mesh.facets.nodes[[5, 70, 3]], mesh.facets.nodes
+    strange = torch.tensor([[0, 80], [99, 100], [-1, 3]])
+    assert mesh.find(1, torch.cat([few.flip(1), strange])).tolist() == [5, 70, 3, -1, -1, -1]
+    assert mesh.find(1, all_of).tolist() == list(range(len(all_of)))
+    assert mesh.find(1, torch.cat([few.flip(1), strange])).tolist() == [5, 70, 3, -1, -1, -1]
 
 
 def test_warnings_are_looked_for_when_asked_for_and_once() -> None:

@@ -79,7 +79,10 @@ def read(path: Path, name: str) -> RawMesh:
                 mesh = reader_map[name](str(path))
         except (meshio.ReadError, SystemExit) as error:
             text = "" if isinstance(error, SystemExit) else str(error)
-            raise Unreadable(reason_of(text, said) or _NO_REASON) from None
+            reason = reason_of(text, said)
+            if reason and " " not in reason:  # the bare word that it stumbled over
+                reason = f"its content is not what the format asks for, at '{reason}'"
+            raise Unreadable(reason or _NO_REASON) from None
     raw = _raw(mesh, said)
     if name == "flac3d":  # its sets count through all blocks
         starts = np.cumsum([0, *(len(block.nodes) for block in raw.blocks)])

@@ -1,12 +1,15 @@
 """Cells as VTK files list them: one type code per cell, offsets into one long list of points.
 
 Strips, poly-lines, poly-vertices, pixels and voxels become the simple cells they stand for. The wedge is the one type
-whose corners stand in another order in VTK than in this library.
+whose corners stand in another order in VTK than in this library. In files before version 2.1 (XML) and 5.1 (legacy) the
+last two upright edges of Lagrange hexahedra stand in the other order; VTK swaps them on reading, and so do we.
 
 Source: VTK file formats, "vtkCellType.h"; vtkWedge for the order of its corners.
 """
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 
@@ -23,18 +26,37 @@ _CORNERS: list[list[tuple[int, ...]]] = [
     [(0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)],
 ]  # of a structured cell, slowest index first
 _BOX = {8: ("quad", [0, 1, 3, 2]), 11: ("hexahedron", [0, 1, 3, 2, 4, 5, 7, 6])}
+# cells between two orders and the pyramid with nodes in all its faces are taken at their corners; pyramids of type 37
+# with 14 nodes stand in files of earlier versions of this library, and VTK crashes on them
+_BETWEEN = {30: ("quad", (6,)), 31: ("wedge", (12,)), 37: ("pyramid", (14, 19))}
 _LAGRANGE = {68: "line", 69: "triangle", 70: "quad", 71: "tetra", 72: "hexahedron", 73: "wedge", 74: "pyramid"}
 _PRISMS = {15: "penta_prism", 16: "hexa_prism"}
 _NAMES = {0: "empty", 41: "convex point set", 42: "polyhedron"}
+_VERSION = re.compile("([0-9]{1,4})[.]([0-9]{1,4})")
+_OLD_BRICKS = {27: [*range(18), 19, 18, *range(20, 27)], 64: [*range(28), 30, 31, 28, 29, *range(32, 64)]}
+
+
+def is_before(version: str, first: tuple[int, int]) -> bool:
+    """Whether the version that a text names is before the ``first``; a text that names none is."""
+    found = _VERSION.search(version)
+    return found is None or (int(found[1]), int(found[2])) < first
+
+
+def as_in_old_files(kind: str, rows: np.ndarray) -> np.ndarray:
+    """Rows of nodes of this library as files before the versions 2.1 and 5.1 have them [m, k]."""
+    if kind == "wedge":
+        return rows[:, WEDGE]
+    return rows[:, _OLD_BRICKS[64]] if kind == "hexahedron64" else rows
 
 
 def blocks_of(
-    codes: np.ndarray, stops: np.ndarray, points: np.ndarray
+    codes: np.ndarray, stops: np.ndarray, points: np.ndarray, *, old: bool = False
 ) -> tuple[list[Block], list[np.ndarray], list[str]]:
     """Cell blocks, the listed cell that each cell came from, and one sentence for each kind that was left out.
 
     Args:
         codes: VTK type of each listed cell [m]. stops: end of its points in ``points`` [m]. points: point numbers [k].
+        old: whether the file is of a version before 2.1 (XML) or 5.1 (legacy).
 
     Raises:
         Unreadable: offsets that decrease or leave the list, a cell with the wrong number of points.
@@ -52,12 +74,16 @@ def blocks_of(
         cells = np.flatnonzero((codes == code) & (sizes == size))
         alone = len(cells) == len(codes) and starts[0] == 0
         rows = points[: stops[-1]].reshape(-1, size) if alone else points[starts[cells][:, None] + np.arange(size)]
+        if old and code == 72 and size in _OLD_BRICKS:
+            rows = rows[:, _OLD_BRICKS[size]]
         block, source = _block(code, size, rows)
         if block is None:
             notes.append(f"{len(cells)} cells of VTK type {code} ({_NAMES.get(code, 'unknown')}) were left out")
         else:
             blocks.append(block)
             sources.append(cells[source])
+            if code == 36:
+                notes.append(f"{len(cells)} polygons of second order are taken at their corners")
     return blocks, sources, notes
 
 
@@ -82,6 +108,13 @@ def _block(code: int, size: int, rows: np.ndarray) -> tuple[Block | None, np.nda
         if size != len(order):
             raise Unreadable(f"a cell of VTK type {code} has {size} points, expected {len(order)}")
         return Block(kind, rows[:, order]), same
+    if code in _BETWEEN:
+        kind, sizes = _BETWEEN[code]
+        if size not in sizes:
+            raise Unreadable(f"a cell of VTK type {code} has {size} points, expected {sizes[-1]}")
+        return Block(f"{kind}{size}", rows), same
+    if code == 36 and size > 5 and size % 2 == 0:
+        return Block("polygon", rows[:, : size // 2]), same
     if code == 7 or code in _PRISMS:
         return Block(_PRISMS.get(code, "polygon"), rows), same
     if code == 2:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from graphpde.mesh.io.raw import RawMesh, Unreadable, numbers
-from graphpde.mesh.io.vtk_cells import blocks_of, structured
+from graphpde.mesh.io.vtk_cells import blocks_of, is_before, structured
 from graphpde.mesh.io.vtk_sets import restore
 
 _TYPES = {
@@ -34,7 +34,7 @@ class _Reader:
         version, title = self.line(), self.line(keep_empty=True)
         if not version.lower().startswith("# vtk datafile"):
             raise Unreadable(f"it does not begin with '# vtk DataFile Version' but with '{version[:30]}'")
-        self.title = title
+        self.title, self.old = title, is_before(version, (5, 1))
         form = self.line().strip().upper()
         if form not in ("ASCII", "BINARY"):
             raise Unreadable(f"its third line is '{form[:20]}', expected ASCII or BINARY")
@@ -129,7 +129,7 @@ def read(path: Path) -> RawMesh:
             if isinstance(error, Unreadable):
                 raise
             raise Unreadable(f"the line '{line[:60]}' is not complete") from None
-    return _assemble(grid, dataset)
+    return _assemble(grid, dataset, reader.old)
 
 
 def _geometry(reader: _Reader, grid: _Grid, key: str, words: list[str]) -> None:
@@ -237,7 +237,7 @@ def _keep(store: dict[str, np.ndarray], name: str, values: np.ndarray, width: in
     store[unquote(name)] = values.reshape(-1, width) if width > 1 else values
 
 
-def _assemble(grid: _Grid, dataset: str) -> RawMesh:
+def _assemble(grid: _Grid, dataset: str, old: bool) -> RawMesh:
     notes: list[str] = []
     if dataset in ("STRUCTURED_POINTS", "STRUCTURED_GRID", "RECTILINEAR_GRID"):
         points, blocks = structured(dataset, grid.dimensions, grid.points, grid.axes, (grid.spacing, grid.origin))
@@ -254,7 +254,8 @@ def _assemble(grid: _Grid, dataset: str) -> RawMesh:
             codes = grid.codes
         shift = np.cumsum([0, *(len(nodes) for _, nodes, _ in grid.cells)])
         ends = np.concatenate([ends + first for (ends, _, _), first in zip(grid.cells, shift)])
-        blocks, sources, notes = blocks_of(codes, ends, np.concatenate([nodes for _, nodes, _ in grid.cells]))
+        points_of_cells = np.concatenate([nodes for _, nodes, _ in grid.cells])
+        blocks, sources, notes = blocks_of(codes, ends, points_of_cells, old=old)
         if notes and not blocks:
             raise Unreadable(f"none of its cells can be used: {'; '.join(notes)}")
     else:

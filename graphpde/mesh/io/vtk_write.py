@@ -16,7 +16,7 @@ import numpy as np
 
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io.vtk_cells import WEDGE
+from graphpde.mesh.io.vtk_cells import as_in_old_files
 from graphpde.mesh.io.vtk_sets import stored
 from graphpde.mesh.io.vtu import field_values
 from graphpde.mesh.mesh import Mesh
@@ -55,7 +55,7 @@ def _cells(mesh: Mesh) -> list[bytes]:
     for kind, nodes in mesh.cells.items():
         table = np.empty((len(nodes), 1 + nodes.shape[1]), dtype=">i4")
         table[:, 0] = nodes.shape[1]
-        table[:, 1:] = nodes[:, WEDGE] if kind == "wedge" else nodes
+        table[:, 1:] = as_in_old_files(kind, nodes.numpy())
         rows.append(table.tobytes())
         codes.append(_bytes(np.full(len(nodes), CELLS[kind].vtk), "i4"))
     size = sum(len(row) for row in rows) // 4

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.vtk_arrays import TYPES, Codec
-from graphpde.mesh.io.vtk_cells import blocks_of
+from graphpde.mesh.io.vtk_cells import blocks_of, is_before
 from graphpde.mesh.io.xml_tree import parse, without_texts
 
 
@@ -52,6 +52,7 @@ class VtkFile:
         if self.root.tag != "VTKFile" or found != kind:
             article = "an" if kind[0] in "AEIOU" else "a"
             raise Unreadable(f"it holds {found or self.root.tag}, expected {article} {kind}")
+        self.old = is_before(self.root.get("version", ""), (2, 1))
         order = ">" if self.root.get("byte_order", sys.byteorder)[:1].lower() == "b" else "<"
         header = TYPES.get(self.root.get("header_type") or "UInt32")
         if header not in ("u4", "u8"):
@@ -127,8 +128,11 @@ def within(connectivity: np.ndarray, n: int) -> np.ndarray:
     return connectivity
 
 
-def joined(pieces: list[Piece]) -> tuple[RawMesh, list[np.ndarray]]:
+def joined(pieces: list[Piece], *, old: bool = False) -> tuple[RawMesh, list[np.ndarray]]:
     """The pieces as one raw mesh, and for each of its blocks the listed cell that each cell came from.
+
+    Args:
+        old: whether the file is of a version before 2.1.
 
     Raises:
         Unreadable: no piece, offsets that do not fit, no usable cells.
@@ -141,6 +145,7 @@ def joined(pieces: list[Piece]) -> tuple[RawMesh, list[np.ndarray]]:
         np.concatenate([piece.codes for piece in pieces]),
         np.concatenate([piece.stops + end for piece, end in zip(pieces, ends)]),
         np.concatenate([piece.connectivity + shift for piece, shift in zip(pieces, shifts)]),
+        old=old,
     )
     if notes and not blocks:
         raise Unreadable(f"none of its cells can be used: {'; '.join(notes)}")

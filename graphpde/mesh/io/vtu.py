@@ -20,7 +20,7 @@ from graphpde.errors import ShapeError
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.vtk_arrays import TYPES, encode
-from graphpde.mesh.io.vtk_cells import WEDGE
+from graphpde.mesh.io.vtk_cells import as_in_old_files
 from graphpde.mesh.io.vtk_sets import stored
 from graphpde.mesh.mesh import Mesh
 
@@ -75,7 +75,7 @@ def _head(mesh: Mesh, sets: bool) -> bytes:
 def _grid(mesh: Mesh) -> bytes:
     points = np.zeros((mesh.n, 3))
     points[:, : mesh.space_dim] = mesh.points.detach().cpu().numpy()
-    nodes = [v.numpy()[:, WEDGE] if kind == "wedge" else v.numpy() for kind, v in mesh.cells.items()]
+    nodes = [as_in_old_files(kind, v.numpy()) for kind, v in mesh.cells.items()]
     sizes = np.concatenate([np.full(len(v), v.shape[1]) for v in nodes])
     codes = np.concatenate([np.full(len(v), CELLS[kind].vtk, dtype=np.uint8) for kind, v in mesh.cells.items()])
     arrays = (

@@ -22,7 +22,7 @@ def read(path: Path) -> RawMesh:
         Unreadable: another kind of VTK file, damaged or cut arrays, counts that do not agree, no usable cells.
     """
     file = VtkFile(path.read_bytes(), "UnstructuredGrid")
-    raw, sources = joined([_piece(file, node) for node in file.root.iter("Piece")])
+    raw, sources = joined([_piece(file, node) for node in file.root.iter("Piece")], old=file.old)
     arrays = {node.get("Name", ""): node for node in file.root.iterfind("UnstructuredGrid/FieldData/DataArray")}
     restore(raw, {name: file.array(node) for name, node in arrays.items() if is_stored(name)}, sources)
     return raw
