@@ -33,7 +33,7 @@ MIXED = {
     "mixed curved plane": ["triangle6", "quad8", "triangle", "quad9"],
     "mixed curved solid": ["tetra10", "hexahedron20", "pyramid13", "wedge15", "tetra"],
 }
-CURVED = "line3 triangle6 quad8 quad9 tetra10 pyramid13 wedge15 hexahedron20".split()
+CURVED = ["line3", "triangle6", "quad8", "quad9", "tetra10", "pyramid13", "wedge15", "hexahedron20"]
 # the cells that the documents of each format know, and that its writer must therefore take
 KNOWS = {
     "vtu": KINDS,
@@ -95,10 +95,10 @@ def small(kinds: list[str], space_dim: int = 3) -> Mesh:
     x, cells, start = [], {}, 0
     for k, kind in enumerate(kinds):
         reference = points_of(kind, rng)
-        x += [reference + [2 * c, 0, 7 * k * (CELLS[kind].dim == 3)] + [0, 7 * k, 0] for c in range(3)]
+        x += [reference + np.array([2 * c, 7 * k, 0]) for c in range(3)]
         cells[kind] = start + np.arange(3 * len(reference)).reshape(3, -1)
         start += 3 * len(reference)
-    points, first, inverse = np.unique(np.round(np.concatenate(x), 9), axis=0, return_index=True, return_inverse=True)
+    points, inverse = np.unique(np.round(np.concatenate(x), 9), axis=0, return_inverse=True)
     points += 1e-3 * rng.standard_normal(points.shape)
     mesh = Mesh(points[:, :space_dim], {kind: inverse.reshape(-1)[nodes] for kind, nodes in cells.items()})
     chosen = torch.tensor(sorted({0, mesh.n // 2, mesh.n - 1}))

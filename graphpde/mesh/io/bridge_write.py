@@ -10,6 +10,7 @@ import numpy as np
 
 from graphpde.errors import OutputError
 from graphpde.mesh.io.bridge import muted, reason_of
+from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.vtu import field_values
 from graphpde.mesh.mesh import Mesh
 
@@ -55,7 +56,10 @@ def write(
                 f"cannot write '{path.name}': it needs {error.name}; run: pip install \"graphpde[io]\""
             ) from None
         except (Exception, SystemExit) as error:
-            reason = reason_of("" if isinstance(error, SystemExit) else str(error), said)[:200]
+            if isinstance(error, KeyError) and error.args and error.args[0] in mesh.cells:
+                reason = f"its writer does not take {error.args[0]} cells"
+            else:
+                reason = reason_of("" if isinstance(error, SystemExit) else str(error), said)[:200]
             reason = reason or "its writer does not take these cells"
             raise OutputError(f"cannot write '{path.name}': {reason}; write a .vtu file instead") from error
-    return []
+    return flattened(mesh)

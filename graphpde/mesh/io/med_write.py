@@ -13,7 +13,7 @@ import numpy as np
 from graphpde.core.graph import TagSet
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io.labels import fields, filled, labels, rounded
+from graphpde.mesh.io.labels import fields, filled, flattened, labels, rounded
 from graphpde.mesh.io.med import KINDS, NAME, ORDER
 from graphpde.mesh.io.med_fields import NO_PROFILE
 from graphpde.mesh.io.overlaps import combinations
@@ -54,7 +54,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
     families = _Families(names)
     of_points = families.of(mesh.n, _of(tags, 0), 1)
     lists = [part for dim in range(mesh.dim, 0, -1) for part in _lists(mesh, dim, _of(tags, dim), families)]
-    told += changed
+    told += [*changed, *flattened(mesh)]
     if any(CELLS[kind].corners != kind for kind in mesh.cells) and any(0 < tag.dim < mesh.dim for tag in tags.values()):
         told.append("facets and edges of curved cells are listed by their corners")
     with h5py.File(path, "w") as file:

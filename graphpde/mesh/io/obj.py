@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from graphpde.errors import OutputError
+from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.overlaps import combinations
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, real_number, whole_number
 from graphpde.mesh.mesh import Mesh
@@ -117,7 +118,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
                     out.write(" ".join(["g", *(names[k] for k in found[group])]) + "\n")
                 rows = (nodes[first:stop] + 1).tolist()
                 out.writelines(f"{_LETTERS[kind]} {' '.join(map(str, row))}\n" for row in rows)
-    told = []
+    told = flattened(mesh)
     if changed := [f"'{old}' as '{new}'" for old, new in zip(tags, names) if old != new]:
         told.append(f"OBJ names hold no blanks: {listed(changed)}")
     if empty := [name for name, tag in mesh.tags.items() if tag.dim == mesh.dim and not len(tag.ids)]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphpde.errors import OutputError
+from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, listed, numbers, runs
 from graphpde.mesh.mesh import Mesh
 
@@ -72,4 +73,4 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
         out.writelines(f"{' '.join(map(repr, row))}\n" for row in x.tolist())
         for nodes in mesh.cells.values():
             out.writelines(f"{len(row)} {' '.join(map(str, row))}\n" for row in nodes.tolist())
-    return []
+    return flattened(mesh)

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from graphpde.errors import OutputError
+from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.ply_header import TYPES
 from graphpde.mesh.io.ply_rows import EXACT, Column, Lists, tables
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, listed
@@ -162,7 +163,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
             width = np.full(len(nodes), nodes.shape[1], dtype=np.uint8)
             fields = (array[rows] for _, parts in cells for array in parts)
             out.write(_record([width, nodes.numpy().astype(np.int32), *fields]))
-    return []
+    return flattened(mesh)
 
 
 def _arrays(path: Path, name: str, values: Any, count: int, tag: str) -> tuple[str, list[np.ndarray]]:

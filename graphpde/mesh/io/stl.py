@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphpde.errors import OutputError
+from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, numbers
 from graphpde.mesh.mesh import Mesh
 
@@ -220,7 +221,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
         )
     head = b"binary STL written by graphpde".ljust(80)
     path.write_bytes(head + len(facets).to_bytes(4, "little") + facets.tobytes())
-    return []
+    return flattened(mesh)
 
 
 def _collapsed(corners: np.ndarray) -> np.ndarray:

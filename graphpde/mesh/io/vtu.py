@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import torch
 
-from graphpde.errors import ShapeError
+from graphpde.errors import OutputError, ShapeError
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.vtk_arrays import TYPES, encode
@@ -41,7 +41,8 @@ def write_vtu(
         sets: store the named sets too, so that ``read_mesh`` gives them back exactly.
 
     Raises:
-        ShapeError: values that do not fit the points or cells. OutputError: the file cannot be written.
+        ShapeError: values that do not fit the points or cells. OutputError: the file cannot be written, or a field has
+            a name with letters that XML has no place for.
     """
     parts = [_head(mesh, sets)]
     if mesh not in _GRIDS:
@@ -56,15 +57,34 @@ def write_vtu(
 
 
 def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
-    """Write all that a mesh has: nothing is lost."""
-    write_vtu(path, mesh, point_data, cell_data, sets=True)
-    return []
+    """Write all that a mesh has; the letters that XML has no place for become underscores.
+
+    Returns:
+        A sentence if names had to change.
+    """
+    from graphpde.mesh.io.labels import labels
+
+    points, told = labels(point_data, _label)
+    cells, more = labels(cell_data, _label)
+    nodal = {points[name]: values for name, values in point_data.items()}
+    write_vtu(path, mesh, nodal, {cells[name]: values for name, values in cell_data.items()}, sets=True)
+    return [*told, *more, *labels(mesh.tags, _label)[1]]
+
+
+def _label(name: str) -> str:
+    from graphpde.mesh.io.labels import xml_label
+
+    return xml_label(name) if name else name
 
 
 def _head(mesh: Mesh, sets: bool) -> bytes:
     field = b""
     if sets:
-        arrays = [_array(name, values, tuples=True) for name, values in stored(mesh).items()]
+        from graphpde.mesh.io.labels import labels
+
+        found = stored(mesh)
+        names, _ = labels(found, _label)
+        arrays = [_array(names[name], values, tuples=True) for name, values in found.items()]
         field = b"<FieldData>\n%s</FieldData>\n" % b"".join(arrays)
     return (
         b'<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian" '
@@ -120,6 +140,8 @@ def _array(name: str, values: np.ndarray, tuples: bool = False) -> bytes:
         values = values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
     shape = f' NumberOfComponents="{values.shape[1]}"' if values.ndim == 2 else ""
     shape += f' NumberOfTuples="{len(values)}"' if tuples else ""
+    if _label(name) != name:
+        raise OutputError(f"the name {name!r} cannot stand in XML; expected printable letters")
     label = quoteattr(name, {"\n": "&#10;", "\t": "&#9;"})
     head = f'<DataArray type="{_NAMES[values.dtype]}" Name={label}{shape} format="binary">\n'
     return head.encode() + encode(values) + b"\n</DataArray>\n"
