@@ -253,7 +253,10 @@ class Mesh:
             asked = np.where(fits[:, None], asked[:, asked.shape[1] - width :], table.scale)
         asked = np.pad(asked, ((0, 0), (width - asked.shape[1], 0)), constant_values=-1)
         found = table.find(asked)
-        return torch.from_numpy(found if order is None else np.where(found >= 0, order[found], -1))
+        if order is not None:
+            known = found >= 0
+            found[known] = order[found[known]]
+        return torch.from_numpy(found)
 
     def _row_table(self, dim: int, asked: np.ndarray) -> tuple[np.ndarray | None, RowTable]:
         """Entities by their corners, and their numbers where they are not all, or not in the order of their corners."""

@@ -1,7 +1,7 @@
 """Files of VTK and Gmsh put together from the documents of the formats, apart from the writers of this library.
 
-Source: VTK file formats (VTK wiki, "VTK XML Formats"; "Simple Legacy Formats"); Gmsh reference manual, "MSH file format"
-and "Node ordering".
+Source: VTK wiki, "VTK XML Formats"; VTK file formats, "Simple Legacy Formats"; Gmsh reference manual, "MSH file
+format" and "Node ordering".
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Content(NamedTuple):
 
     points: np.ndarray
     cells: list[tuple[int, list[int]]]
-    point_data: dict[str, np.ndarray] = {}
-    cell_data: dict[str, np.ndarray] = {}
+    point_data: dict[str, np.ndarray]
+    cell_data: dict[str, np.ndarray]
 
 
 class Coding(NamedTuple):

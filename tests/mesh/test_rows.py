@@ -84,6 +84,7 @@ def test_a_few_entities_are_found_among_many_as_all_are() -> None:
     few, all_of = mesh.facets.nodes[[5, 70, 3]], mesh.facets.nodes
     strange = torch.tensor([[0, 80], [99, 100], [-1, 3]])
     assert mesh.find(1, torch.cat([few.flip(1), strange])).tolist() == [5, 70, 3, -1, -1, -1]
+    assert mesh.find(1, strange).tolist() == [-1, -1, -1]
     assert mesh.find(1, all_of).tolist() == list(range(len(all_of)))
     assert mesh.find(1, torch.cat([few.flip(1), strange])).tolist() == [5, 70, 3, -1, -1, -1]
 
