@@ -60,9 +60,10 @@ def run(args: argparse.Namespace) -> int:
     say(*headline(mesh), "")
     if left_behind:
         say(f"left behind: {len(left_behind)} named sets that have no members in the part")
+    say(f"result: {content(part)}")
     for text in unwritten:
         say(f"lost: {text}")
-    say(f"{args.out}: {content(part)}")
+    say(f"written to {args.out}")
     return 0
 
 

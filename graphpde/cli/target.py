@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from graphpde.errors import GraphpdeError, OutputError
@@ -41,25 +43,41 @@ def write(target: str, mesh: Mesh) -> tuple[str, ...]:
     try:
         return write_mesh(target, mesh)
     except OutputError as error:
-        options = "" if isinstance(error.__cause__, OSError) else _way_out(target, mesh)
-        if not options:
+        way_out = "" if isinstance(error.__cause__, OSError) else _way_out(target, mesh)
+        if not way_out:
             raise
-        raise OutputError(f"{error}; 'graphpde repair' with {options} makes cells that fit") from error
+        raise OutputError(f"{error}; {way_out}") from error
 
 
 def _way_out(target: str, mesh: Mesh) -> str:
-    """The first options of ``repair`` with which the mesh can be written in this format, found by trying."""
-    from graphpde.mesh import repair_mesh, write_mesh
+    """What makes a mesh that can be written in this format, found by trying."""
+    from graphpde.mesh import boundary_mesh
 
     for options in (("linear",), ("split",), ("linear", "split")):
-        with tempfile.TemporaryDirectory(prefix="graphpde-") as folder:
-            try:
-                fitting = repair_mesh(mesh, merge=False, orient=False, **dict.fromkeys(options, True)).mesh
-                write_mesh(os.path.join(folder, os.path.basename(target)), fitting)
-            except GraphpdeError:
-                continue
-        return " ".join(f"--{option}" for option in options)
+        chosen = dict.fromkeys(options, True)
+        if _fits(target, partial(_repaired, mesh, chosen)):
+            return f"'graphpde repair' with {' '.join(f'--{option}' for option in options)} makes cells that fit"
+    if mesh.dim == 3 and _fits(target, lambda: boundary_mesh(mesh)):
+        return "'graphpde extract' with --boundary writes its surface"
     return ""
+
+
+def _repaired(mesh: Mesh, chosen: dict[str, bool]) -> Mesh:
+    from graphpde.mesh import repair_mesh
+
+    return repair_mesh(mesh, merge=False, orient=False, **chosen).mesh
+
+
+def _fits(target: str, make: Callable[[], Mesh]) -> bool:
+    """Whether a mesh can be made and written in the format of the target."""
+    from graphpde.mesh import write_mesh
+
+    with tempfile.TemporaryDirectory(prefix="graphpde-") as folder:
+        try:
+            write_mesh(os.path.join(folder, os.path.basename(target)), make())
+        except GraphpdeError:
+            return False
+    return True
 
 
 def lost_in_reading(mesh: Mesh) -> list[str]:

@@ -72,9 +72,10 @@ def run(args: argparse.Namespace) -> int:
     say(f"fields: {', '.join(names)}")
     if not outside:
         say(f"all {target.n} points lie in the source")
+    say(f"result: {content(moved.mesh)}")
     for text in unwritten:
         say(f"lost: {text}")
-    say(f"{args.out}: {content(moved.mesh)}")
+    say(f"written to {args.out}")
     return 0
 
 

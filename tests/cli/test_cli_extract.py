@@ -28,7 +28,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_named_part(graphpde: Command, square: Path) -> None:
     done = graphpde("extract", square, "copper.vtu", "--set", "copper")
     assert done.code == 0 and done.err == ""
-    assert "left behind: 2 named sets" in done.out and "copper.vtu: 28 points, 36 triangle, 4 named sets" in done.out
+    assert "left behind: 2 named sets" in done.out and "result: 28 points, 36 triangle, 4 named sets" in done.out
     part, wanted = read_mesh("copper.vtu"), submesh(two_materials(), "copper")
     assert torch.equal(part.points, wanted.points) and torch.equal(part.cells["triangle"], wanted.cells["triangle"])
     assert set(part.tags) == {"copper", "left", "bottom", "top"}

@@ -176,5 +176,8 @@ def test_cells_that_a_format_lacks_are_refused_with_the_way_out(graphpde: Comman
         assert done.code == 2 and f"'graphpde repair' with {options} makes cells that fit" in done.err
         assert not Path(f"{name}.stl").exists()
         assert graphpde("repair", f"{name}.vtu", f"{name}.stl", *options.split()).code == 0
+    write_mesh(tmp_path / "solid.vtu", box(1, 1, 1))
+    assert "'graphpde extract' with --boundary writes its surface" in graphpde("convert", "solid.vtu", "solid.stl").err
+    assert graphpde("extract", "solid.vtu", "solid.stl", "--boundary").code == 0
     write_mesh(tmp_path / "lines.vtu", Mesh([[0, 0], [1, 1]], {"line": [[0, 1]]}))
     assert "graphpde repair" not in graphpde("convert", "lines.vtu", "lines.stl").err
