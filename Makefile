@@ -8,7 +8,7 @@ PEERS := .venv-peers
 PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-slow test-backends bench bench-core bench-meshes lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -44,6 +44,12 @@ bench: $(INSTALLED) ## run the benchmarks and print their tables
 	@set -e; for script in benchmarks/*.py; do \
 	  [ -e "$$script" ] || { echo "there are no benchmarks yet"; break; }; \
 	  echo "== $$script"; $(PY) "$$script"; done
+	@$(MAKE) fuzz
+
+fuzz: $(INSTALLED) ## damage mesh files by seeded mutation and judge what the readers do (half an hour; goes on from runs/)
+	@mkdir -p runs
+	$(ONE_THREAD) $(PY) -m tests.fuzz --mutants 6000 --seed 20261120 --part own --resume runs/fuzz-own.jsonl
+	$(ONE_THREAD) $(PY) -m tests.fuzz --mutants 2520 --seed 20261120 --part bridged --resume runs/fuzz-bridged.jsonl
 
 # The libraries compared with are no part of graphpde's own environment. torch_scatter is compiled against the torch that
 # is there (some five minutes); where that fails its rows say so, and the log tells why.
@@ -51,7 +57,7 @@ $(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
 	@echo "installing the libraries to compare with into $(PEERS) (once; torch_scatter is compiled, about five minutes)"
 	@$(PEERS_PY) -m pip --version >/dev/null 2>&1 || $(PY) -m venv --clear $(PEERS)
 	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
-	  -e ".[io]" gmsh numba pyvista setuptools wheel
+	  -e ".[io]" gmsh hypothesis numba pytest pyvista setuptools wheel
 	@$(PEERS_PY) -m pip install --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
 	  --no-build-isolation --no-deps torch-scatter > $(PEERS)/torch_scatter.log 2>&1 \
 	  || echo "torch_scatter could not be built; see $(PEERS)/torch_scatter.log"
@@ -65,6 +71,7 @@ bench-meshes: $(PEERS)/.installed ## read real meshes and check them against oth
 	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
 	$(PEERS_PY) -m benchmarks.meshes.files
 	$(PEERS_PY) -m benchmarks.meshes.peers
+	$(ONE_THREAD) $(PEERS_PY) -m pytest -q tests/viz/test_in_vtk.py
 	$(PEERS_PY) -m benchmarks.meshes.speed --write
 
 lint: $(INSTALLED) ## check style, format and types

@@ -53,10 +53,10 @@ def written(folder: Path, name: str, mesh: Any, format: str, target: str = "", *
     from graphpde.mesh.io.bridge import muted
 
     kind = options.pop("kind", format)
-    decoded = options.pop("decoded", 0)
+    decoded, listed = options.pop("decoded", 0), options.pop("listed", "")
     with muted():
         mesh.write(folder / name, file_format=kind, **options)
-    return taken(format, folder, name, target, decoded=decoded)
+    return taken(format, folder, name, target, listed, decoded)
 
 
 def _gmsh(folder: Path, kind: str, binary: bool) -> Sample:

@@ -1,7 +1,8 @@
 """How many whole cells a text lists, for the formats that have no end mark: a cut of them may go unseen, a cell not.
 
 Everything else must notice every cut. OBJ, Abaqus decks, FLAC3D and Nastran decks without their ENDDATA end wherever
-they end; a text STL may end behind any of its solids, a surface in legacy VTK behind any of its sections.
+they end; a text STL may end behind any of its solids, a surface in legacy VTK and a Kratos file behind any of their
+sections.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ def flac3d(data: bytes) -> int:
     return sum(line.startswith(b"Z ") for line in _complete(data))
 
 
+def mdpa(data: bytes) -> int:
+    """Elements of the blocks that end."""
+    blocks = re.findall(rb"(?ms)^Begin Elements[^\n]*\n(.*?)^End Elements", data)
+    return sum(len(block.splitlines()) for block in blocks)
+
+
 def stl(data: bytes) -> int:
     """Facets of the solids that end."""
     stop = [match.end() for match in re.finditer(rb"endsolid[^\n]*\n", data)]
@@ -61,5 +68,13 @@ def _complete(data: bytes) -> list[bytes]:
 
 
 LISTED: dict[str, Callable[[bytes], int]] = {
-    **{"obj": obj, "abaqus": abaqus, "nastran": nastran, "flac3d": flac3d, "stl": stl, "polydata": polydata}
+    **{
+        "obj": obj,
+        "abaqus": abaqus,
+        "nastran": nastran,
+        "flac3d": flac3d,
+        "mdpa": mdpa,
+        "stl": stl,
+        "polydata": polydata,
+    }
 }

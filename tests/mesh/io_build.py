@@ -93,7 +93,7 @@ def _pack(data: bytes, compressor: str) -> bytes:
         import lz4.block
 
         return lz4.block.compress(data, store_size=False)
-    return zlib.compress(data) if compressor == "ZLib" else lzma.compress(data)
+    return zlib.compress(data) if compressor == "ZLib" else lzma.compress(data, preset=0)
 
 
 class Legacy:

@@ -59,7 +59,7 @@ def test_one_mesh_in_every_vtu_encoding(tmp_path: Path, coding: Coding) -> None:
     assert twice.cell_data["k"].tolist() == [-2, -2, -1, -1, 0, 0, 2, 2]
 
 
-@pytest.mark.parametrize("version, binary", product(("2.0", "3.0", "4.2", "5.1"), (False, True)))
+@pytest.mark.parametrize("version, binary", list(product(("2.0", "3.0", "4.2", "5.1"), (False, True))))
 def test_one_mesh_in_every_legacy_vtk(tmp_path: Path, version: str, binary: bool) -> None:
     file = Legacy(version, binary, "UNSTRUCTURED_GRID")
     file.numbers("POINTS 12 double", "f8", POINTS)
@@ -145,7 +145,7 @@ def test_old_files_have_two_edges_of_lagrange_hexahedra_in_the_other_order(
         assert mesh.cells[f"hexahedron{size}"].tolist() == [expected.tolist()], version
 
 
-@pytest.mark.parametrize("version, binary", product(("2.0", "3.0", "4.2", "5.1"), (False, True)))
+@pytest.mark.parametrize("version, binary", list(product(("2.0", "3.0", "4.2", "5.1"), (False, True))))
 def test_one_grid_in_every_structured_legacy_vtk(tmp_path: Path, version: str, binary: bool) -> None:
     axes = [np.array([1.0, 1.5, 2.0]), np.array([0.0, 0.25]), np.array([-1.0, 1.0])]
     x = np.stack(np.meshgrid(*axes, indexing="ij"), -1).transpose(2, 1, 0, 3).reshape(-1, 3)

@@ -25,6 +25,7 @@ from graphpde.mesh.io import (
     medit_write,
     mfem,
     nastran,
+    nastran_write,
     obj,
     off,
     ply,
@@ -110,9 +111,7 @@ for _name, _format in {
         "all",
         True,
     ),
-    "nastran": Format(
-        "Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, _meshio_writes("nastran")
-    ),
+    "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, nastran_write.write),
     "med": Format("MED (Salome)", (".med",), _apart("graphpde.mesh.io.med:read"), None, med_write.write, "all", True),
     "medit": Format("Medit", (".mesh", ".meshb"), medit.read, None, medit_write.write, "all"),
     "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, _meshio_writes("netgen")),

@@ -12,6 +12,7 @@ import numpy as np
 
 from graphpde.mesh.io.medit_table import ELEMENTS, KEYWORDS, MARKS, REFUSED, Keyword
 from graphpde.mesh.io.raw import Unreadable, numbers
+from graphpde.mesh.io.text_lines import letters
 
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z_]\w*")  # two letters: the e of an exponent stands alone
 _NOT_FINITE = (b"nan", b"inf", b"infinity")
@@ -45,7 +46,9 @@ def sections(data: bytes) -> Content:
     Raises:
         Unreadable: an unknown keyword, a count that does not agree with the numbers, text behind the end.
     """
-    text = _QUOTED.sub(b"", data.removeprefix(b"\xef\xbb\xbf"))
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    if b"Identifier" in text or b"Geometry" in text:
+        text = _QUOTED.sub(b"", text)
     text = re.sub(rb"#[^\r\n]*", b" ", text) if b"#" in text else text
     bodies: dict[str, bytes] = {}
     match = _next(text, 0)
@@ -82,7 +85,11 @@ def sections(data: bytes) -> Content:
 
 def _next(text: bytes, position: int) -> re.Match[bytes] | None:
     """The next keyword."""
-    for match in _WORD.finditer(text, position):
+    for place in letters(text, position):
+        match = _WORD.match(text, place) if place >= position else None
+        if match is None:
+            continue
+        position = match.end()
         if match[0].lower() in _NOT_FINITE:
             continue
         if match.start() and not text[match.start() - 1 : match.start()].isspace():

@@ -12,6 +12,7 @@ import numpy as np
 
 from graphpde.core.graph import TagSet
 from graphpde.errors import OutputError
+from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.medit_binary import layout, row_type
 from graphpde.mesh.io.medit_table import ELEMENTS, KEYWORDS, MARK_DIMS, MARKS, SECTIONS
 from graphpde.mesh.io.overlaps import combinations
@@ -63,7 +64,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
     x[:, : mesh.space_dim] = mesh.points.detach().cpu().numpy()
     listing = {name: 1 + rows for name, rows in {**points, **marks}.items()}
     path.write_bytes((_binary if binary else _text)(x, references, sections, listing))
-    return numbers.told()
+    return numbers.told() + flattened(mesh)
 
 
 def _of(mesh: Mesh, dim: int) -> dict[str, TagSet]:

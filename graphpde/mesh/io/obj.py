@@ -14,6 +14,7 @@ import numpy as np
 
 from graphpde.errors import OutputError
 from graphpde.mesh.io.labels import flattened
+from graphpde.mesh.io.obj_rows import KINDS, WIDTHS, whole
 from graphpde.mesh.io.overlaps import combinations
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, real_number, whole_number
 from graphpde.mesh.mesh import Mesh
@@ -31,11 +32,17 @@ def read(path: Path) -> RawMesh:
     Raises:
         Unreadable: an index outside the vertices, a line that is no vertex or face.
     """
+    raw = whole(path.read_bytes(), _LINE)
+    return _by_lines(path) if raw is None else raw
+
+
+def _by_lines(path: Path) -> RawMesh:
+    """The mesh of any file, one line after another; the line that is wrong is named."""
     points: list[list[float]] = []
     faces: dict[tuple[str, int], list[list[int]]] = {}
     groups: dict[str, dict[tuple[str, int], list[int]]] = {}
     current: list[str] = []
-    text = path.read_text("utf-8", "replace").replace("\\\r\n", " ").replace("\\\n", " ")
+    text = path.read_text("utf-8-sig", "replace").replace("\\\r\n", " ").replace("\\\n", " ")
     for number, line in enumerate(text.splitlines(), 1):
         if len(line) > _LINE:
             raise Unreadable(f"line {number} has {len(line)} characters, which no face needs")
@@ -70,16 +77,13 @@ def _index(word: str, count: int) -> int:
 
 def _assemble(points: list, faces: dict, groups: dict) -> RawMesh:
     widths = {len(point) for point in points}
-    if widths - {3, 4, 6, 7}:
-        raise Unreadable(
-            f"a vertex has {min(widths - {3, 4, 6, 7})} numbers, expected x y z and perhaps a weight or a colour"
-        )
+    if odd := widths.difference(WIDTHS):
+        raise Unreadable(f"a vertex has {min(odd)} numbers, expected x y z and perhaps a weight or a colour")
     raw = RawMesh(np.array([point[:3] for point in points], dtype=np.float64).reshape(-1, 3), [])
     if widths == {6}:
         raw.point_data["colour"] = np.array([point[3:] for point in points])
-    names = {("f", 3): "triangle", ("f", 4): "quad", ("l", 2): "line"}
     for (letter, width), rows in faces.items():
-        raw.blocks.append(Block(names.get((letter, width), "polygon"), np.array(rows, dtype=np.int64)))
+        raw.blocks.append(Block(KINDS.get((letter, width), "polygon"), np.array(rows, dtype=np.int64)))
     for name, parts in groups.items():
         members = [np.array(parts[key], dtype=np.int64) if key in parts else None for key in faces]
         raw.cell_sets.append(CellSet(name, members))

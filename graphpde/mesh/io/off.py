@@ -13,6 +13,7 @@ import numpy as np
 from graphpde.errors import OutputError
 from graphpde.mesh.io.labels import flattened
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, listed, numbers, runs
+from graphpde.mesh.io.text_lines import Lines, plain
 from graphpde.mesh.mesh import Mesh
 
 
@@ -22,31 +23,48 @@ def read(path: Path) -> RawMesh:
     Raises:
         Unreadable: another header, counts that do not agree with the lines.
     """
-    text = path.read_text("latin-1")
-    lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
-    if not lines or lines[0][0] not in ("OFF", "COFF", "NOFF", "CNOFF", "STOFF"):
+    lines = Lines(plain(path.read_bytes()), b"#")
+    head = _words(lines, 0)
+    if not head or head[0] not in ("OFF", "COFF", "NOFF", "CNOFF", "STOFF"):
         raise Unreadable("it does not begin with OFF")
-    if len(lines[0]) > 1 and lines[0][1] == "BINARY":
+    if len(head) > 1 and head[1] == "BINARY":
         raise Unreadable("binary OFF is not supported; save it as text")
-    counts, body = (lines[0][1:], lines[1:]) if len(lines[0]) > 1 else (lines[1] if len(lines) > 1 else [], lines[2:])
+    counts, begin = (head[1:], 1) if len(head) > 1 else (_words(lines, 1), 2)
     if len(counts) < 2 or not all(word.isdigit() for word in counts[:2]):
         raise Unreadable("the counts of vertices and faces are missing")
     n, m = int(counts[0]), int(counts[1])
-    if len(body) < n or any(len(words) < 3 for words in body[:n]):
+    if len(lines) - begin < n or (lines.words[begin : begin + n] < 3).any():
         raise Unreadable(f"it declares {n} vertices of three coordinates, which its lines do not hold")
-    points = numbers(" ".join(" ".join(words[:3]) for words in body[:n]), np.float64, "the vertices").reshape(-1, 3)
-    rows = body[n : n + m]
-    if len(rows) == m and all(words[0].isdigit() and 0 < int(words[0]) < len(words) for words in rows):
-        rows = [words[: 1 + int(words[0])] for words in rows]  # one face a line, colours behind it
-    else:
-        rows = body[n:]  # faces may also run over lines
-    values = integers(numbers(" ".join(" ".join(words) for words in rows), np.float64, "the faces"), "vertex numbers")
-    faces: dict[int, list[np.ndarray]] = {}
-    for (width,), part in runs(values, m, (0,), _face_width, "the list of faces"):
-        faces.setdefault(width, []).append(part[:, 1:])
-    parts = {width: np.concatenate(face) for width, face in faces.items()}
+    points = numbers(lines.leading(begin, begin + n, 3), np.float64, "the vertices").reshape(-1, 3)
+    parts = _faces(lines, begin + n, m)
     kinds = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
     return RawMesh(points, [Block(kinds.get(width, "polygon"), face) for width, face in parts.items()])
+
+
+def _words(lines: Lines, number: int) -> list[str]:
+    return lines.line(number).decode("latin-1").split() if number < len(lines) else []
+
+
+def _faces(lines: Lines, begin: int, m: int) -> dict[int, np.ndarray]:
+    """Corners of the faces by their number, in the order in which the numbers first appear."""
+    end = begin + m
+    corners = lines.counts(begin, end) if end <= len(lines) else np.empty(0)
+    if len(corners) == m and ((corners > 0) & (corners < lines.words[begin:end])).all():  # colours may stand behind
+        values = _whole(lines.leading(begin, end, 1 + corners))
+        start = np.cumsum(1 + corners) - corners
+        widths, first = np.unique(corners, return_index=True)
+        return {
+            width: values[start[corners == width][:, None] + np.arange(width)]
+            for width in widths[np.argsort(first)].tolist()
+        }
+    found: dict[int, list[np.ndarray]] = {}  # faces may also run over lines
+    for (width,), part in runs(_whole(lines.stretch(begin, len(lines))), m, (0,), _face_width, "the list of faces"):
+        found.setdefault(width, []).append(part[:, 1:])
+    return {width: np.concatenate(part) for width, part in found.items()}
+
+
+def _whole(text: bytes) -> np.ndarray:
+    return integers(numbers(text, np.float64, "the faces"), "vertex numbers")
 
 
 def _face_width(corners: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphpde.errors import OutputError
+from graphpde.mesh.io.labels import labels
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, integers, listed, numbers, runs
 from graphpde.mesh.io.vtk_cells import WEDGE
 from graphpde.mesh.mesh import Mesh
@@ -52,7 +53,7 @@ def read(path: Path) -> RawMesh:
     Raises:
         Unreadable: a section that is cut, an unknown element code, a count of zones or markers that does not agree.
     """
-    lines = [line.partition("%")[0].strip() for line in path.read_text("latin-1").splitlines()]
+    lines = [line.partition("%")[0].strip() for line in _text(path.read_bytes()).splitlines()]
     lines = [line for line in lines if line]
     zones: list[_Zone] = []
     declared, position = 1, 0
@@ -84,6 +85,13 @@ def read(path: Path) -> RawMesh:
         found = listed(zone.number for zone in zones) or "none"
         raise Unreadable(f"it declares {declared} zones and has these: {found}; the file seems to be cut off")
     return _assemble(zones)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _number(value: str, name: str) -> int:
@@ -197,6 +205,9 @@ def _zones_of(zones: list[_Zone], name: str) -> int:
 def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[str, Any]) -> list[str]:
     """Write a mesh of dimension 2 or 3; sets of facets become markers.
 
+    Returns:
+        A sentence if names had to change: they hold no percent signs, line breaks or double blanks.
+
     Raises:
         OutputError: cells that SU2 does not know, or a surface in 3-D.
     """
@@ -212,10 +223,16 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
         out.write(f"NPOIN= {mesh.n}\n")
         out.writelines(" ".join(map(repr, row)) + "\n" for row in mesh.points.tolist())
         markers = {name: tag for name, tag in mesh.tags.items() if tag.dim == mesh.dim - 1}
+        names, told = labels(markers, _label)
         out.write(f"NMARK= {len(markers)}\n")
         for name, tag in markers.items():
-            out.write(f"MARKER_TAG= {' '.join(name.split())}\nMARKER_ELEMS= {len(tag.ids)}\n")
+            out.write(f"MARKER_TAG= {names[name]}\nMARKER_ELEMS= {len(tag.ids)}\n")
             for row in mesh.facets.nodes[tag.ids].tolist():
                 corners = [node for node in row if node >= 0]
                 out.write(f"{codes[of_width[len(corners)]]} {' '.join(map(str, corners))}\n")
-    return []
+    return told
+
+
+def _label(name: str) -> str:
+    plain = name.encode("utf-8", "replace").decode().replace("%", "_")
+    return "".join(letter if letter.isprintable() else "_" for letter in " ".join(plain.split())) or "unnamed"

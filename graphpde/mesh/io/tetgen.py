@@ -13,6 +13,7 @@ import numpy as np
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable, integers, numbers, positions
 from graphpde.mesh.io.references import inside
 from graphpde.mesh.io.tag_arrays import tag_sets, whole
+from graphpde.mesh.io.text_lines import Lines, plain
 
 # by dimension and nodes per cell: our type, and which node of the file stands in each of its columns
 _KINDS = {
@@ -62,17 +63,16 @@ def _beside(path: Path, extension: str) -> Path:
 
 def _table(path: Path, count: int) -> tuple[list[int], np.ndarray]:
     """The numbers of the first line, filled with zeros up to ``count``, and the rows behind it."""
-    lines = [line.partition("#")[0].strip() for line in path.read_text("latin-1").splitlines()]
-    lines = [line for line in lines if line]
+    lines = Lines(plain(path.read_bytes()), b"#")
     what = f"'{path.name}'"
-    head = numbers(lines[0], np.int64, f"the first line of {what}").tolist() if lines else []
+    head = numbers(lines.line(0), np.int64, f"the first line of {what}").tolist() if len(lines) else []
     if not head or min(head) < 0 or len(head) > count:
         raise Unreadable(f"{what} does not begin with a line of at most {count} counts")
     if len(lines) != 1 + head[0]:
         raise Unreadable(f"{what} declares {head[0]} rows and has {len(lines) - 1}; it seems to be cut off")
-    values = numbers(" ".join(lines[1:]), np.float64, what)
-    if head[0] and (len(values) % head[0] or len(values) != head[0] * len(lines[1].split())):
+    if head[0] and (lines.words[1:] != lines.words[1]).any():
         raise Unreadable(f"the rows of {what} differ in length")
+    values = numbers(lines.stretch(1, len(lines)), np.float64, what)
     return head + [0] * (count - len(head)), values.reshape(head[0], -1) if head[0] else np.empty((0, 0))
 
 

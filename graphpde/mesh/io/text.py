@@ -20,16 +20,22 @@ _LEFT = 3  # as in src/numbers.c
 _BARE_SIGN = re.compile(rb"[+-](?![0-9])")
 
 
-@cache
-def _compiled() -> Any:
-    """The function in C, or None where it was not built."""
+def compiled(name: str) -> Any:
+    """A function in C, or None where it was not built."""
     paths = [Path(__file__).with_name("_numbers" + suffix) for suffix in EXTENSION_SUFFIXES]
     path = next((p for p in paths if p.exists()), None)
     if path is None:
         return None
     try:
-        parse = ctypes.CDLL(str(path)).graphpde_numbers
+        return getattr(ctypes.CDLL(str(path)), name)
     except (OSError, AttributeError):  # built for another machine, or another version
+        return None
+
+
+@cache
+def _compiled() -> Any:
+    parse = compiled("graphpde_numbers")
+    if parse is None:
         return None
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     parse.argtypes = [ctypes.c_char_p, size, pointer, ctypes.c_int, pointer, size, ctypes.POINTER(size)]

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from graphpde.mesh.io.raw import RawMesh, Unreadable, numbers
+from graphpde.mesh.io.text_lines import letters
 from graphpde.mesh.io.vtk_cells import blocks_of, is_before, structured
 from graphpde.mesh.io.vtk_sets import restore
 
@@ -21,7 +22,7 @@ _TYPES = {
     **{"unsigned_int": "u4", "long": "i8", "unsigned_long": "u8", "float": "f4", "double": "f8", "vtkidtype": "i4"},
     **{"vtktypeint64": "i8", "vtktypeuint64": "u8", "vtktypeint32": "i4", "bit": "u1"},
 }
-_WORD = re.compile(rb"^[ \t]*(?!(?:nan|inf)\b)[A-Za-z_]", re.MULTILINE | re.IGNORECASE)
+_NOT_FINITE = re.compile(rb"(?:nan|inf)\b", re.IGNORECASE)
 _POLY = {"VERTICES": 2, "LINES": 4, "POLYGONS": 7, "TRIANGLE_STRIPS": 6}
 _WIDTHS = {"VECTORS": 3, "NORMALS": 3, "TENSORS": 9, "TENSORS6": 6, "GLOBAL_IDS": 1, "PEDIGREE_IDS": 1}
 
@@ -62,8 +63,7 @@ class _Reader:
             return np.unpackbits(self._bytes(-(-count // 8), "u1", what))[:count]
         if self.binary:
             return self._bytes(count, name, what)
-        match = _WORD.search(self.data, self.position)
-        stop = match.start() if match else len(self.data)
+        stop = self._word()
         values = numbers(self.data[self.position : stop], np.float64, what)
         if len(values) != count:
             raise Unreadable(f"{what} has {len(values)} numbers, expected {count}; the file seems to be cut off")
@@ -74,6 +74,17 @@ class _Reader:
         if len(values) and not np.abs(values).max() < limit:
             raise Unreadable(f"{what} holds numbers that are too large or not finite")
         return values.astype(np.int64)
+
+    def _word(self) -> int:
+        """Where the next line that begins with a word does, or the end of the file."""
+        data = self.data
+        for place in letters(data, self.position):
+            start = place
+            while start and data[start - 1] in b" \t":
+                start -= 1
+            if (not start or data[start - 1] == ord("\n")) and not _NOT_FINITE.match(data, place):
+                return start
+        return len(data)
 
     def _bytes(self, count: int, name: str, what: str) -> np.ndarray:
         kind = np.dtype(">" + name)

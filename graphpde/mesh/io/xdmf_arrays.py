@@ -138,7 +138,8 @@ class Arrays:
         form = item.get("Format", "XML").lower()
         shape, text = _declared(item), (item.text or "").strip()
         if form == "xml":
-            values = numbers(text, np.float64 if _letter(item) == "f" else np.int64, "a data item")
+            kind = np.float64 if _letter(item) == "f" else np.int64
+            values = numbers(self.tree.numbers_of(item), kind, "a data item")
             self._given += values.nbytes
             return _shaped(_narrowed(values, item), shape if shape is not None else (len(values),), "a data item")
         if form in ("hdf", "hdf5", "h5"):

@@ -11,7 +11,7 @@ import re
 from xml.etree import ElementTree
 
 from graphpde.mesh.io.raw import Unreadable
-from graphpde.mesh.io.xml_tree import parse
+from graphpde.mesh.io.xml_tree import parse, without_texts
 
 Element = ElementTree.Element
 
@@ -33,6 +33,7 @@ class Tree:
     """
 
     def __init__(self, data: bytes):
+        data, self._texts = without_texts(data, b"DataItem")
         self.root = parse(data)
         for node in self.root.iter():
             node.tag = node.tag.rpartition("}")[2]
@@ -61,6 +62,11 @@ class Tree:
     def child(self, node: Element, tag: str) -> Element | None:
         """The first of ``children``."""
         return next(iter(self.children(node, tag)), None)
+
+    def numbers_of(self, item: Element) -> bytes:
+        """The text of a data item."""
+        text = item.text or ""
+        return self._texts[text] if text in self._texts else text.encode("utf-8", "replace")
 
     def resolve(self, node: Element) -> Element:
         """The element that a ``Reference`` leads to, or the element itself.

@@ -1,4 +1,4 @@
-/* The numbers of a white-space separated text, read exactly; what is not plain or not certain is handed back.
+/* The numbers of a white-space separated text, read exactly, what is not plain or not certain handed back; and its lines.
  *
  * A decimal number is an integer m of up to 19 digits times a power of ten. If m < 2^53 and the power is exact in double,
  * one operation rounds correctly (Clinger 1990). Otherwise the product is taken in extended precision, whose 64 bits leave
@@ -148,5 +148,49 @@ PUBLIC int64_t graphpde_numbers(const char *text, int64_t length, void *out, int
     count++;
   }
   *left_count = kept;
+  return count;
+}
+
+#define LINE 4 /* numbers kept of each line: where it begins, where its first word begins, its last one ends; its words */
+
+/* The lines of text[0:length] that have words, into lines, which has room for all. What the byte `comment` (0: none does)
+ * begins is overwritten with blanks up to the end of its line. Returns how many they are; into longest the bytes of the
+ * longest line. */
+PUBLIC int64_t graphpde_lines(char *text, int64_t length, int comment, int64_t *lines, int64_t *longest) {
+  char *p = text, *end = text + length;
+  int64_t count = 0;
+  *longest = 0;
+  while (p < end) {
+    char *start = p, *first = NULL, *last = p;
+    int64_t words = 0;
+    int inside = 0;
+    for (; p < end && *p != '\n'; p++) {
+      if (comment && *p == (char)comment) {
+        for (; p < end && *p != '\n'; p++)
+          *p = ' ';
+        break;
+      }
+      if (is_space(*p)) {
+        inside = 0;
+        continue;
+      }
+      if (!inside) {
+        words++;
+        first = first ? first : p;
+      }
+      inside = 1;
+      last = p + 1;
+    }
+    if (p - start > *longest)
+      *longest = p - start;
+    if (words) {
+      int64_t *own = lines + LINE * count++;
+      own[0] = start - text;
+      own[1] = first - text;
+      own[2] = last - text;
+      own[3] = words;
+    }
+    p++; /* the end of the line */
+  }
   return count;
 }
