@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from graphpde.cli.console import say, say_json
 from graphpde.cli.info import headline
 from graphpde.cli.parser import described
-from graphpde.cli.target import check_target, content, lost_in_reading, write
+from graphpde.cli.target import check_target, content, fields_of, lost_in_reading, write
 
 if TYPE_CHECKING:
     from graphpde.mesh.io.formats import Format
@@ -22,6 +22,9 @@ example:
 
 The extension of OUT chooses the format; 'graphpde list formats' says which are written. '.vtu' keeps all that a mesh
 can have. What is reported as kept was read back from OUT. 'graphpde repair' is the verb that changes cells."""
+
+
+_SAME = 1e-6  # part of the extent within which the middle of a cell counts as the same
 
 
 def add(verbs: Any, name: str) -> None:
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 def as_dict(mesh: Mesh, back: Mesh, out: str, reading: list[str], writing: list[str]) -> dict[str, Any]:
     """For machines: what was lost on both ways, and what the written file holds."""
-    sets, fields = [*mesh.tags], [*mesh.point_data, *mesh.cell_data]
+    sets, fields = [*mesh.tags], fields_of(mesh)
     held = {*back.point_data, *back.cell_data}
     return {
         "out": out,
@@ -97,22 +100,34 @@ def _differences(mesh: Mesh, back: Mesh, known: Format) -> Iterator[str]:
     moved = _moved(mesh, back)
     if moved:
         yield f"{known.title} rounds coordinates, here by up to {moved:.1e} of the length of the mesh"
+    if _renumbered(mesh, back):
+        yield f"{known.title} files sort cells by their sets: the cells are numbered in another order there"
     sets = [n for n, tag in mesh.tags.items() if tag.dim in known.set_dims(mesh.dim) and n not in back.tags]
     held = {*back.point_data, *back.cell_data}
-    fields = [n for n in (*mesh.point_data, *mesh.cell_data) if known.keeps_fields and n not in held]
+    fields = [n for n in fields_of(mesh) if known.keeps_fields and n not in held]
     for what, names in (("named sets", sets), ("fields", fields)):
         if names:
             yield f"{len(names)} {what} do not come back under their names ({listed(names)})"
 
 
 def _moved(mesh: Mesh, back: Mesh) -> float:
-    """Longest way between a corner and the same one read back, over the extent of the mesh; 0 where cells differ."""
-    if [(k, c.shape) for k, c in mesh.cells.items()] != [(k, c.shape) for k, c in back.cells.items()]:
-        return 0.0
+    """Longest way from a corner to the nearest one read back, over the extent of the mesh."""
+    from scipy.spatial import cKDTree
+
     d = min(mesh.space_dim, back.space_dim)
-    away = max(
-        float((mesh.points[nodes] - back.points[back.cells[kind]])[..., :d].abs().max())
-        for kind, nodes in mesh.cells.items()
-    )
-    used = mesh.points[mesh.used_points]
-    return away / float((used.amax(0) - used.amin(0)).max())
+    used = mesh.points[mesh.used_points][:, :d]
+    away = cKDTree(back.points[back.used_points][:, :d].numpy()).query(used.numpy())[0].max()
+    return float(away) / float((used.amax(0) - used.amin(0)).max())
+
+
+def _renumbered(mesh: Mesh, back: Mesh) -> bool:
+    """Whether the cells come back in another order."""
+    if {kind: len(nodes) for kind, nodes in mesh.cells.items()} != {kind: len(v) for kind, v in back.cells.items()}:
+        return False
+    d = min(mesh.space_dim, back.space_dim)
+    extent = float((mesh.points.amax(0) - mesh.points.amin(0)).max())
+    for kind, nodes in mesh.cells.items():
+        away = mesh.points[nodes][..., :d].mean(1) - back.points[back.cells[kind]][..., :d].mean(1)
+        if float(away.abs().max()) > _SAME * extent:
+            return True
+    return False

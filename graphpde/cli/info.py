@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names = sorted(mesh.tags, key=lambda name: -mesh.tags[name].dim)  # materials first, then the boundary
     shown = names if args.all or len(names) <= _ROWS + 4 else names[:_ROWS]
-    table(("set", "count", "of", "points"), [_row(mesh, name) for name in shown])
+    table(("set", "count", "of", "corners"), [_row(mesh, name) for name in shown])
     if len(shown) < len(names):
         say(f"and {len(names) - len(shown)} more, smaller in dimension or later in the file; --all lists them")
     return 0

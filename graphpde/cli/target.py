@@ -88,9 +88,16 @@ def lost_in_reading(mesh: Mesh) -> list[str]:
     return [text for text in mesh.warnings if text not in odd]
 
 
+def fields_of(mesh: Mesh) -> list[str]:
+    """Names of the fields, without those by which a reader keeps the numbers of sets."""
+    from graphpde.mesh.io.tag_arrays import NUMBERS
+
+    return [name for name in (*mesh.point_data, *mesh.cell_data) if not (mesh.tags and name in NUMBERS)]
+
+
 def content(mesh: Mesh) -> str:
     """Points, cells, named sets and fields in numbers."""
     cells = ", ".join(f"{len(nodes)} {kind}" for kind, nodes in mesh.cells.items())
-    counts = (len(mesh.tags), "named set"), (len(mesh.point_data) + len(mesh.cell_data), "field")
+    counts = (len(mesh.tags), "named set"), (len(fields_of(mesh)), "field")
     more = [f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count]
     return ", ".join([f"{mesh.n} points", cells, *more])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from graphpde.cli.console import say, say_json, warn
 from graphpde.cli.info import headline
 from graphpde.cli.parser import described
-from graphpde.cli.target import check_target, content, lost_in_reading, write
+from graphpde.cli.target import check_target, content, fields_of, lost_in_reading, write
+from graphpde.errors import InputError
 
 if TYPE_CHECKING:
     from graphpde.mesh.mesh import Mesh
@@ -34,9 +35,7 @@ def add(verbs: Any, name: str) -> None:
     parser.add_argument("target", metavar="TARGET", help="mesh file that is to get them")
     parser.add_argument("out", metavar="OUT", help="file to write; the extension chooses the format (.vtu keeps all)")
     parser.add_argument("--field", action="append", metavar="NAME", help="a field to take (default: all)")
-    parser.add_argument(
-        "--outside", default="nearest", metavar="WHAT", help="points outside: nearest (default), nan or error"
-    )
+    parser.add_argument("--outside", metavar="WHAT", help="points outside: nearest (default), nan or error")
     parser.add_argument("--force", action="store_true", help="replace OUT if it is there (never SOURCE or TARGET)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run, parser=parser)
@@ -49,9 +48,14 @@ def run(args: argparse.Namespace) -> int:
     check_target(args.source, args.out, args.force)
     check_target(args.target, args.out, args.force)
     source, target = _with_fields(read_mesh(args.source), args.field), read_mesh(args.target)
-    moved = transfer_mesh_data(source, target, outside=args.outside)
-    unwritten = write(args.out, moved.mesh)
     names = [*source.point_data, *source.cell_data]
+    moved = transfer_mesh_data(source, target, outside=args.outside or "nearest")
+    if args.outside is None and bool(moved.outside.all()):
+        raise InputError(
+            f"no point of '{args.target}' ({headline(target)[1]}) lies in '{args.source}' ({headline(source)[1]}); "
+            f"check place and units, or say --outside nearest"
+        )
+    unwritten = write(args.out, moved.mesh)
     outside = int(moved.outside.sum())
     farthest = float(moved.distance[moved.outside].max()) if outside else 0.0
     if args.json:
@@ -89,14 +93,14 @@ def _with_fields(mesh: Mesh, names: list[str] | None) -> Mesh:
     from graphpde.mesh import Mesh
     from graphpde.registry import unknown
 
-    known = [*mesh.point_data, *mesh.cell_data]
+    known = fields_of(mesh)
     if not known:
         raise MeshError(f"'{mesh.name}' holds no fields to transfer; expected a file with point or cell data")
     for name in names or ():
-        if name not in known:
+        if name not in (*mesh.point_data, *mesh.cell_data):
             raise unknown(f"field of '{mesh.name}'", name, known)
     points, cells = (
-        {name: values for name, values in data.items() if names is None or name in names}
+        {name: values for name, values in data.items() if name in (known if names is None else names)}
         for data in (mesh.point_data, mesh.cell_data)
     )
     return Mesh(mesh.points, mesh.cells, point_data=points, cell_data=cells, warnings=mesh.warnings, name=mesh.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -21,3 +22,16 @@ class cached(cached_property[T]):
     def __get__(self, instance: Any, owner: Any = None) -> T:  # type: ignore[override]
         with temporarily_clear_interpreter_stack(), torch.inference_mode(False):
             return cast(T, super().__get__(instance, owner))
+
+
+class Once:
+    """A search whose result several values share: made when first asked for, then only what was found is kept."""
+
+    def __init__(self, look: Callable[[], Sequence[str]]):
+        self.look: Callable[[], Sequence[str]] | None = look
+        self.found: tuple[str, ...] = ()
+
+    def __call__(self) -> tuple[str, ...]:
+        if self.look is not None:
+            self.found, self.look = tuple(self.look()), None
+        return self.found

@@ -87,7 +87,7 @@ def _part(mesh: Mesh, dim: int, ids: Tensor, label: str) -> Part:
         raise MeshError(f"{label or 'the list of cells'} of '{mesh.name}' is empty: there is nothing to extract")
     if dim == 0:
         raise MeshError(f"{label} of '{mesh.name}' holds points, which make no mesh; expected cells, facets or edges")
-    cells, old = _cells(mesh, ids) if dim == mesh.dim else _sides(mesh, dim, ids)
+    cells, old = _cells(mesh, ids) if dim == mesh.dim else sides(mesh, dim, ids)
     points = torch.unique(torch.cat([nodes.reshape(-1) for nodes in cells.values()]))
     place = torch.full((mesh.n,), -1)
     place[points] = torch.arange(len(points))
@@ -116,7 +116,7 @@ def _cells(mesh: Mesh, ids: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     return {kind: nodes for kind, nodes in out.items() if len(nodes)}, ids
 
 
-def _sides(mesh: Mesh, dim: int, ids: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def sides(mesh: Mesh, dim: int, ids: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Facets or edges as cells by type, each as its first owner has it, and their numbers in that order."""
     table = mesh.entities(dim)
     owner, local = table.cells[ids, 0], table.local[ids]

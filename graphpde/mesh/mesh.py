@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphpde.core.cached import cached
+from graphpde.core.cached import Once, cached
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS, CellType
@@ -70,19 +69,20 @@ class Mesh:
     ):
         points = torch.as_tensor(points, dtype=torch.float64)
         kept = {k: torch.as_tensor(np.asarray(v)).to(torch.int64) for k, v in cells.items() if len(v)}
-        self.__dict__.update(
-            points=points,
-            cells=kept,
-        )
-        self._describe(tags or {}, point_data or {}, cell_data or {}, warnings, name)
+        self.__dict__.update(points=points, cells=kept, name=name)
         self._validate()
+        self._describe(tags or {}, point_data or {}, cell_data or {}, warnings, name)
 
     def _describe(self, tags: Any, point_data: Any, cell_data: Any, warnings: Any, name: str) -> None:
+        for what, data, count in (("points", point_data, self.n), ("cells", cell_data, self.n_cells)):
+            for key, values in data.items():
+                if len(values) != count:
+                    raise MeshError(f"field '{key}' has {len(values)} values for {count} {what} of '{name}'")
         self.__dict__.update(
             tags=dict(tags),
             point_data={k: torch.as_tensor(v) for k, v in point_data.items()},
             cell_data={k: torch.as_tensor(v) for k, v in cell_data.items()},
-            _warnings=warnings,
+            _findings=(Once(warnings),) if callable(warnings) else tuple(warnings),
             name=name,
         )
 
@@ -143,8 +143,10 @@ class Mesh:
     @cached
     def warnings(self) -> tuple[str, ...]:
         """What import found, one sentence each; looked for when it is first asked for."""
-        given = self.__dict__["_warnings"]
-        return tuple(given() if callable(given) else given)
+        out: list[str] = []
+        for one in self._findings:
+            out += one() if callable(one) else [one]
+        return tuple(dict.fromkeys(out))
 
     # incidences
 
@@ -298,8 +300,19 @@ class Mesh:
         raise unknown(f"named set of '{self.name}'", name, [*self.tags, "boundary"])
 
     def make_tag(self, dim: int, ids: Any) -> TagSet:
-        """The set of these entities, its nodes looked up."""
-        ids = torch.as_tensor(ids, dtype=torch.int64).reshape(-1)
+        """The set of these entities, its nodes looked up.
+
+        Raises:
+            MeshError: something else than numbers of entities of that dimension.
+        """
+        given = torch.as_tensor(ids).reshape(-1)
+        ids = given.to(torch.int64)
+        count = len(self.entities(dim).nodes)
+        if len(ids) and (bool((ids != given).any()) or not 0 <= int(ids.min()) <= int(ids.max()) < count):
+            raise MeshError(
+                f"a set of '{self.name}' names entities {int(ids.min())} to {int(ids.max())} of dimension {dim}, "
+                f"expected whole numbers in 0..{count - 1}"
+            )
         if not bool((ids.diff() > 0).all()):
             ids = torch.unique(ids)
         return TagSet(dim, ids, distinct(self.entities(dim).nodes[ids], self.n))
@@ -328,11 +341,12 @@ class Mesh:
 
     def with_warnings(self, *sentences: str | Callable[[], Sequence[str]]) -> Mesh:
         """The same mesh with further warnings, or a function that finds them when they are first asked for."""
-        return self._replace(warnings=partial(_joined, self, sentences))
+        later = (Once(one) if callable(one) else one for one in sentences)
+        return self._replace(warnings=(*self._findings, *later))
 
     def _replace(self, **new: Any) -> Mesh:
         old = {k: self.__dict__[k] for k in ("tags", "point_data", "cell_data", "name")}
-        old["warnings"] = partial(_joined, self, ())
+        old["warnings"] = self._findings
         old.update({k: v for k, v in new.items() if k not in ("points", "cells")})
         if "points" in new or "cells" in new:
             changed = Mesh(new.get("points", self.points), new.get("cells", self.cells), **old)
@@ -351,6 +365,7 @@ class Mesh:
     point_data: dict[str, Tensor]
     cell_data: dict[str, Tensor]
     name: str
+    _findings: tuple[str | Callable[[], Sequence[str]], ...]
 
 
 _OF_THE_CELLS = (
@@ -362,13 +377,6 @@ _OF_THE_CELLS = (
     "boundary_nodes",
     "used_points",
 )
-
-
-def _joined(mesh: Mesh, further: Sequence[str | Callable[[], Sequence[str]]]) -> list[str]:
-    out = list(mesh.warnings)
-    for one in further:
-        out += one() if callable(one) else [one]
-    return out
 
 
 def _pad(nodes: Tensor, width: int) -> Tensor:

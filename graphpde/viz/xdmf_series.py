@@ -129,6 +129,7 @@ class XdmfSeriesWriter(SeriesWriter):
 
     def _make_room(self, first: int) -> _Room:
         """A new HDF5 file with the mesh if it is the first, and data sets for frames to come."""
+        from graphpde.mesh.io.aside import check_side_file
         from graphpde.mesh.io.xdmf_items import Items
         from graphpde.mesh.io.xdmf_write import topology_and_geometry
 
@@ -138,6 +139,8 @@ class XdmfSeriesWriter(SeriesWriter):
         if not first and self.expected:
             count = min(self.expected, _MOST_EXPECTED)
         name = f"{self.stem}.h5" if not first else f"{self.stem}_{len(self._rooms)}.h5"
+        if not self.frames:
+            check_side_file(self.path, name)
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

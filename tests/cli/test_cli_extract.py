@@ -119,3 +119,19 @@ def test_what_transfer_refuses(graphpde: Command, result: Path, square: Path, tm
     assert graphpde("transfer", result, square, "out.vtu").code == 2
     assert (tmp_path / "out.vtu").read_text() == "mine"
     assert graphpde("transfer", result, square, "out.vtu", "--force").code == 0
+
+
+def test_transfer_between_meshes_that_do_not_meet_is_refused(graphpde, tmp_path: Path) -> None:
+    here = rectangle(2, 2)
+    write_mesh("here.vtu", here, point_data={"u": here.points[:, 0]})
+    write_mesh("there.vtu", here.with_points(here.points + 1000))
+    done = graphpde("transfer", "here.vtu", "there.vtu", "out.vtu")
+    assert (
+        done.code == 2
+        and "lies in 'here.vtu' (box: [0, 1] x [0, 1])" in done.err
+        and "check place and units" in done.err
+    )
+    assert not Path("out.vtu").exists()
+    assert graphpde("transfer", "here.vtu", "there.vtu", "out.vtu", "--outside", "nearest").code == 0
+    write_mesh("bare.msh", here)
+    assert graphpde("transfer", "bare.msh", "here.vtu", "out2.vtu").code == 2

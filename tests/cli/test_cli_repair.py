@@ -181,3 +181,12 @@ def test_cells_that_a_format_lacks_are_refused_with_the_way_out(graphpde: Comman
     assert graphpde("extract", "solid.vtu", "solid.stl", "--boundary").code == 0
     write_mesh(tmp_path / "lines.vtu", Mesh([[0, 0], [1, 1]], {"line": [[0, 1]]}))
     assert "graphpde repair" not in graphpde("convert", "lines.vtu", "lines.stl").err
+
+
+def test_convert_says_that_cells_are_renumbered_and_nothing_else(graphpde: Command, tmp_path: Path) -> None:
+    mesh = rectangle(3, 3)
+    sets = {"even": mesh.make_tag(2, range(0, mesh.n_cells, 2)), "few": mesh.make_tag(2, [1, 2, 5])}
+    write_mesh("m.vtu", mesh.with_tags(**sets))
+    out = graphpde("convert", "m.vtu", "m.msh").out
+    assert "the cells are numbered in another order" in out and "rounds" not in out
+    assert "nothing was lost" in graphpde("convert", "m.vtu", "n.vtu").out

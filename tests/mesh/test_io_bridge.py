@@ -173,7 +173,7 @@ def test_reading_goes_on_where_the_system_has_no_limits(monkeypatch) -> None:
 @pytest.mark.parametrize(
     "kind, args, reason",
     [
-        ("SystemExit", (1,), "worse$"),
+        ("SystemExit", (1,), "at 'worse'$"),
         ("ReadError", ("Unknown section 'Grid'.",), "Unknown section 'Grid'$"),
         ("KeyError", ("hexa_prism",), "it uses 'hexa_prism', which the reader of Netgen does not know"),
         ("NoModule", ("h5py",), r'needs h5py; run: pip install "graphpde\[io\]"'),

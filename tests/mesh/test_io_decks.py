@@ -179,8 +179,25 @@ def test_exodus_blocks_node_and_side_sets(tmp_path: Path, element: str, dim: int
         "sides": (1, [0, 2, 3, 5]),
         "9": (0, [0, 5]),
     }
-    assert mesh.point_data["T"].tolist() == [0, 1, 2, 3, 4, 5]
-    assert mesh.warnings == ("1 further time steps were not read",)
+    assert mesh.point_data["T"].tolist() == [6, 7, 8, 9, 10, 11]
+    assert mesh.warnings == ("it holds 2 time steps; the fields are those of the last (t = 1)",)
+
+
+def test_exodus_fields_on_some_blocks_are_nan_on_the_others(tmp_path: Path) -> None:
+    netCDF4 = pytest.importorskip("netCDF4")
+    path = exodus(tmp_path / "m.e", "QUAD4", 2)
+    with netCDF4.Dataset(path, "a") as file:
+        for dimension, size in (("num_elem_var", 1), ("name_letters", 33)):
+            file.createDimension(dimension, size)
+        name = np.zeros((1, 33), dtype="S1")
+        name[0, :1] = [b"s"]
+        file.createVariable("name_elem_var", "S1", ("num_elem_var", "name_letters"))[:] = name
+        blocks = sorted(key for key in file.variables if key.startswith("connect"))
+        size = file.variables[blocks[0]].dimensions[0]
+        file.createVariable("vals_elem_var1eb1", "f8", ("time_step", size))[:] = 7.0
+    mesh = read_mesh(path)
+    values = mesh.cell_data["s"]
+    assert ((values[~values.isnan()] == 7).all() and 0 < int(values.isnan().sum()) < len(values)) or len(blocks) == 1
 
 
 def test_exodus_of_other_elements_is_refused(tmp_path: Path) -> None:

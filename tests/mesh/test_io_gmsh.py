@@ -390,3 +390,13 @@ def test_random_meshes_come_back(mesh: Mesh, binary: bool) -> None:
         start += len(nodes)
     found = sorted((tag.dim, tag.nodes.tolist()) for tag in back.tags.values())
     assert found == sorted((tag.dim, tag.nodes.tolist()) for tag in mesh.tags.values())
+
+
+def test_facets_of_quadratic_cells_keep_their_middle_nodes(tmp_path: Path) -> None:
+    x = np.array([[0, 0], [1, 0], [0, 1], [0.5, 0.1], [0.5, 0.5], [0, 0.5]])
+    mesh = Mesh(x, {"triangle6": [range(6)]})
+    mesh = mesh.with_tags(floor=mesh.make_tag(1, mesh.find(1, torch.tensor([[0, 1]]))))
+    write_mesh(tmp_path / "m.msh", mesh)
+    lines = meshio.read(tmp_path / "m.msh").cells_dict
+    assert lines["line3"].tolist() in ([[0, 1, 3]], [[1, 0, 3]]) and "line" not in lines
+    assert torch.equal(read_mesh(tmp_path / "m.msh").tag("floor").ids, mesh.tag("floor").ids)

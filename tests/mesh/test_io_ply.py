@@ -276,7 +276,9 @@ def test_lines_planes_and_sets_on_writing(tmp_path: Path) -> None:
     write_mesh(tmp_path / "n.ply", network)
     assert read_mesh(tmp_path / "n.ply").cells["line"].tolist() == network.cells["line"].tolist()
     lost = write_mesh(tmp_path / "m.ply", square())
-    assert len(lost) == 1 and lost[0] == "Stanford PLY keeps no named sets: 5 names dropped (all, steel, bottom, wall and 1 more)"
+    assert len(lost) == 1 and lost[0] == (
+        "Stanford PLY keeps no named sets: 5 names dropped (all, steel, bottom, wall and 1 more)"
+    )
     back = read_mesh(tmp_path / "m.ply")
     assert back.space_dim == 2 and np.array_equal(back.points, SQUARE_POINTS)
 

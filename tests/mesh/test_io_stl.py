@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from graphpde.errors import MeshReadError, OutputError
-from graphpde.mesh.io import read_mesh, stl, write_mesh
+from graphpde.mesh.io import read_mesh, stl, stl_text, write_mesh
 from graphpde.mesh.io.stl import read
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_samples import SQUARE_CELLS, SQUARE_POINTS, put, sets, square
@@ -129,10 +129,13 @@ def test_long_texts_are_taken_in_pieces(tmp_path: Path, monkeypatch) -> None:
     corners = np.round(np.random.default_rng(2).random((50, 3, 3)), 6)
     path = put(tmp_path, "m.stl", text(corners.tolist(), "a", normal="") + text(corners.tolist()))
     whole = read(path)
-    monkeypatch.setattr(stl, "_CHUNK", 300)
-    pieces = read(path)
-    assert np.array_equal(whole.points, corners.reshape(-1, 3)) and np.array_equal(pieces.points, whole.points)
-    assert np.array_equal(pieces.blocks[0].nodes, whole.blocks[0].nodes) and len(whole.blocks[0].nodes) == 100
+    assert np.array_equal(whole.points, corners.reshape(-1, 3)) and len(whole.blocks[0].nodes) == 100
+    for chunk in (300, 307, 640, 5000):
+        monkeypatch.setattr(stl_text, "_CHUNK", chunk)
+        pieces = read(path)
+        assert np.array_equal(pieces.points, whole.points)
+        assert np.array_equal(pieces.blocks[0].nodes, whole.blocks[0].nodes)
+        assert [cells.name for cells in pieces.cell_sets] == [cells.name for cells in whole.cell_sets]
     bad = path.read_text().replace("endloop", "endlop").replace("endlop", "endloop", 70)
     with pytest.raises(MeshReadError, match="facet 71 has 'endlop' where 'endloop' is expected"):
         read_mesh(put(tmp_path, "m.stl", bad))

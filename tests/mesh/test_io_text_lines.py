@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphpde.mesh.io import nastran, obj, text_lines
-from graphpde.mesh.io.nastran_rows import at_once
-from graphpde.mesh.io.nastran_systems import Systems
-from graphpde.mesh.io.nastran_table import Deck
+from graphpde.errors import MeshReadError
+from graphpde.mesh.io import obj, read_mesh, text_lines
+from graphpde.mesh.io.avsucd import read as avs_read
 from graphpde.mesh.io.obj_rows import whole
+from graphpde.mesh.io.off import read as off_read
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.text_lines import Lines, letters, plain
+from tests.mesh.io_samples import put
 
 BYTES = st.text(alphabet=st.sampled_from("ab1 2#\t\n\r\v\f\x1c\x1f\x85\xa0\0é"), max_size=60)
 
@@ -135,124 +136,39 @@ def test_honest_obj_files_are_taken_as_a_whole(tmp_path: Path) -> None:
         assert (whole(path.read_bytes(), longest) is not None) is taken
 
 
-# Nastran
-
-
-def equal(first: Deck, second: Deck) -> None:
-    assert first.ids.tolist() == second.ids.tolist() and first.systems.tolist() == second.systems.tolist()
-    assert first.points.tobytes() == second.points.tobytes()
-    assert list(first.rows) == list(second.rows) and list(first.groups) == list(second.groups)
-    for kind in first.rows:
-        assert first.rows[kind].tolist() == second.rows[kind].tolist()
-        assert first.groups[kind].tolist() == second.groups[kind].tolist()
-    assert list(first.lost.items()) == list(second.lost.items())
-
-
-REALS = [
-    "0.",
-    "1.5",
-    "-2.5+1",
-    "1.-3",
-    "1.5D2",
-    "2e-1",
-    "",
-    "3",
-    "-.5d-1",
-    "+1.+2",
-    "x",
-    "1 2",
-    "1.5E-3",
-    "nan",
-    "1-2-3",
-]
-WHOLE = ["1", "2", "7", "", "+3", "0", "-1", "1.0", "12345678"]
-NAMES = [
-    "GRID",
-    "CTETRA",
-    "CHEXA",
-    "CTRIA6",
-    "CQUAD4",
-    "CBAR",
-    "CONROD",
-    "CELAS1",
-    "CONM2",
-    "PSOLID",
-    "ctria3",
-    "CORD2R",
-]
-
-
-@st.composite
-def entry(draw: st.DrawFn) -> str:
-    name = draw(st.sampled_from(NAMES))
-    if name == "GRID":
-        words = [draw(st.sampled_from(WHOLE[:3])), draw(st.sampled_from(["", "", "0", "x"]))]
-        words += draw(st.lists(st.sampled_from(draw(st.sampled_from([REALS[:9], REALS]))), min_size=2, max_size=3))
-    elif name == "CORD2R":
-        words = ["5", "", "0.", "0.", "0.", "0.", "0.", "1.", "1.", "0.", "0."]
-    else:
-        count = draw(st.sampled_from([4, 6, 8, 10, 12, 16, 22]))
-        own = draw(st.sampled_from([WHOLE[:3], WHOLE[:4], WHOLE]))
-        words = [draw(st.sampled_from(own)) for _ in range(count)]
-    form = draw(st.sampled_from(["small", "small", "large", "free", "free large"]))
-    mark = draw(st.sampled_from(["", "+A"]))
-    slots = 4 if "large" in form else 8
-    lines = []
-    for k in range(0, len(words), slots):
-        head = (name if k == 0 else draw(st.sampled_from(["", "+A"]))) + ("*" if "large" in form else "")
-        if "free" in form:
-            lines.append(",".join([head, *draw(st.sampled_from([words[k : k + slots], [" ", *words][k : k + slots]]))]))
-        else:
-            width = 64 // slots
-            lines.append(f"{head:8}" + "".join(f"{word:>{width}}" for word in words[k : k + slots]) + mark)
-    return "".join(line + draw(st.sampled_from(["\n", "\n", "\r\n", "  \n", " $ a, b\n", "\n\n"])) for line in lines)
-
-
-DECK_LINE = st.one_of(
-    entry(),
-    st.sampled_from(["$ GRID,1\n", "\n", "GRID\t1\t\t0.\t1.\t2.\n", "+ 1\n", "RBE2,1,2,3\n", "é\n", "GRDSET,,0\n"]),
-    st.sampled_from(["ENDDATA\n", "BEGIN BULK\n", "  GRID         1             0.0     0.0     1.0\n", "* 1\n"]),
+@pytest.mark.parametrize(
+    "line", ["f -4 1 2", "f 1 2 4", "f 1 2 0", "f /1 1 2", "f 1 2 x", "v 1 2", "v 0 0 inf", "g a a"]
 )
+def test_odd_obj_files_are_left_to_the_other_reader(line: str) -> None:
+    assert whole(b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", 100) is not None
+    assert whole(f"v 0 0 0\nv 1 0 0\nv 0 1 0\n{line}\nf 1 2 3\n".encode(), 100) is None
 
 
-@settings(max_examples=500, deadline=None)
-@given(st.lists(DECK_LINE, min_size=1, max_size=8))
-def test_nastran_as_a_whole_and_entry_by_entry(tmp_path_factory: pytest.TempPathFactory, rows: list[str]) -> None:
-    path = tmp_path_factory.getbasetemp() / "m.bdf"
-    path.write_bytes("".join(rows).encode("latin-1"))
-    found = at_once(path.read_bytes(), 1 << 16)
-    try:
-        expected = nastran._one_by_one(nastran._entries(nastran._lines(path, path.parent, 0)), Systems())
-    except Unreadable:
-        if found is not None:  # the coordinate systems are left, and wrong
-            with pytest.raises(Unreadable):
-                nastran._one_by_one(nastran._entries(iter(found.left)), Systems())
-        return
-    if found is not None:
-        equal(found, expected)
+# others
 
 
-@pytest.mark.parametrize("form", ["small", "large", "free"])
-def test_honest_decks_are_taken_as_a_whole(tmp_path: Path, form: str) -> None:
-    entries = [("GRID", [k, "", f"{k}.-1", "0.", "1.5D0"]) for k in range(1, 21)]
-    entries += [("CTETRA", [1, 7, 1, 2, 3, 4]), ("CTETRA", [2, 7, *range(1, 11)]), ("CHEXA", [3, 8, *range(1, 21)])]
-    entries += [("CHEXA", [4, 8, *range(1, 9)]), ("CTETRA", [5, 9, 2, 3, 4, 5]), ("CELAS1", [6, 1, 1, 1])]
-    slots, lines = 4 if form == "large" else 8, []
-    for name, words in entries:
-        for k in range(0, len(words), slots):
-            head = (name if k == 0 else "") + "*" * (form == "large")
-            part = [str(word) for word in words[k : k + slots]]
-            width = 64 // slots
-            lines.append(
-                ",".join([head, *part]) if form == "free" else f"{head:8}" + "".join(f"{w:{width}}" for w in part)
-            )
-    path = tmp_path / "m.bdf"
-    path.write_text("SOL 101\nCEND\nBEGIN BULK\n" + "\n".join(lines) + "\nENDDATA\n")
-    found = at_once(path.read_bytes(), 1 << 16)
-    assert found is not None
-    equal(found, nastran._one_by_one(nastran._entries(nastran._lines(path, path.parent, 0)), Systems()))
-    assert {kind: len(rows) for kind, rows in found.rows.items()} == {
-        **{"tetra": 2, "tetra10": 1},
-        **{"hexahedron20": 1, "hexahedron": 1},
-    }
-    assert found.points[4].tolist() == [0.5, 0, 1.5] and found.groups["tetra"].tolist() == [7, 9]
+def test_vtk_numbers_that_are_not_finite_are_no_words(tmp_path: Path) -> None:
+    text = "# vtk DataFile Version 3.0\nt\nASCII\nDATASET POLYDATA\nPOINTS 3 float\n0 0 0\n1 0 0\n0 1 0\nPOLYGONS 1 4\n"
+    text += "3 0 1 2\nPOINT_DATA 3\nSCALARS u float\nLOOKUP_TABLE default\n1e-5\n nan\nINF\n"
+    values = read_mesh(put(tmp_path, "m.vtk", text)).point_data["u"].tolist()
+    assert values[0] == 1e-5 and np.isnan(values[1]) and values[2] == np.inf
+
+
+def test_kinds_of_cells_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
+    off = "OFF\n4 3 0\n0 0 0\n1 0 0\n1 1 0\n0 1 1\n4 0 1 2 3\n3 0 1 2 255 0 0\n4 1 2 3 0\n"
+    blocks = off_read(put(tmp_path, "m.off", off)).blocks
+    assert [(b.kind, b.nodes.tolist()) for b in blocks] == [
+        ("quad", [[0, 1, 2, 3], [1, 2, 3, 0]]),
+        ("triangle", [[0, 1, 2]]),
+    ]
+    avs = "4 2 0 0 0\n1 0 0 0\n2 1 0 0\n3 1 1 0\n4 0 1 0\n1 5 quad 1 2 3 4\n2 6 tri 1 3 4\n"
+    assert [block.kind for block in avs_read(put(tmp_path, "m.inp", avs)).blocks] == ["quad", "triangle"]
+    for line in ("1 5", "1 5 quad 1 2 3 x"):
+        with pytest.raises(MeshReadError, match="a line (is not complete or )?holds something that is not a number"):
+            read_mesh(put(tmp_path, "m.inp", avs.replace("1 5 quad 1 2 3 4", line)))
+    for line, reason in (
+        ("1 5 Quad 1 2 3 4", "cell type 'Quad' is not one"),
+        ("1 5 quad 1 2 3", "a quad cell has 3 nodes"),
+    ):
+        with pytest.raises(MeshReadError, match=reason):
+            read_mesh(put(tmp_path, "m.inp", avs.replace("1 5 quad 1 2 3 4", line)))

@@ -106,11 +106,32 @@ def test_fields_and_sets_come_back(tmp_path: Path, make, form: str) -> None:
             values.dtype, values.dtype
         )
     assert same_bits(back.point_data["odd"].numpy(), fields["odd"].numpy())
-    write_mesh(tmp_path / "m.xdmf", Mesh(mesh.points, mesh.cells), point_data={"u": fields["u"]}, cell_data=cells)
-    other = meshio.read(tmp_path / "m.xdmf")
+    write_mesh(tmp_path / "n.xdmf", Mesh(mesh.points, mesh.cells), point_data={"u": fields["u"]}, cell_data=cells)
+    other = meshio.read(tmp_path / "n.xdmf")
     assert np.array_equal(other.point_data["u"], fields["u"])
     assert np.array_equal(np.concatenate(other.cell_data["k"]), cells["k"])
     assert all(np.array_equal(other.get_cells_type(kind), nodes) for kind, nodes in mesh.cells.items())
+
+
+def test_numbers_beside_a_file_are_never_written_over_unless_they_are_its_own(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("h5py")
+    monkeypatch.setattr(xdmf_write, "_IN_TEXT", 0)
+    write_mesh(tmp_path / "m.xdmf", square())
+    kept = (tmp_path / "m.h5").read_bytes()
+    (tmp_path / "alone.h5").write_text("somebody's data")
+    for name in ("m.xmf", "alone.xdmf"):
+        with pytest.raises(OutputError, match="which is there already and is not its own"):
+            write_mesh(tmp_path / name, solid())
+    assert (tmp_path / "m.h5").read_bytes() == kept and (tmp_path / "alone.h5").read_text() == "somebody's data"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["alone.h5", "m.h5", "m.xdmf"]
+    write_mesh(tmp_path / "m.xdmf", solid())
+    assert_same(solid(), read_mesh(tmp_path / "m.xdmf"))
+    from graphpde.viz import XdmfSeriesWriter
+
+    (tmp_path / "run.h5").write_text("somebody's data")
+    with pytest.raises(OutputError, match="which is there already"):
+        XdmfSeriesWriter(tmp_path, "run", square()).add(0, {"u": torch.zeros(4)})
+    assert (tmp_path / "run.h5").read_text() == "somebody's data"
 
 
 def test_odd_names_and_the_dimension_of_space(tmp_path: Path, form: str) -> None:

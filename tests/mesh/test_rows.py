@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from graphpde.errors import MeshError
 from graphpde.mesh import rectangle
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.rows import RowTable, distinct, grouped, lexicographic, repeated, sorted_rows
@@ -101,3 +105,28 @@ def test_warnings_are_looked_for_when_asked_for_and_once() -> None:
     assert not asked
     assert moved.warnings == ("odd", "plain") and mesh.warnings == ("odd", "plain") and moved.warnings
     assert len(asked) == 1
+
+
+def test_a_long_chain_of_changed_meshes_stays_light_and_shares_what_was_found() -> None:
+    asked = []
+
+    def look() -> list[str]:
+        asked.append(1)
+        return ["odd"]
+
+    mesh = rectangle(2, 2).with_warnings(look)
+    for _ in range(1500):
+        mesh = mesh.with_points(mesh.points)
+    assert mesh.warnings == ("odd",) and len(asked) == 1
+    assert copy.deepcopy(mesh).warnings == ("odd",)
+    assert pickle.loads(pickle.dumps(rectangle(2, 2))).warnings == ()
+
+
+def test_sets_and_fields_that_do_not_fit_are_refused() -> None:
+    mesh = rectangle(2, 2)
+    for ids in ([-1], [mesh.n], [0.5]):
+        with pytest.raises(MeshError, match="names entities .* of dimension 0, expected whole numbers in 0..8"):
+            mesh.make_tag(0, ids)
+    for data in ({"point_data": {"u": torch.zeros(3)}}, {"cell_data": {"u": torch.zeros(3)}}):
+        with pytest.raises(MeshError, match="field 'u' has 3 values for"):
+            mesh.with_data(**data)

@@ -19,6 +19,7 @@ from graphpde.mesh.io.references import inside
 
 _DEPTH = 8  # includes within includes
 _CLOSED = ("PART", "INSTANCE", "ASSEMBLY")  # what has an end of its own
+_GENERATING = ("NGEN", "NFILL", "NCOPY", "NMAP", "ELGEN", "ELCOPY", "SYMMETRIC MODEL GENERATION")
 _LINE = 1 << 16  # characters; honest lines have 256 at most
 _GENERATED = 10**7  # numbers that one line may generate
 
@@ -141,6 +142,8 @@ def _keyword(deck: _Deck, words: dict[str, str], body: list[str]) -> None:
         sets.add(words.get(name, ""), _members(body, "GENERATE" in words))
         if name == "ELSET" and "INTERNAL" in words:
             part.internal.add(words.get(name, "").upper())
+    elif name in _GENERATING:
+        raise Unreadable(f"it makes nodes or elements by *{name}, which is not read; write the mesh out in full first")
     elif name == "SURFACE":
         deck.part(words.get("INSTANCE")).surfaces.append((words.get("NAME", ""), words.get("TYPE", "ELEMENT"), body))
 

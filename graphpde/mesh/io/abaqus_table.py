@@ -46,8 +46,10 @@ def kind_of(name: str) -> str | None:
     return None
 
 
-# column k of a row in VTK order is column ORDER[kind][k] of the row in the file: the centre comes first, then the faces
-ORDER = {"hexahedron27": [*range(20), 26, 24, 23, 25, 21, 22, 20]}
+# column k of a row in VTK order is column ORDER[kind][k] of the row in the file: the middle of a line is its second
+# node, behind the edges of hexahedra comes the centre, then the faces
+# Source: CalculiX manual, "Three-node beam element (B32)"; Abaqus manual, "Beam element library"
+ORDER = {"line3": [0, 2, 1], "hexahedron27": [*range(20), 26, 24, 23, 25, 21, 22, 20]}
 
 # corners of face S1, S2, ... of each linear type
 FACES: dict[str, tuple[tuple[int, ...], ...]] = {

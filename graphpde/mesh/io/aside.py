@@ -21,7 +21,8 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     writing leaves all of them as they were and nothing behind.
 
     Raises:
-        OutputError: the folder is missing or cannot be written, the disk is full, the target is a folder.
+        OutputError: the folder is missing or cannot be written, the disk is full, the target is a folder, a further
+            file is there already and not named by the old target.
     """
     target = Path(path)
     folder = None
@@ -31,7 +32,10 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         folder = tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent)
         aside = Path(folder) / target.name
         yield aside
-        for other in sorted(set(os.listdir(folder)) - {aside.name}):
+        others = sorted(set(os.listdir(folder)) - {aside.name})
+        for other in others:
+            check_side_file(target, other)
+        for other in others:
             os.replace(os.path.join(folder, other), target.parent / other)
         os.replace(aside, target)
     except OSError as error:
@@ -39,6 +43,21 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_side_file(target: Path, other: str) -> None:
+    """Refuse to replace a file beside the target that does not belong to it.
+
+    Raises:
+        OutputError: the file is there, and the present target does not name it.
+    """
+    if not os.path.lexists(target.parent / other):
+        return
+    if not (target.is_file() and other.encode() in target.read_bytes()):
+        raise OutputError(
+            f"cannot write '{target}': its numbers would go into '{other}' beside it, which is there already and is "
+            f"not its own; give another name"
+        )
 
 
 def _why(error: OSError, target: Path) -> str:

@@ -112,23 +112,25 @@ def _kind(name: str, width: int) -> str:
 
 
 def _fields(raw: RawMesh, file: Any, numbers: list[int]) -> None:
-    """Nodal and element variables at the first time; the rest is named in a note."""
+    """Nodal and element variables at the last time; the others are named in a note."""
     variables, steps = file.variables, len(file.dimensions["time_step"]) if "time_step" in file.dimensions else 0
     if steps > 1:
-        raw.notes.append(f"{steps - 1} further time steps were not read")
+        times = np.asarray(variables["time_whole"][:]) if "time_whole" in variables else np.zeros(0)
+        at = f" (t = {float(times[-1]):g})" if len(times) == steps else ""
+        raw.notes.append(f"it holds {steps} time steps; the fields are those of the last{at}")
     if not steps:
         return
     for name, ids, one in _groups(variables, "name_nod_var"):
         if all(f"vals_nod_var{number}" in variables for number in ids):
-            parts = [np.asarray(variables[f"vals_nod_var{number}"][0]) for number in ids]
+            parts = [np.asarray(variables[f"vals_nod_var{number}"][-1]) for number in ids]
             raw.point_data[name] = parts[0] if one else np.stack(parts, 1)
         elif "vals_nod_var" in variables:
-            raw.point_data[name] = np.asarray(variables["vals_nod_var"][0][ids[0] - 1])
+            raw.point_data[name] = np.asarray(variables["vals_nod_var"][-1][ids[0] - 1])
     for name, ids, one in _groups(variables, "name_elem_var"):
         found: list[np.ndarray | None] = []
         for block in numbers:
             keys = [f"vals_elem_var{number}eb{block}" for number in ids]
-            parts = [np.asarray(variables[key][0]) for key in keys if key in variables]
+            parts = [np.asarray(variables[key][-1]) for key in keys if key in variables]
             found.append(None if len(parts) < len(keys) else parts[0] if one else np.stack(parts, 1))
         if any(part is not None for part in found):
             raw.cell_data[name] = found

@@ -18,13 +18,13 @@ import torch
 
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
+from graphpde.mesh.extract import sides
 from graphpde.mesh.io.gmsh_encode import Binary, Text
 from graphpde.mesh.io.gmsh_table import CODES, UNGROUPED, from_vtk
 from graphpde.mesh.io.labels import fields, filled, flattened, labels, rounded
 from graphpde.mesh.io.raw import listed
 from graphpde.mesh.mesh import Mesh
 
-_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 _IN_TEXT = 100_000  # cells up to which a mesh is written as text
 _OF_READER = ("gmsh:physical", "gmsh:geometrical")  # what the groups of this file say anew
 _WIDTHS = {1: 1, 2: 3, 3: 3, 9: 9}  # components of a field -> what gmsh knows: numbers, vectors, tensors
@@ -179,11 +179,10 @@ def _elements(mesh: Mesh, dim: int, ids: np.ndarray) -> dict[str, np.ndarray]:
             if len(mine):
                 out[kind] = nodes.numpy()[mine]
         return out
-    rows = mesh.entities(dim).nodes.numpy()[ids]
-    width = (rows >= 0).sum(1)
-    for corners in np.unique(width).tolist():
-        out[_OF_WIDTH[corners]] = rows[width == corners][:, :corners]
-    return out
+    if dim == 0:
+        return {"vertex": ids[:, None]} if len(ids) else {}
+    found, _ = sides(mesh, dim, torch.from_numpy(ids))
+    return {kind: nodes.numpy() for kind, nodes in found.items()}
 
 
 def _entity_section(code: Text | Binary, entities: list[_Entity], points: np.ndarray) -> Iterator[bytes]:

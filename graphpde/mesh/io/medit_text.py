@@ -86,11 +86,8 @@ def sections(data: bytes) -> Content:
 def _next(text: bytes, position: int) -> re.Match[bytes] | None:
     """The next keyword."""
     for place in letters(text, position):
-        match = _WORD.match(text, place) if place >= position else None
-        if match is None:
-            continue
-        position = match.end()
-        if match[0].lower() in _NOT_FINITE:
+        match = _WORD.match(text, place)
+        if match is None or match[0].lower() in _NOT_FINITE:
             continue
         if match.start() and not text[match.start() - 1 : match.start()].isspace():
             start = max(0, match.start() - 10)

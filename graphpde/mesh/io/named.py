@@ -55,13 +55,17 @@ class Numbering:
         ]
 
     def join(self, parts: list[np.ndarray | None]) -> np.ndarray | None:
-        """Per-block values as one array over the cells of the mesh; None if they do not cover them."""
+        """Per-block values as one array over the cells, NaN where a block has none; None where they do not fit."""
         out: np.ndarray | None = None
+        gaps = np.zeros(self.mesh.n_cells, dtype=bool)
         for old, block, ids in zip(self.kept, self.blocks, self.ids):
             if CELLS[block.kind].dim != self.mesh.dim:
                 continue
             part = parts[old] if old < len(parts) else None
-            if part is None or part.dtype.kind not in "iufb" or len(part) != len(ids):
+            if part is None:
+                gaps[ids] = True
+                continue
+            if part.dtype.kind not in "iufb" or len(part) != len(ids):
                 return None
             if out is None:
                 out = np.zeros((self.mesh.n_cells, *part.shape[1:]), dtype=part.dtype)
@@ -69,6 +73,9 @@ class Numbering:
                 return None
             out = out.astype(np.result_type(out, part), copy=False)
             out[ids] = part
+        if out is not None and gaps.any():
+            out = out.astype(np.result_type(out, np.float32), copy=False)
+            out[gaps] = np.nan
         return out
 
 

@@ -6,6 +6,7 @@ input, an empty folder to work in, and no more memory and processor time than a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -112,9 +113,17 @@ def _run(folder: Path, limits: Limits) -> int:
         except subprocess.TimeoutExpired:
             raise Unreadable(_too_long(limits.patience)) from None
         finally:  # an interrupt passes through here as well
-            if child.poll() is None:
-                child.kill()
-                child.wait()
+            _end_all(child)
+
+
+def _end_all(child: subprocess.Popen) -> None:
+    """End the child and whatever it has started, which is in its session."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+    elif child.poll() is None:
+        child.kill()
+    child.wait()
 
 
 def _failure(error: Exception, limits: Limits) -> Exception:

@@ -7,28 +7,21 @@ Source: 3D Systems, "StereoLithography interface specification", 1988; the attri
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from graphpde.errors import OutputError
 from graphpde.mesh.io.labels import flattened
-from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed, numbers
+from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, listed
+from graphpde.mesh.io.stl_text import Solids
 from graphpde.mesh.mesh import Mesh
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEAD = 84  # bytes before the first facet of a binary file: 80 free ones and the number of facets
-_SOLID = re.compile(rb"[ \t]*(end[ \t]*)?solid\b[ \t]*([^\n]*)", re.IGNORECASE)
-_NORMAL = re.compile(rb"\bfacet\s+normal\s+\S+\s+\S+\s+\S+")
-_WORDS = {
-    **{0: b"facet", 1: b"outer", 2: b"loop"},
-    **{3: b"vertex", 7: b"vertex", 11: b"vertex", 15: b"endloop", 16: b"endfacet"},
-}
-_PERIOD = 17  # words of a facet without its normal, which are four more
-_CHUNK = 1 << 22  # bytes of text taken apart at once
+_HEAD_OF_TEXT = 1024  # bytes within which it begins
+_MARK = b"\xef\xbb\xbf"  # of UTF-8
 
 
 def read(path: Path) -> RawMesh:
@@ -40,69 +33,40 @@ def read(path: Path) -> RawMesh:
     Raises:
         Unreadable: cut or damaged, or a corner that is not finite.
     """
-    data = path.read_bytes()
-    count = int.from_bytes(data[80:_HEAD], "little")
-    fits = len(data) >= _HEAD and len(data) == _HEAD + _FACET.itemsize * count
-    head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not fits and head[:5].lower() == b"solid" and b"\0" not in data[:134]:  # the text of no solid holds zero bytes
-        return _text(data.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n"))
-    if len(data) < _HEAD:
-        raise Unreadable(f"it has {len(data)} bytes and does not begin with 'solid'; a binary file has {_HEAD} or more")
-    if not fits:
+    with open(path, "rb") as file:
+        start, size = file.read(_HEAD_OF_TEXT), path.stat().st_size
+        count = int.from_bytes(start[80:_HEAD], "little")
         expected = _HEAD + _FACET.itemsize * count
-        only = "only " if len(data) < expected else ""
-        raise Unreadable(f"it declares {count} triangles and has {only}{len(data)} bytes, expected {expected}")
-    facets = np.frombuffer(data, _FACET, count, _HEAD)
+        fits = size >= _HEAD and size == expected
+        head = start.removeprefix(_MARK).lstrip()
+        if not fits and head[:5].lower() == b"solid" and b"\0" not in start[:134]:  # no solid's text holds zero bytes
+            file.seek(len(_MARK) if start.startswith(_MARK) else 0)
+            return _text(file)
+    if size < _HEAD:
+        raise Unreadable(f"it has {size} bytes and does not begin with 'solid'; a binary file has {_HEAD} or more")
+    if not fits:
+        only = "only " if size < expected else ""
+        raise Unreadable(f"it declares {count} triangles and has {only}{size} bytes, expected {expected}")
+    facets = np.frombuffer(path.read_bytes(), _FACET, count, _HEAD)
     raw = _surface(facets["corners"].astype(np.float64))
     if facets["attribute"].any():
         raw.cell_data["attribute"] = [facets["attribute"].astype(np.int32)]
     return raw
 
 
-def _text(data: bytes) -> RawMesh:
-    """The solids of a text file."""
-    names: list[str] = []
-    solids: list[np.ndarray] = []
-    position, name, renamed, total = 0, None, 0, 0
-    for match in _lines(data):
-        ends, own = match[1] is not None, match[2].decode("utf-8", "replace").strip()
-        if ends != (name is not None):
-            raise Unreadable(f"it has {'endsolid' if ends else 'solid'} twice in a row, at solid {len(names) + 1}")
-        between = data[position : match.start()]
-        position = match.end()
-        if not ends:
-            name = own
-            if between.strip():
-                raise Unreadable(f"'{_shown(between)}' stands outside of its solids")
-            continue
-        solids.append(_facets(between, total))
-        total += len(solids[-1])
-        renamed += bool(own and name) and own != name
-        names.append(name or own)
-        name = None
-    if name is not None or not names:
-        raise Unreadable("it is a text STL without 'endsolid'; it seems to be cut off")
-    if data[position:].strip():
-        raise Unreadable(f"'{_shown(data[position:])}' stands outside of its solids")
-    raw = _surface(np.concatenate(solids))
-    if renamed:
-        raw.notes.append(f"{renamed} of {len(names)} solids end under another name than they begin with")
-    if total and (empty := sum(not len(solid) for solid in solids)):
+def _text(file: BinaryIO) -> RawMesh:
+    solids = Solids(file)
+    names, sizes = solids.names, solids.sizes
+    corners = np.concatenate(solids.corners)
+    solids.corners.clear()
+    raw = _surface(corners)
+    if solids.renamed:
+        raw.notes.append(f"{solids.renamed} of {len(names)} solids end under another name than they begin with")
+    if solids.total and (empty := sizes.count(0)):
         raw.notes.append(f"{empty} of {len(names)} solids have no facets")
-    if total and (len(names) > 1 or names[0]):
-        raw.cell_sets = _sets(names, [len(solid) for solid in solids])
+    if solids.total and (len(names) > 1 or names[0]):
+        raw.cell_sets = _sets(names, sizes)
     return raw
-
-
-def _lines(data: bytes) -> Iterator[re.Match[bytes]]:
-    """The lines that begin and end a solid."""
-    lower, stop = data.lower(), 0
-    while (found := lower.find(b"solid", stop)) >= 0:
-        if match := _SOLID.match(data, lower.rfind(b"\n", stop, found) + 1 or stop):
-            yield match
-        stop = lower.find(b"\n", found)
-        if stop < 0:
-            return
 
 
 def _sets(names: list[str], sizes: list[int]) -> list[CellSet]:
@@ -114,46 +78,8 @@ def _sets(names: list[str], sizes: list[int]) -> list[CellSet]:
     ]
 
 
-def _facets(text: bytes, before: int) -> np.ndarray:
-    """Corners [m, 3, 3] of the facets of a text; ``before`` facets stand ahead of it in the file."""
-    parts, position = [np.empty((0, 3, 3))], 0
-    text = text.lower().strip()
-    while position < len(text):
-        stop = text.find(b"endfacet", position + _CHUNK)
-        stop = len(text) if stop < 0 else stop + len(b"endfacet")
-        parts.append(_corners(text[position:stop], before))
-        before, position = before + len(parts[-1]), stop
-    return np.concatenate(parts)
-
-
-def _corners(text: bytes, before: int) -> np.ndarray:
-    """Corners [k, 3, 3] of some facets, all with a normal or all without one once the normals are taken out."""
-    words = text.split()
-    normal = 4
-    if words[1 :: _PERIOD + normal] != [b"normal"] * (len(words) // (_PERIOD + normal)):
-        words, normal = _NORMAL.sub(b"facet", text).split(), 0
-    period = _PERIOD + normal
-    count = -(-len(words) // period)
-    columns = [words[place + normal * (place > 0) :: period] for place in range(_PERIOD)]
-    wrong = [
-        (next((k for k, own in enumerate(columns[place]) if own != word), len(columns[place])), place)
-        for place, word in _WORDS.items()
-        if columns[place] != [word] * count
-    ]
-    if wrong:
-        first, place = min(wrong)
-        found = f"'{_shown(columns[place][first])}'" if first < len(columns[place]) else "nothing"
-        raise Unreadable(f"facet {before + first + 1} has {found} where '{_WORDS[place].decode()}' is expected")
-    own = [numbers(b" ".join(column), np.float64, "a vertex") for k, column in enumerate(columns) if k not in _WORDS]
-    return np.stack(own, axis=1).reshape(count, 3, 3)
-
-
-def _shown(text: bytes) -> str:
-    return " ".join(text[:60].decode("latin-1").split())[:40]
-
-
 def _surface(corners: np.ndarray) -> RawMesh:
-    """Triangles from their corners [m, 3, 3], equal ones joined.
+    """Triangles from their corners [m, 3, 3], which may be changed, equal ones joined.
 
     Raises:
         Unreadable: a corner is not finite.
@@ -165,14 +91,16 @@ def _surface(corners: np.ndarray) -> RawMesh:
         )
     if not len(corners):
         return RawMesh(np.empty((0, 3)), [])
-    points, inverse = _distinct(corners.reshape(-1, 3) + 0.0)  # -0.0 becomes 0.0
+    corners += 0.0  # -0.0 becomes 0.0
+    points, inverse = _distinct(corners.reshape(-1, 3))
     return RawMesh(points, [Block("triangle", inverse.reshape(-1, 3))])
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows in the order of their first appearance, and the number of each row among them."""
     key = np.zeros(len(x), dtype=np.uint64)
-    for column in x.T.copy().view(np.uint64):  # one sort by a hash instead of three by the columns
+    for k in range(x.shape[1]):  # one sort by a hash instead of three by the columns
+        column = x[:, k].copy().view(np.uint64)
         key = (key ^ column ^ (column >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
         key ^= key >> np.uint64(29)
     order = np.argsort(key, kind="stable")

@@ -1,6 +1,7 @@
 """Numbers in text: by a small parser in C (src/numbers.c) where it was built, else by NumPy's, with equal results.
 
-The one in C is about ten times faster; both round correctly. It is built at installation where a C compiler is found.
+The one in C is about ten times faster; both round correctly. It is built at installation where a C compiler is found;
+floating-point numbers go through it where the processor has 80-bit numbers (x86).
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ def _compiled() -> Any:
     return parse
 
 
+@cache
+def _wide() -> bool:
+    """Whether there is a type with 64 bits of mantissa, without which most numbers of 17 digits are not certain."""
+    tells = compiled("graphpde_wide")
+    return tells is not None and bool(tells())
+
+
 def parsed(text: bytes, dtype: Any) -> np.ndarray:
     """All numbers of a white-space separated text, as one array [k].
 
@@ -51,7 +59,7 @@ def parsed(text: bytes, dtype: Any) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     parse = _compiled() if len(text) >= _SMALL and dtype.kind in "fi" else None
-    if parse is None:
+    if parse is None or (dtype.kind == "f" and not _wide()):
         return _by_numpy(text, dtype)
     whole = dtype.kind == "i"
     out = np.empty((len(text) + 1) // 2, dtype=np.int64 if whole else np.float64)

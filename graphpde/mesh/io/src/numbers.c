@@ -3,7 +3,7 @@
  * A decimal number is an integer m of up to 19 digits times a power of ten. If m < 2^53 and the power is exact in double,
  * one operation rounds correctly (Clinger 1990). Otherwise the product is taken in extended precision, whose 64 bits leave
  * 11 to spare: it rounds to the right double unless those 11 bits lie so near to one half that the error of the product,
- * less than two units of its last bit, could matter. Those few numbers, and all that looks unusual, are left to the caller.
+ * less than one unit of its last bit for small powers and three for large ones, could matter. Those few numbers, and all that looks unusual, are left to the caller.
  */
 #include <float.h>
 #include <stdint.h>
@@ -121,6 +121,9 @@ static const char *whole(const char *p, const char *end, int64_t *value) {
   *value = negative ? -m : m;
   return p;
 }
+
+/* Whether numbers of up to 19 digits are read here; elsewhere most of 17 digits would be left to the caller. */
+PUBLIC int graphpde_wide(void) { return LDBL_MANT_DIG == 64; }
 
 /* Values of text[0:length] into out (double, or int64_t where whole_ones); tokens left to the caller into left.
  * Returns how many values there are; -1 where more than `room` tokens are left. out has room for (length + 1) / 2. */
