@@ -165,7 +165,7 @@ def _stl(folder: Path) -> Sample:
 
 def _medit(folder: Path, name: str) -> Sample:
     mesh = mixed("medit:ref", data=False, types=("tetra", "hexahedron", "quad"))
-    return written(folder, name, mesh, "medit")
+    return written(folder, name, mesh, "medit", listed="medit" if name.endswith(".mesh") else "")
 
 
 MAKERS.update(

@@ -51,6 +51,15 @@ def flac3d(data: bytes) -> int:
     return sum(line.startswith(b"Z ") for line in _complete(data))
 
 
+def medit(data: bytes) -> int:
+    """Solids of the sections that are whole; a file may lack its ``End``, which a note says."""
+    count = 0
+    for match in re.finditer(rb"(?m)^(Tetrahedra|Hexahedra|Prisms|Pyramids)\s+(\d+)\s*\n", data):
+        rows = [line for line in data[match.end() :].split(b"\n")[:-1] if line.strip()]
+        count += int(match[2]) if len(rows) >= int(match[2]) else 0
+    return count
+
+
 def mdpa(data: bytes) -> int:
     """Elements of the blocks that end."""
     blocks = re.findall(rb"(?ms)^Begin Elements[^\n]*\n(.*?)^End Elements", data)
@@ -74,6 +83,7 @@ LISTED: dict[str, Callable[[bytes], int]] = {
         "nastran": nastran,
         "flac3d": flac3d,
         "mdpa": mdpa,
+        "medit": medit,
         "stl": stl,
         "polydata": polydata,
     }

@@ -133,13 +133,20 @@ def test_mutants_repeat_and_differ() -> None:
 
 
 def test_counts_of_cells_that_a_cut_text_lists() -> None:
-    for name in ("obj", "abaqus", "stl-ascii", "vtk-polydata", "nastran-free", "mdpa", "flac3d"):
+    for name in ("obj", "abaqus", "stl-ascii", "vtk-polydata", "nastran-free", "mdpa", "flac3d", "medit-ascii"):
         sample = corpus([name])[name]
         data = sample.files[sample.main]
         counts = [LISTED[sample.listed](data[:stop]) for stop in range(len(data) + 1)]
-        whole = {"obj": 4, "abaqus": 3, "stl-ascii": 3, "vtk-polydata": 4, "nastran-free": 2, "mdpa": 2, "flac3d": 3}[
-            name
-        ]
+        whole = {
+            "obj": 4,
+            "abaqus": 3,
+            "stl-ascii": 3,
+            "vtk-polydata": 4,
+            "nastran-free": 2,
+            "mdpa": 2,
+            "flac3d": 3,
+            "medit-ascii": 2,
+        }[name]
         assert counts[-1] == whole and counts[0] == 0 and sorted(counts) == counts, name
 
 
