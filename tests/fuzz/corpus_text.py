@@ -212,7 +212,9 @@ def _tetgen(target: str) -> Sample:
 
 def _abaqus_parts(target: str) -> Sample:
     nodes = b"*NODE\n1,0,0,0\n2,1,0,0\n3,0,1,0\n4,0,0,1\n"
-    return Sample("abaqus", "m.inp", {"m.inp": _PARTS.encode(), "nodes.inp": nodes}, target, "abaqus-parts")
+    return Sample(
+        "abaqus", "m.inp", {"m.inp": _PARTS.encode(), "nodes.inp": nodes}, target, "abaqus" if target == "m.inp" else ""
+    )
 
 
 def _su2(folder: Path) -> Sample:

@@ -140,3 +140,13 @@ def test_a_bare_word_of_meshio_becomes_a_sentence(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(meshio_read.reader_map, "permas", stumble)
     with pytest.raises(Unreadable, match="its content is not what the format asks for, at 'TNTER'"):
         meshio_read.read(put(tmp_path, "m.post", "x"), "permas")
+
+
+def test_abaqus_parts_that_nothing_places_are_noted(tmp_path: Path) -> None:
+    part = "*PART, NAME=p\n*NODE\n1,0,0\n2,1,0\n3,0,1\n*ELEMENT, TYPE=CPS3\n1,1,2,3\n*END PART\n"
+    (tmp_path / "cut.inp").write_text(part)
+    warnings = read_mesh(tmp_path / "cut.inp").warnings
+    assert any("no *ASSEMBLY that places them, or is cut off" in text for text in warnings)
+    placed = "*ASSEMBLY, NAME=a\n*INSTANCE, NAME=i, PART=p\n*END INSTANCE\n*END ASSEMBLY\n"
+    (tmp_path / "whole.inp").write_text(part + placed)
+    assert read_mesh(tmp_path / "whole.inp").warnings == ()

@@ -46,19 +46,24 @@ def read(path: Path) -> RawMesh:
     """Read an .inp deck.
 
     Raises:
-        Unreadable: undefined nodes, rotated instances, node systems, includes outside the folder, no usable element.
+        Unreadable: undefined nodes, rotated instances, node systems, generated nodes or
+            elements, includes outside the folder, no usable element.
     """
     deck = _Deck()
     opened: list[str] = []
+    seen: set[str] = set()
     for words, body in _keywords(_lines(path, path.parent, 0)):
         _keyword(deck, words, body)
         name = words[""]
+        seen.add(name)
         if name in _CLOSED:
             opened.append(name)
         elif name.startswith("END ") and name[4:] in opened:
             opened.remove(name[4:])
     if opened:
         raise Unreadable(f"*{opened[-1]} is not closed by *END {opened[-1]}; the file seems to be cut off")
+    if "PART" in seen and not seen & {"ASSEMBLY", "INSTANCE"}:
+        deck.notes.append("it defines parts and no *ASSEMBLY that places them, or is cut off; they are read as drawn")
     return assemble(deck.parts, deck.instances, deck.notes)
 
 
