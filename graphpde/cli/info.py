@@ -75,7 +75,7 @@ _CURVED = {1: "curve or network", 2: "surface"}
 
 
 def _box(mesh: Mesh) -> str:
-    used = mesh.points[mesh.used_points]
+    used = mesh.points[mesh.used_points] + 0.0  # which makes -0 a zero
     return " x ".join(f"[{low:.6g}, {high:.6g}]" for low, high in zip(used.amin(0), used.amax(0), strict=True))
 
 
@@ -103,8 +103,8 @@ def _measured(mesh: Mesh) -> list[tuple[str, str]]:
 
 
 def _spread(values: Tensor) -> str:
-    low, middle, high = float(values.min()), float(values.median()), float(values.max())
-    return f"{low:.3g} to {high:.3g}, median {middle:.3g}" if low < high else f"{low:.3g}"
+    low, middle, high = (f"{float(value):.3g}" for value in (values.min(), values.median(), values.max()))
+    return f"{low} to {high}, median {middle}" if low != high else low
 
 
 def _fields(mesh: Mesh) -> list[tuple[str, str]]:

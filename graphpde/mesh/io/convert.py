@@ -117,7 +117,8 @@ def _dimension(
     if given is not None and dim <= given <= points.shape[1]:
         return points[:, :given], []
     numbers = np.concatenate([nodes.reshape(-1) for nodes in cells.values()])
-    used = points[distinct(torch.from_numpy(numbers), len(points)).numpy()]
+    known = distinct(torch.from_numpy(numbers), len(points)).numpy()
+    used = points if len(known) == len(points) else points[known]
     low, high = torch.from_numpy(used).aminmax(dim=0)
     spread = (high - low).numpy()
     if not np.isfinite(spread).all():
