@@ -47,25 +47,37 @@ def with_inheritance(old: Mesh, new: Mesh, descent: Descent) -> tuple[Mesh, list
             what = "edges"
         if gone:
             lost.append(f"{gone} of {len(tag.ids)} {what} of the set '{name}' are gone")
+        lost.extend(_enclosed(old, new, name, tag, descent))
         if len(ids) or not len(tag.ids):
             tags[name] = TagSet(0, ids, ids) if tag.dim == 0 else new.make_tag(tag.dim, ids)
         else:
-            lost[-1] += ", and with them the set"
+            lost[-1] += ", and with them the set"  # nothing is left, so nothing was found enclosed
     return new.with_data(point_data, cell_data).with_tags(**tags), lost
 
 
 def _differing(old: Mesh, descent: Descent) -> Iterator[str]:
-    """Fields that had several values where there is one point now."""
-    merged = (descent.place != torch.arange(old.n)).nonzero()[:, 0]
-    for name, values in old.point_data.items():
-        one, two = values[merged], values[descent.place[merged]]
-        differ = (one != two) & ~((one != one) & (two != two))
-        count = int(differ.reshape(len(merged), -1).any(1).sum()) if len(merged) else 0
-        if count:
-            yield (
-                f"'{name}' differs at {count} of {len(merged)} merged points; the lowest-numbered point of each gave "
-                f"its value"
-            )
+    """Fields that had several values where there is one point or cell now."""
+    for what, data, stays in (("point", old.point_data, descent.place), ("cell", old.cell_data, descent.twin)):
+        gone = (stays != torch.arange(len(stays))).nonzero()[:, 0]
+        for name, values in data.items() if len(gone) else ():
+            one, two = values[gone], values[stays[gone]]
+            differ = (one != two) & ~((one != one) & (two != two))
+            count = int(differ.reshape(len(gone), -1).any(1).sum())
+            if count:
+                how = {"point": "merged points", "cell": "repeated cells"}[what]
+                chosen = f"the lowest-numbered {what} of each gave its value"
+                yield f"'{name}' differs at {count} of {len(gone)} {how}; {chosen}"
+
+
+def _enclosed(old: Mesh, new: Mesh, name: str, tag: TagSet, descent: Descent) -> Iterator[str]:
+    """Facets of a set that were on the boundary and lie between two cells now."""
+    if tag.dim != old.dim - 1 or old.dim < 2:
+        return
+    outer = tag.ids[torch.isin(tag.ids, old.boundary_facets)]
+    ids, _ = _members(old, new, TagSet(tag.dim, outer, tag.nodes), descent)
+    inside = int((~torch.isin(ids, new.boundary_facets)).sum())
+    if inside:
+        yield f"{inside} facets of the set '{name}' lie between two joined cells now, no longer on the boundary"
 
 
 def _members(old: Mesh, new: Mesh, tag: TagSet, descent: Descent) -> tuple[Tensor, int]:

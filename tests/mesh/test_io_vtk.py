@@ -167,6 +167,9 @@ def test_long_texts_are_kept_from_the_parser_and_nothing_else(tmp_path: Path) ->
     for cut in (points[:40], "</DataArray></Points>"):
         with pytest.raises(MeshReadError):
             read_mesh(put(tmp_path, "n.vtu", plain.replace(cut, "", 1)))
+    for mark in ("@0", "@1"):  # what stands for a long text must not be found in a short one
+        with pytest.raises(MeshReadError, match="array 'connectivity' holds something that is not a number"):
+            read_mesh(put(tmp_path, "n.vtu", plain.replace(">0 1 3<", f">{mark}<")))
     with pytest.raises(MeshReadError, match="holds something that is not a number"):
         read_mesh(put(tmp_path, "n.vtu", plain.replace("7 49 0", "7 &#52;9 0")))
 

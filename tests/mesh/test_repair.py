@@ -298,6 +298,7 @@ def test_flat_and_repeated_cells_go_and_a_repeated_one_leaves_its_sets() -> None
     }
     assert found.mesh.tags["gone"].nodes.tolist() == [0, 1]
     assert found.lost == (
+        "'k' differs at 1 of 1 repeated cells; the lowest-numbered cell of each gave its value",
         "1 of 2 cells of the set 'one' are gone",
         "1 of 2 cells of the set 'two' are gone",
         "1 of 2 facets of the set 'gone' are gone",
@@ -554,3 +555,24 @@ def test_lengths_are_scaled() -> None:
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(MeshError, match="the factor of lengths is .*, expected a number above 0"):
             repair_mesh(mesh, scale=bad)
+
+
+def test_the_sides_of_a_crack_that_is_closed_are_told() -> None:
+    points = [[0, 0], [1, 0], [1, 1], [0, 1], [1, 0], [2, 0], [2, 1], [1, 1]]
+    mesh = Mesh(points, {"quad": [[0, 1, 2, 3], [4, 5, 6, 7]]})
+    sides = mesh.find(1, torch.tensor([[1, 2], [4, 7], [0, 3]]))
+    mesh = mesh.with_tags(
+        left=mesh.make_tag(1, sides[:1]), right=mesh.make_tag(1, sides[1:2]), far=mesh.make_tag(1, sides[2:])
+    )
+    for split in (False, True):
+        told = repair_mesh(mesh, split=split).lost
+        for name in ("left", "right"):
+            assert f"1 facets of the set '{name}' lie between two joined cells now, no longer on the boundary" in told
+        assert len(told) == 2
+        assert repair_mesh(mesh, merge=False, split=split).lost == ()
+
+
+def test_a_repeated_cell_with_other_values_is_told() -> None:
+    mesh = Mesh([[0, 0], [1, 0], [0, 1]], {"triangle": [[0, 1, 2], [1, 2, 0]]})
+    told = repair_mesh(mesh.with_data(cell_data={"thickness": torch.tensor([1.0, 2.0]), "k": torch.ones(2)})).lost
+    assert told == ("'thickness' differs at 1 of 1 repeated cells; the lowest-numbered cell of each gave its value",)

@@ -55,6 +55,11 @@ def test_a_table_finds_each_row_and_no_other(rows: np.ndarray, asked: np.ndarray
     assert RowTable(table[:0]).find(table).tolist() == [-1] * len(table)
 
 
+def test_numbers_beyond_the_table_are_taken_for_no_other_row() -> None:
+    table = RowTable(np.array([[0, 0], [1, 3]]))  # entries count to five, so (0, 8) would be the key of (1, 3)
+    assert table.find(np.array([[0, 8], [1, 3], [0, 5]])).tolist() == [-1, 1, -1]
+
+
 def test_large_numbers_do_not_run_over() -> None:
     big = 2**31 + 5
     rows = np.array([[big - 1, big], [0, big], [0, 3], [big - 1, big]])
