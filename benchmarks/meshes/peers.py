@@ -56,7 +56,7 @@ def by_meshio(path: Path) -> Cells:
 def by_gmsh(path: Path) -> Cells:
     import gmsh
 
-    from graphpde.mesh.io.gmsh_table import ELEMENTS
+    from graphpde.mesh.io.gmsh.table import ELEMENTS
     from graphpde.mesh.io.raw import Block
 
     gmsh.initialize(["", "-v", "0"], readConfigFiles=False)
@@ -78,7 +78,7 @@ def by_gmsh(path: Path) -> Cells:
 def by_vtk(path: Path) -> Cells:
     import pyvista
 
-    from graphpde.mesh.io.vtk_cells import blocks_of
+    from graphpde.mesh.io.vtk.cells import blocks_of
 
     if path.suffix.lower() in EXODUS:
         reader = pyvista.ExodusIIReader(path)

@@ -60,7 +60,7 @@ class SeriesWriter:
             InputError: time not finite or not later, a field missing or unknown. ShapeError: wrong number of values.
             OutputError: a file cannot be written.
         """
-        from graphpde.mesh.io.vtu import write_vtu
+        from graphpde.mesh.io.vtk.vtu_write import write_vtu
 
         t, arrays = self._checked(t, fields)
         frame = self.folder / f"{self.stem}_{len(self.frames):05d}.vtu"

@@ -64,8 +64,8 @@ class XdmfSeriesWriter(SeriesWriter):
         expected: int = 0,
     ):
         from graphpde.mesh.io.labels import xml_label
-        from graphpde.mesh.io.xdmf_items import parted
-        from graphpde.mesh.io.xdmf_write import check_cells
+        from graphpde.mesh.io.xdmf.items import parted
+        from graphpde.mesh.io.xdmf.write import check_cells
 
         super().__init__(folder, stem, mesh, names)
         if parted(stem):
@@ -130,8 +130,8 @@ class XdmfSeriesWriter(SeriesWriter):
     def _make_room(self, first: int) -> _Room:
         """A new HDF5 file with the mesh if it is the first, and data sets for frames to come."""
         from graphpde.mesh.io.aside import check_side_file
-        from graphpde.mesh.io.xdmf_items import Items
-        from graphpde.mesh.io.xdmf_write import topology_and_geometry
+        from graphpde.mesh.io.xdmf.items import Items
+        from graphpde.mesh.io.xdmf.write import topology_and_geometry
 
         h5py = _h5py(self.path.name)
         size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self._forms)
@@ -164,8 +164,8 @@ class XdmfSeriesWriter(SeriesWriter):
             raise OutputError(f"cannot write '{room.path}': {error.strerror or error}") from error
 
     def _step(self, t: float, number: int) -> str:
-        from graphpde.mesh.io.xdmf_items import in_hdf5
-        from graphpde.mesh.io.xdmf_write import attribute
+        from graphpde.mesh.io.xdmf.items import in_hdf5
+        from graphpde.mesh.io.xdmf.write import attribute
 
         file, mesh = self._rooms[-1].path.name, _BORROWED if number else self._mesh
         fields = (
@@ -175,7 +175,7 @@ class XdmfSeriesWriter(SeriesWriter):
         return f'<Grid Name="frame" GridType="Uniform">\n<Time Value="{t!r}"/>\n{mesh}{"".join(fields)}</Grid>\n'
 
     def _write_xdmf(self, steps: list[str]) -> None:
-        from graphpde.mesh.io.xdmf_write import HEAD, TAIL
+        from graphpde.mesh.io.xdmf.write import HEAD, TAIL
 
         with written(self.path) as aside, aside.open("w", encoding="utf-8", newline="\n") as out:
             out.write(f'{HEAD}<Grid Name="series" GridType="Collection" CollectionType="Temporal">\n')

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from graphpde.mesh.io import bridge, sandbox
+from graphpde.mesh.io.bridge import read as bridge
 from graphpde.mesh.io.formats import FORMATS
+from graphpde.mesh.io.sandbox import parent as sandbox
 
 Maker = Callable[[Path], "Sample"]
 

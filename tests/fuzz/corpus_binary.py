@@ -50,7 +50,7 @@ def triangles(**more: Any) -> Any:
 
 def written(folder: Path, name: str, mesh: Any, format: str, target: str = "", **options: Any) -> Sample:
     """What meshio writes."""
-    from graphpde.mesh.io.bridge import muted
+    from graphpde.mesh.io.bridge.read import muted
 
     kind = options.pop("kind", format)
     decoded, listed = options.pop("decoded", 0), options.pop("listed", "")

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from graphpde.errors import MeshReadError
-from graphpde.mesh.io import bridge, read_mesh, sandbox
+from graphpde.mesh.io import read_mesh
+from graphpde.mesh.io.bridge import read as bridge
 from graphpde.mesh.io.formats import FORMATS
+from graphpde.mesh.io.sandbox import parent as sandbox
 from tests.fuzz import hostile, hostile_hdf5, hostile_text
 from tests.fuzz.bench import Bench
 from tests.fuzz.hostile import MAKERS, SECRET

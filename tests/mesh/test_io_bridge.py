@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 
 from graphpde.errors import MeshReadError
-from graphpde.mesh.io import bridge, handover, read_mesh, sandbox, sandbox_child
+from graphpde.mesh.io import read_mesh
+from graphpde.mesh.io.bridge import read as bridge
 from graphpde.mesh.io.raw import Block, CellSet, FacetSet, RawMesh, Unreadable
+from graphpde.mesh.io.sandbox import child as sandbox_child
+from graphpde.mesh.io.sandbox import handover
+from graphpde.mesh.io.sandbox import parent as sandbox
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits are those of Linux")
 STRAYS = """
@@ -25,7 +29,7 @@ from pathlib import Path
 
 def through_meshio(path, name, kind="ValueError", args=()):
     import meshio, warnings
-    from graphpde.mesh.io import meshio_read
+    from graphpde.mesh.io.bridge import meshio_read
     def reader(path):
         from meshio._common import error, warn
         print("printed"); warn("something odd"); error("worse"); warnings.warn("numpy says")

@@ -11,7 +11,8 @@ import torch
 
 from graphpde.errors import MeshReadError
 from graphpde.mesh import signed_measures
-from graphpde.mesh.io import cgns, read_mesh
+from graphpde.mesh.io import read_mesh
+from graphpde.mesh.io.cgns import read as cgns
 from graphpde.mesh.io.convert import to_mesh
 from graphpde.mesh.io.raw import Unreadable
 from graphpde.mesh.mesh import Mesh

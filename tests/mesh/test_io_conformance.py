@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from graphpde.core.graph import TagSet
 from graphpde.errors import OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import FORMATS, med, meshio_read, nastran_write, read_mesh, write_mesh, write_vtu
+from graphpde.mesh.io import FORMATS, read_mesh, write_mesh, write_vtu
 from graphpde.mesh.io import read as read_module
 from graphpde.mesh.io import write as write_module
+from graphpde.mesh.io.bridge import meshio_read
+from graphpde.mesh.io.med import read as med
+from graphpde.mesh.io.nastran import write as nastran_write
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_orders import VTK, places
 from tests.mesh.io_random import meshes as random_meshes
@@ -74,7 +77,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         if "name" in options:
             here[name] = replace(known, read=partial(meshio_read.read, name=options["name"]))
         elif options:
-            assert options == {"reader": f"graphpde.mesh.io.{name}:read"}
+            assert options == {"reader": f"graphpde.mesh.io.{name}.read:read"}
             here[name] = replace(known, read={"med": med.read}.get(name, known.read))
     monkeypatch.setattr(read_module, "FORMATS", here)
     monkeypatch.setattr(write_module, "FORMATS", here)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from graphpde.errors import MeshReadError
-from graphpde.mesh.io import meshio_read, read_mesh
+from graphpde.mesh.io import read_mesh
+from graphpde.mesh.io.bridge import meshio_read
 from graphpde.mesh.io.raw import Unreadable
 from tests.mesh.io_samples import put, sets
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshReadError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import gmsh, read_mesh, write_mesh
-from graphpde.mesh.io.gmsh_table import CODES
+from graphpde.mesh.io import read_mesh, write_mesh
+from graphpde.mesh.io.gmsh import write as gmsh
+from graphpde.mesh.io.gmsh.table import CODES
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_random import meshes as random_meshes
 from tests.mesh.io_random import same_bits
@@ -261,7 +262,7 @@ def test_binary_gmsh_cut_anywhere_is_refused(tmp_path: Path, version: str) -> No
 @pytest.mark.parametrize("kind", ["tetra10", "hexahedron20", "hexahedron27", "wedge15", "wedge18", "pyramid13"])
 def test_quadratic_nodes_stand_where_vtk_has_them(tmp_path: Path, kind: str) -> None:
     """Mid-side nodes written in gmsh's order and read again: on a straight cell they are the middles of their edges."""
-    from graphpde.mesh.io.gmsh_table import from_vtk, to_vtk
+    from graphpde.mesh.io.gmsh.table import from_vtk, to_vtk
 
     width = int("".join(c for c in kind if c.isdigit()))
     row = np.arange(width)[None]

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshReadError, OutputError
 from graphpde.mesh import signed_measures
-from graphpde.mesh.io import med, med_write, read_mesh, write_mesh
+from graphpde.mesh.io import read_mesh, write_mesh
 from graphpde.mesh.io.convert import to_mesh
+from graphpde.mesh.io.med import read as med
+from graphpde.mesh.io.med import write as med_write
 from graphpde.mesh.io.raw import Unreadable
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_orders import VTK, assert_in_order, places

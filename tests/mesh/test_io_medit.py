@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshReadError, OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import medit, read_mesh, write_mesh
-from graphpde.mesh.io.medit_table import ELEMENTS, KEYWORDS, SECTIONS
+from graphpde.mesh.io import read_mesh, write_mesh
+from graphpde.mesh.io.medit import read as medit
+from graphpde.mesh.io.medit.table import ELEMENTS, KEYWORDS, SECTIONS
 from graphpde.mesh.io.overlaps import combinations
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_orders import VTK, assert_in_order, places
@@ -531,7 +532,7 @@ def test_a_network_and_a_line(tmp_path: Path) -> None:
 
 
 def test_binary_of_version_three_where_positions_grow_large(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("graphpde.mesh.io.medit_write._LARGE", 100)
+    monkeypatch.setattr("graphpde.mesh.io.medit.write._LARGE", 100)
     write_mesh(tmp_path / "m.meshb", solid())
     assert (tmp_path / "m.meshb").read_bytes()[4] == 3
     assert torch.equal(read_mesh(tmp_path / "m.meshb").points, solid().points)

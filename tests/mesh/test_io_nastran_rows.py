@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphpde.mesh.io import nastran
-from graphpde.mesh.io.nastran_rows import at_once
-from graphpde.mesh.io.nastran_systems import Systems
-from graphpde.mesh.io.nastran_table import Deck
+from graphpde.mesh.io.nastran import read as nastran
+from graphpde.mesh.io.nastran.rows import at_once
+from graphpde.mesh.io.nastran.systems import Systems
+from graphpde.mesh.io.nastran.table import Deck
 from graphpde.mesh.io.raw import Unreadable
 
 

@@ -11,8 +11,9 @@ import torch
 
 from graphpde.errors import MeshReadError, OutputError, ShapeError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import ply_rows, read_mesh, write_mesh
-from graphpde.mesh.io.ply import read
+from graphpde.mesh.io import read_mesh, write_mesh
+from graphpde.mesh.io.ply import rows as ply_rows
+from graphpde.mesh.io.ply.surface import read
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_samples import SQUARE_CELLS, SQUARE_POINTS, put, solid, square
 

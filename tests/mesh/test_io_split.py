@@ -11,9 +11,9 @@ import torch
 from graphpde.errors import MeshReadError
 from graphpde.mesh.geometry import cell_measures, facet_measures, signed_measures
 from graphpde.mesh.io import read_mesh
-from graphpde.mesh.io import vtk_read as vtk_reader
 from graphpde.mesh.io.convert import to_mesh
 from graphpde.mesh.io.raw import Block, CellSet, FacetSet, RawMesh
+from graphpde.mesh.io.vtk import legacy_read as vtk_reader
 from tests.mesh.io_samples import put
 from tests.mesh.test_io_ears import HEXAGON, NOTCHED, TILT, shoelace
 

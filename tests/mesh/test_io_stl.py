@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from graphpde.errors import MeshReadError, OutputError
-from graphpde.mesh.io import read_mesh, stl, stl_text, write_mesh
-from graphpde.mesh.io.stl import read
+from graphpde.mesh.io import read_mesh, write_mesh
+from graphpde.mesh.io.stl import surface as stl
+from graphpde.mesh.io.stl import text as stl_text
+from graphpde.mesh.io.stl.surface import read
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_samples import SQUARE_CELLS, SQUARE_POINTS, put, sets, square
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphpde.errors import MeshReadError
-from graphpde.mesh.io import obj, read_mesh, text_lines
+from graphpde.mesh.io import read_mesh, text_lines
 from graphpde.mesh.io.avsucd import read as avs_read
-from graphpde.mesh.io.obj_rows import whole
+from graphpde.mesh.io.obj import surface as obj
+from graphpde.mesh.io.obj.rows import whole
 from graphpde.mesh.io.off import read as off_read
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.text_lines import Lines, letters, plain

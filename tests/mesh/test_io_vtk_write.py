@@ -15,9 +15,11 @@ from meshio._mesh import topological_dimension
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshReadError, OutputError, ShapeError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import read_mesh, vtk_read, vtk_write, write_mesh
+from graphpde.mesh.io import read_mesh, write_mesh
 from graphpde.mesh.io.raw import Block, RawMesh, Unreadable
-from graphpde.mesh.io.vtk_sets import restore, stored
+from graphpde.mesh.io.vtk import legacy_read as vtk_read
+from graphpde.mesh.io.vtk import legacy_write as vtk_write
+from graphpde.mesh.io.vtk.sets import restore, stored
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_orders import VTK
 from tests.mesh.io_random import meshes as random_meshes

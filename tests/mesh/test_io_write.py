@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from graphpde.errors import OutputError, ShapeError
-from graphpde.mesh.io import FORMATS, read_mesh, vtu, write_mesh, write_vtu
+from graphpde.mesh.io import FORMATS, read_mesh, write_mesh, write_vtu
 from graphpde.mesh.io import write as write_module
 from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.findings import findings
+from graphpde.mesh.io.vtk import vtu_write as vtu
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_samples import SQUARE_CELLS, SQUARE_POINTS, assert_same, solid, square
 

@@ -17,8 +17,9 @@ from meshio._mesh import topological_dimension
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshReadError, OutputError
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.io import FORMATS, read_mesh, write_mesh, xdmf_write
+from graphpde.mesh.io import FORMATS, read_mesh, write_mesh
 from graphpde.mesh.io.aside import written_aside
+from graphpde.mesh.io.xdmf import write as xdmf_write
 from graphpde.mesh.mesh import Mesh
 from tests.mesh.io_random import meshes as random_meshes
 from tests.mesh.io_random import same_bits

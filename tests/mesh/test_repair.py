@@ -27,10 +27,10 @@ from graphpde.mesh import (
     sphere,
 )
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.collapse import _table
 from graphpde.mesh.geometry import measures
-from graphpde.mesh.merge import coinciding
 from graphpde.mesh.node_supports import columns, supports
+from graphpde.mesh.repair.collapse import _table
+from graphpde.mesh.repair.merge import coinciding
 from tests.mesh.io_orders import VTK, places
 
 CUBE = [[x, y, z] for z in (0.0, 1.0) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]

@@ -8,44 +8,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from graphpde.mesh.io import (
-    abaqus,
-    abaqus_write,
-    avsucd,
-    bridge,
-    bridge_write,
-    exodus,
-    exodus_write,
-    gambit,
-    gmsh,
-    gmsh_read,
-    libmesh,
-    med_write,
-    medit,
-    medit_write,
-    mfem,
-    nastran,
-    nastran_write,
-    obj,
-    off,
-    ply,
-    sandbox,
-    skfem_json,
-    stl,
-    su2,
-    tetgen,
-    unv,
-    vtk_read,
-    vtk_write,
-    vtp_read,
-    vtu,
-    vtu_read,
-    wkt,
-    xdmf,
-    xdmf_write,
-)
+from graphpde.mesh.io import avsucd, gambit, libmesh, off, skfem_json, su2, tetgen, unv, wkt
+from graphpde.mesh.io.abaqus import read as abaqus
+from graphpde.mesh.io.abaqus import write as abaqus_write
+from graphpde.mesh.io.bridge import read as bridge
+from graphpde.mesh.io.bridge import write as bridge_write
+from graphpde.mesh.io.exodus import read as exodus
+from graphpde.mesh.io.exodus import write as exodus_write
+from graphpde.mesh.io.gmsh import read as gmsh_read
+from graphpde.mesh.io.gmsh import write as gmsh
+from graphpde.mesh.io.med import write as med_write
+from graphpde.mesh.io.medit import read as medit
+from graphpde.mesh.io.medit import write as medit_write
+from graphpde.mesh.io.mfem import read as mfem
+from graphpde.mesh.io.nastran import read as nastran
+from graphpde.mesh.io.nastran import write as nastran_write
+from graphpde.mesh.io.obj import surface as obj
+from graphpde.mesh.io.ply import surface as ply
 from graphpde.mesh.io.raw import RawMesh, Unreadable
 from graphpde.mesh.io.references import check_hdf5
+from graphpde.mesh.io.sandbox import parent as sandbox
+from graphpde.mesh.io.stl import surface as stl
+from graphpde.mesh.io.vtk import legacy_read as vtk_read
+from graphpde.mesh.io.vtk import legacy_write as vtk_write
+from graphpde.mesh.io.vtk import vtp_read, vtu_read
+from graphpde.mesh.io.vtk import vtu_write as vtu
+from graphpde.mesh.io.xdmf import read as xdmf
+from graphpde.mesh.io.xdmf import write as xdmf_write
 from graphpde.mesh.mesh import Mesh
 from graphpde.registry import Registry, unknown
 
@@ -112,7 +101,9 @@ for _name, _format in {
         True,
     ),
     "nastran": Format("Nastran bulk data", (".bdf", ".nas", ".fem", ".dat"), nastran.read, None, nastran_write.write),
-    "med": Format("MED (Salome)", (".med",), _apart("graphpde.mesh.io.med:read"), None, med_write.write, "all", True),
+    "med": Format(
+        "MED (Salome)", (".med",), _apart("graphpde.mesh.io.med.read:read"), None, med_write.write, "all", True
+    ),
     "medit": Format("Medit", (".mesh", ".meshb"), medit.read, None, medit_write.write, "all"),
     "netgen": Format("Netgen", (".vol",), _by_meshio("netgen"), None, _meshio_writes("netgen")),
     "su2": Format("SU2", (".su2",), su2.read, None, su2.write, "facets"),
@@ -123,7 +114,7 @@ for _name, _format in {
     "tecplot": Format("Tecplot", (".tec", ".dat"), _by_meshio("tecplot"), None, _meshio_writes("tecplot")),
     "avsucd": Format("AVS-UCD", (".avs", ".ucd", ".inp"), avsucd.read, None, _meshio_writes("avsucd")),
     "ugrid": Format("AFLR UGRID", (".ugrid",), _by_meshio("ugrid")),
-    "cgns": Format("CGNS", (".cgns",), _apart("graphpde.mesh.io.cgns:read")),
+    "cgns": Format("CGNS", (".cgns",), _apart("graphpde.mesh.io.cgns.read:read")),
     "flac3d": Format("FLAC3D", (".f3grid",), _by_meshio("flac3d")),
     "tetgen": Format("TetGen, Triangle", (".node", ".ele"), tetgen.read),
     "unv": Format("I-DEAS universal", (".unv",), unv.read),

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphpde.core.graph import TagSet
 from graphpde.mesh.io.raw import listed
-from graphpde.mesh.io.vtu import field_values
+from graphpde.mesh.io.vtk.vtu_write import field_values
 from graphpde.mesh.mesh import Mesh
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

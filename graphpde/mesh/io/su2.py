@@ -14,7 +14,7 @@ import numpy as np
 from graphpde.errors import OutputError
 from graphpde.mesh.io.labels import labels
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, integers, listed, numbers, runs
-from graphpde.mesh.io.vtk_cells import WEDGE
+from graphpde.mesh.io.vtk.cells import WEDGE
 from graphpde.mesh.mesh import Mesh
 
 _KINDS = {

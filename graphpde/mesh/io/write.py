@@ -15,7 +15,7 @@ from graphpde.mesh.io.aside import written_aside
 from graphpde.mesh.io.formats import FORMATS, Format
 from graphpde.mesh.io.raw import RawMesh, listed
 from graphpde.mesh.io.tag_arrays import NUMBERS
-from graphpde.mesh.io.vtu import Data
+from graphpde.mesh.io.vtk.vtu_write import Data
 from graphpde.mesh.mesh import Mesh
 from graphpde.registry import unknown
 

@@ -1,0 +1,1 @@
+"""Decks of Abaqus and CalculiX (.inp), read and written."""

@@ -1,0 +1,1 @@
+"""The way to the formats that meshio reads and writes."""

@@ -1,0 +1,1 @@
+"""Exodus II, in NetCDF, read and written."""

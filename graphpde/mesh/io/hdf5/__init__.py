@@ -1,0 +1,1 @@
+"""What formats that lie in HDF5 files have in common."""

@@ -1,0 +1,1 @@
+"""Medit meshes, text and binary, read and written."""

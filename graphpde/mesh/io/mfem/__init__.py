@@ -1,0 +1,1 @@
+"""MFEM's own meshes."""

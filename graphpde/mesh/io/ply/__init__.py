@@ -1,0 +1,1 @@
+"""PLY surfaces (Stanford polygon files), read and written."""

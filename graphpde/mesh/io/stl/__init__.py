@@ -1,0 +1,1 @@
+"""STL surfaces, text and binary, read; binary, written."""
