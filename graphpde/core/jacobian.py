@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
+from graphpde.errors import InputError
 from graphpde.typing import Scalar
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 class BlockDiagonal(LinearOperator):
     """A dense block on the channels of each node, y_i = B_i x_i, blocks [*, n, c, c]: Jacobians of pointwise terms."""
+
+    @property
+    def coupled(self) -> bool:
+        return True
 
     def __init__(self, blocks: Tensor):
         self.blocks, self.n = blocks, blocks.shape[-3]
@@ -26,6 +35,14 @@ class BlockDiagonal(LinearOperator):
 
     def diagonal(self) -> Tensor | None:
         return self.blocks.diagonal(dim1=-2, dim2=-1) if self.blocks.dim() == 3 else None
+
+    def to_matrix(self, channels: int) -> csr_matrix:
+        from scipy.sparse import bsr_matrix
+
+        if self.blocks.dim() != 3:
+            raise InputError(f"blocks have shape {list(self.blocks.shape)}: a batch of maps has no single matrix")
+        blocks = self.blocks.detach().to("cpu", torch.float64).numpy()
+        return bsr_matrix((blocks, np.arange(self.n), np.arange(self.n + 1))).tocsr()
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.blocks,)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,6 +48,19 @@ class LinearOperator:
         """
         raise InputError(f"{type(self).__name__} is known only by its action; use a Krylov solver instead of a matrix")
 
+    @property
+    def coupled(self) -> bool:
+        """Whether a channel of the result depends on other channels of x."""
+        return False
+
+    def to_matrix(self, channels: int) -> csr_matrix:
+        """The sparse matrix [n c, n c] on all channels at once, those of a node side by side.
+
+        Raises:
+            InputError: the map is known only by its action.
+        """
+        return interleaved([self.to_scipy(k) for k in range(channels)])
+
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor the map reads that may need a gradient."""
         return ()
@@ -65,6 +80,8 @@ class LinearOperator:
         return self.matvec(x)
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
+        from graphpde.core.combined import add
+
         return add(self, other)
 
     def __mul__(self, factor: Scalar) -> LinearOperator:
@@ -74,6 +91,8 @@ class LinearOperator:
     __rmul__ = __mul__
 
     def _times(self, factor: Scalar) -> LinearOperator:
+        from graphpde.core.combined import Scaled
+
         return Scaled(self, factor)
 
     def assembled(self) -> LinearOperator:
@@ -155,12 +174,7 @@ class Sparse(LinearOperator):
         return Sparse(back, back.own(self.weight), self.diag)
 
     def diagonal(self) -> Tensor:
-        loops = self.relation.loops
-        if loops.numel() == 0:
-            return self.diag
-        weight = _matched(self.weight[loops], self.diag)
-        diag = _matched(self.diag, weight).expand(-1, *weight.shape[1:])
-        return diag.index_add(0, self.relation.pairs()[0][loops], weight.expand(-1, *diag.shape[1:]))
+        return with_loops(self.relation, self.weight, self.diag)
 
     def to_scipy(self, channel: int = 0) -> csr_matrix:
         from scipy.sparse import csr_matrix, diags
@@ -198,169 +212,6 @@ class Sparse(LinearOperator):
         return Sparse(self.relation, weight, diag, symmetric=self.symmetric)
 
 
-class Scaled(LinearOperator):
-    """factor * A with a number or 0-d tensor, or one factor per channel [c].
-
-    Attributes:
-        before: y = A (factor * x) instead of factor * (A x): the transpose, where A may mix the channels.
-    """
-
-    def __init__(self, base: LinearOperator, factor: Scalar, *, before: bool = False):
-        self.base, self.factor, self.before, self.n = base, factor, before, base.n
-        self.symmetric = base.symmetric and not self._per_channel
-
-    @property
-    def _per_channel(self) -> bool:
-        return isinstance(self.factor, Tensor) and self.factor.dim() > 0
-
-    def matvec(self, x: Tensor) -> Tensor:
-        factor = self.factor.to(x.dtype) if isinstance(self.factor, Tensor) else self.factor
-        return self.base.matvec(x * factor) if self.before else self.base.matvec(x) * factor
-
-    def transpose(self) -> LinearOperator:
-        return Scaled(self.base.transpose(), self.factor, before=self._per_channel and not self.before)
-
-    def diagonal(self) -> Tensor | None:
-        d = self.base.diagonal()
-        return None if d is None else times(d, self.factor)
-
-    def to_scipy(self, channel: int = 0) -> csr_matrix:
-        f = self.factor
-        if isinstance(f, Tensor):
-            f = float(f.reshape(-1)[channel if f.numel() > 1 else 0])
-        return self.base.to_scipy(channel) * f
-
-    def assembled(self) -> LinearOperator:
-        base = self.base.assembled()
-        return self if base is self.base or self.before else base * self.factor
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (*self.base.tensors(), *((self.factor,) if isinstance(self.factor, Tensor) else ()))
-
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Scaled:
-        f = self.factor.to(device=device, dtype=dtype) if isinstance(self.factor, Tensor) else self.factor
-        return Scaled(self.base.to(device, dtype), f, before=self.before)
-
-    @property
-    def channels(self) -> int:
-        own = self.factor.numel() if isinstance(self.factor, Tensor) else 1
-        return max(own, self.base.channels)
-
-
-class Summed(LinearOperator):
-    """A + B where the two have no common sparsity."""
-
-    def __init__(self, first: LinearOperator, second: LinearOperator):
-        self.first, self.second, self.n = first, second, first.n
-        self.symmetric = first.symmetric and second.symmetric
-
-    def matvec(self, x: Tensor) -> Tensor:
-        return self.first.matvec(x) + self.second.matvec(x)
-
-    def transpose(self) -> LinearOperator:
-        return add(self.first.transpose(), self.second.transpose())
-
-    def diagonal(self) -> Tensor | None:
-        a, b = self.first.diagonal(), self.second.diagonal()
-        return None if a is None or b is None else _matched(a, b) + _matched(b, a)
-
-    def to_scipy(self, channel: int = 0) -> csr_matrix:
-        return (self.first.to_scipy(channel) + self.second.to_scipy(channel)).tocsr()
-
-    def assembled(self) -> LinearOperator:
-        return add(self.first.assembled(), self.second.assembled())
-
-    def _times(self, factor: Scalar) -> LinearOperator:
-        return add(self.first * factor, self.second * factor)
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (*self.first.tensors(), *self.second.tensors())
-
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Summed:
-        return Summed(self.first.to(device, dtype), self.second.to(device, dtype))
-
-    @property
-    def channels(self) -> int:
-        return max(self.first.channels, self.second.channels)
-
-
-class Pinned(LinearOperator):
-    """P A P + (1 - P) with P = 0 on the ``fixed`` nodes (bool [n]): symmetric elimination of any operator."""
-
-    def __init__(self, base: LinearOperator, fixed: Tensor):
-        self.base, self.fixed, self.n, self.symmetric = base, fixed, base.n, base.symmetric
-
-    def matvec(self, x: Tensor) -> Tensor:
-        fixed = self.fixed[:, None]
-        y = self.base.matvec(torch.where(fixed, torch.zeros_like(x), x))
-        return torch.where(fixed, x, y)
-
-    def transpose(self) -> LinearOperator:
-        return Pinned(self.base.transpose(), self.fixed)
-
-    def diagonal(self) -> Tensor | None:
-        d = self.base.diagonal()
-        return (
-            None
-            if d is None
-            else torch.where(self.fixed if d.dim() == 1 else self.fixed[:, None], torch.ones_like(d), d)
-        )
-
-    def to_scipy(self, channel: int = 0) -> csr_matrix:
-        from scipy.sparse import diags
-
-        free = diags((~self.fixed).cpu().numpy().astype(float))
-        return (free @ self.base.to_scipy(channel) @ free + diags(self.fixed.cpu().numpy().astype(float))).tocsr()
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self.base.tensors()
-
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Pinned:
-        return Pinned(self.base.to(device, dtype), self.fixed.to(device))
-
-    @property
-    def channels(self) -> int:
-        return self.base.channels
-
-
-def pin(operator: LinearOperator, fixed: Tensor | None) -> LinearOperator:
-    """The operator with the ``fixed`` nodes (bool [n]) eliminated symmetrically, sparse where it was sparse.
-
-    Raises:
-        ShapeError: ``fixed`` is not one truth value a node.
-    """
-    if fixed is None:
-        return operator
-    if fixed.dtype != torch.bool or tuple(fixed.shape) != (operator.n,):
-        raise ShapeError(
-            f"fixed holds {fixed.dtype} {list(fixed.shape)}, expected one truth value a node: [{operator.n}]"
-        )
-    return operator.pinned(fixed) if isinstance(operator, Sparse) else Pinned(operator, fixed)
-
-
-def add(a: LinearOperator, b: LinearOperator) -> LinearOperator:
-    """a + b, merged into one sparse operator where the sparsity is shared.
-
-    Raises:
-        ShapeError: they act on different numbers of nodes.
-    """
-    if a.n != b.n:
-        raise ShapeError(f"operators act on {a.n} and {b.n} nodes, expected the same")
-    if isinstance(a, Diagonal) and not isinstance(b, Diagonal):
-        a, b = b, a
-    if isinstance(a, Sparse) and isinstance(b, Sparse) and a.relation is b.relation:
-        weight = _matched(a.weight, b.weight) + _matched(b.weight, a.weight)
-        diag = _matched(a.diag, b.diag) + _matched(b.diag, a.diag)
-        return Sparse(a.relation, weight, diag, symmetric=a.symmetric and b.symmetric)
-    if isinstance(b, Diagonal) and isinstance(a, Sparse):
-        return Sparse(
-            a.relation, a.weight, _matched(a.diag, b.values) + _matched(b.values, a.diag), symmetric=a.symmetric
-        )
-    if isinstance(a, Diagonal) and isinstance(b, Diagonal):
-        return Diagonal(_matched(a.values, b.values) + _matched(b.values, a.values))
-    return Summed(a, b)
-
-
 def as_matrix(operator: LinearOperator) -> LinearOperator:
     """The form with the cheapest assembled matrix: an edge-difference map gives its sparse twin."""
     return operator.assembled()
@@ -385,9 +236,30 @@ def _checked(factor: Scalar) -> Scalar:
     return factor
 
 
-def _matched(a: Tensor, like: Tensor) -> Tensor:
+def matched(a: Tensor, like: Tensor) -> Tensor:
     """``a`` [k] or [k, c] with a channel dimension when ``like`` has one."""
     return a[:, None] if a.dim() < like.dim() else a
+
+
+def with_loops(relation: Relation, weight: Tensor, diag: Tensor) -> Tensor:
+    """The diagonal [n] or [n, c] with the weights [e] or [e, c] of the self-loops added."""
+    loops = relation.loops
+    if loops.numel() == 0:
+        return diag
+    weight = matched(weight[loops], diag)
+    diag = matched(diag, weight).expand(-1, *weight.shape[1:])
+    return diag.index_add(0, relation.pairs()[0][loops], weight.expand(-1, *diag.shape[1:]))
+
+
+def interleaved(matrices: Sequence[csr_matrix]) -> csr_matrix:
+    """One matrix [n c, n c] from one [n, n] for each channel, the channels of a node side by side."""
+    from scipy.sparse import coo_matrix
+
+    c, parts = len(matrices), [m.tocoo() for m in matrices]
+    rows = np.concatenate([m.row.astype(np.int64) * c + k for k, m in enumerate(parts)])
+    columns = np.concatenate([m.col.astype(np.int64) * c + k for k, m in enumerate(parts)])
+    size = parts[0].shape[0] * c
+    return coo_matrix((np.concatenate([m.data for m in parts]), (rows, columns)), shape=(size, size)).tocsr()
 
 
 def _channel(x: Tensor, channel: int) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Scaled, Sparse, Summed
+from graphpde.core.combined import Scaled, Summed
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.ops.term import Mass
 
 _LEAST_MASS = 0.5 - 0.5 / 3**0.5

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
+from graphpde.core.combined import pin
 from graphpde.core.jacobian import Action, BlockDiagonal
-from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix, pin
+from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
 from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.ops.bound import spectral_bound
 from graphpde.ops.boundary import Constraint, Fixed

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphpde.core.block_operator import BlockSparse, Interleaved, interleave, separate
 from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
 from graphpde.registry import unknown
@@ -47,9 +48,10 @@ class LinearSolver:
         if method not in known:
             raise unknown("solver", method, known)
         self.a = as_matrix(a)
+        self._one = Interleaved(self.a, self.a.channels) if self.a.coupled else self.a  # what the methods work on
         self.rtol, self.precondition = rtol, precondition
         self.method = _choose(self.a) if method == "auto" else method
-        self._factor = Factor(self.a) if self.method == "direct" else None
+        self._factor = Factor(self._one) if self.method == "direct" else None
 
     def solve(self, b: Tensor, *, x0: Tensor | None = None, transposed: bool = False) -> Result:
         """The result with its history, without gradient.
@@ -61,18 +63,31 @@ class LinearSolver:
             channels = self.a.channels if self.a.channels > 1 else "c"
             raise ShapeError(f"b has shape {list(b.shape)}, expected [*, {self.a.n}, {channels}]")
         with torch.no_grad():
-            flat, back = _columns(b)
+            flat, back = self._columns(b)
             if not flat.numel():
                 return Result(torch.zeros_like(b), Status.CONVERGED, "nothing to solve for", 0, [0.0])
             if self._factor is not None:
                 result = self._factor.solve(flat, transposed=transposed)
             else:
-                a = self.a.transpose() if transposed else self.a
-                start = None if x0 is None else _columns(x0)[0]
+                a = self._one.transpose() if transposed else self._one
+                start = None if x0 is None else self._columns(x0)[0]
                 if a.channels > 1 and flat.shape[1] != a.channels:
                     raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
-                result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=self.precondition)
+                result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=self._preconditioner(b))
             return Result(back(result.value), result.status, result.reason, result.iterations, result.residuals)
+
+    def _columns(self, b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The right-hand sides as columns, and the way back; coupled channels become unknowns of one system."""
+        if not self.a.coupled:
+            return _columns(b)
+        c = b.shape[-1]
+        return interleave(b.reshape(-1, *b.shape[-2:])), lambda y: separate(y, c).reshape(b.shape)
+
+    def _preconditioner(self, b: Tensor) -> Preconditioner | None:
+        precondition, c = self.precondition, b.shape[-1]
+        if precondition is None or not self.a.coupled:
+            return precondition
+        return lambda r: interleave(precondition(separate(r, c)))
 
     def __call__(self, b: Tensor, *, x0: Tensor | None = None) -> Tensor:
         """The solution [*, n, c], differentiable; raises unless converged."""
@@ -131,13 +146,14 @@ class _Adjoint(torch.autograd.Function):
 
 
 def _choose(a: LinearOperator) -> str:
-    if isinstance(a, Sparse):
-        per_row = a.relation.n_edges / max(a.n, 1) + 1
-        if a.n * per_row**2 <= _DIRECT_WORK:
+    if isinstance(a, Sparse | BlockSparse):
+        c = a.channels if isinstance(a, BlockSparse) else 1
+        per_row = c * (a.relation.n_edges / max(a.n, 1) + 1)
+        if c * a.n * per_row**2 <= _DIRECT_WORK:
             return "direct"
     elif a.n <= 20_000:
         try:
-            a.to_scipy(0)
+            _ = a.to_matrix(a.channels) if a.coupled else a.to_scipy(0)
             return "direct"
         except InputError:
             pass

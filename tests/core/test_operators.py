@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphpde.core.block_operator import BlockSparse, Interleaved
+from graphpde.core.combined import Pinned, Scaled, Summed, pin
 from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Pinned, Scaled, Sparse, Summed, as_matrix, pin
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_matrix
 from graphpde.core.neighbors import knn
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
@@ -61,6 +63,8 @@ MAKERS: dict[type[LinearOperator], list[Callable[[], LinearOperator]]] = {
     ],
     Summed: [lambda: sparse() + edge_difference(), lambda: sparse(3) + sparse(), lambda: action() + sparse()],
     BlockDiagonal: [lambda: BlockDiagonal(torch.randn(N, 3, 3, dtype=F64))],
+    BlockSparse: [lambda: block_sparse(3)],
+    Interleaved: [lambda: Interleaved(block_sparse(1), 1)],
     Action: [action],
     Pinned: [
         lambda: pin(edge_difference(), mask()),
@@ -68,6 +72,11 @@ MAKERS: dict[type[LinearOperator], list[Callable[[], LinearOperator]]] = {
         lambda: pin(action(), mask()),
     ],
 }
+
+
+def block_sparse(c: int) -> BlockSparse:
+    relation = symmetric()[0].edges
+    return BlockSparse(relation, torch.randn(relation.n_edges, c, c, dtype=F64), torch.randn(N, c, c, dtype=F64))
 
 
 def mixing_action() -> Action:

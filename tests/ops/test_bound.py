@@ -13,7 +13,8 @@ import torch
 
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Scaled, Sparse, Summed
+from graphpde.core.combined import Scaled, Summed
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError
 from graphpde.mesh import Mesh, Space, interval, jittered, random_cube, random_square, rectangle, sphere

@@ -11,7 +11,8 @@ from torch import Tensor
 from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, pin
+from graphpde.core.combined import pin
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.neighbors import complete, knn
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError, SolveError, UnknownName

@@ -1,0 +1,155 @@
+"""Operators that mix the channels of a node: sparse matrices of small dense blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.jacobian import BlockDiagonal
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, with_loops
+from graphpde.core.relation import Relation
+from graphpde.errors import ShapeError
+from graphpde.typing import Scalar
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class BlockSparse(LinearOperator):
+    """y_i = D_i x_i + sum_{j->i} W_ij x_j with a block on the channels for every node and edge, x [*, n, c].
+
+    Args:
+        relation: n -> n; a self-loop adds to its node's block.
+        weight: [e, c, c] in own order.
+        diag: [n, c, c].
+        symmetric: declared by the caller.
+
+    Raises:
+        ShapeError: blocks that are not square or do not fit the relation.
+    """
+
+    @property
+    def coupled(self) -> bool:
+        return True
+
+    def __init__(self, relation: Relation, weight: Tensor, diag: Tensor, *, symmetric: bool = False):
+        c = diag.shape[-1]
+        if tuple(weight.shape) != (relation.n_edges, c, c) or tuple(diag.shape) != (relation.n_dst, c, c):
+            raise ShapeError(
+                f"blocks have shapes {list(weight.shape)} and {list(diag.shape)}, "
+                f"expected [{relation.n_edges}, c, c] and [{relation.n_dst}, c, c]"
+            )
+        self.relation, self.weight, self.diag = relation, weight, diag
+        self.symmetric, self.n = symmetric, relation.n_dst
+
+    def matvec(self, x: Tensor) -> Tensor:
+        beside = self.relation.propagate(x, block=self.weight.to(x.dtype))
+        return beside + (self.diag.to(x.dtype) @ x[..., None])[..., 0]
+
+    def transpose(self) -> BlockSparse:
+        if self.symmetric:
+            return self
+        back = self.relation.transpose()
+        return BlockSparse(back, back.own(self.weight).mT, self.diag.mT)
+
+    def diagonal(self) -> Tensor:
+        return with_loops(self.relation, *(x.diagonal(dim1=-2, dim2=-1) for x in (self.weight, self.diag)))
+
+    def to_matrix(self, channels: int) -> csr_matrix:
+        from scipy.sparse import bsr_matrix
+
+        c = self.channels
+        src, _ = self.relation.pairs()
+        shape = (self.n * c, self.n * c)
+        off = bsr_matrix((_array(self.weight), src.cpu().numpy(), self.relation.ptr.cpu().numpy()), shape=shape)
+        return (off.tocsr() + BlockDiagonal(self.diag).to_matrix(c)).tocsr()
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.weight, self.diag
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> BlockSparse:
+        weight, diag = (x.to(device=device, dtype=dtype) for x in (self.weight, self.diag))
+        return BlockSparse(self.relation.to(device), weight, diag, symmetric=self.symmetric)
+
+    @property
+    def channels(self) -> int:
+        return self.diag.shape[-1]
+
+    def _times(self, factor: Scalar) -> LinearOperator:
+        if not isinstance(factor, Tensor):
+            return BlockSparse(self.relation, self.weight * factor, self.diag * factor, symmetric=self.symmetric)
+        factor = factor.to(self.diag.dtype)
+        if not factor.dim():
+            return BlockSparse(self.relation, self.weight * factor, self.diag * factor, symmetric=self.symmetric)
+        return BlockSparse(self.relation, self.weight * factor[:, None], self.diag * factor[:, None])
+
+    def plus(self, other: LinearOperator) -> BlockSparse | None:
+        """The sum where it has the same sparsity, else None."""
+        symmetric = self.symmetric and other.symmetric
+        if isinstance(other, BlockSparse) and other.relation is self.relation:
+            return BlockSparse(self.relation, self.weight + other.weight, self.diag + other.diag, symmetric=symmetric)
+        if isinstance(other, Sparse) and other.relation is self.relation:
+            weight, diag = (self._spread(x) for x in (other.weight, other.diag))
+            return BlockSparse(self.relation, self.weight + weight, self.diag + diag, symmetric=symmetric)
+        if isinstance(other, Diagonal):
+            diag = self.diag + self._spread(other.values)
+            return BlockSparse(self.relation, self.weight, diag, symmetric=symmetric)
+        if isinstance(other, BlockDiagonal) and other.blocks.dim() == 3:
+            return BlockSparse(self.relation, self.weight, self.diag + other.blocks, symmetric=symmetric)
+        return None
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """[k] or [k, c] as diagonal blocks [k, c, c]."""
+        return torch.diag_embed(columns(values).expand(-1, self.channels))
+
+    def pinned(self, fixed: Tensor) -> BlockSparse:
+        """Rows and columns of the ``fixed`` nodes (bool [n]) replaced by the identity: symmetric elimination."""
+        free = (~fixed).to(self.weight.dtype)
+        src, dst = self.relation.pairs()
+        one = torch.eye(self.channels, dtype=self.diag.dtype, device=self.diag.device)
+        weight = self.weight * (free[src] * free[dst])[:, None, None]
+        diag = torch.where(fixed[:, None, None], one, self.diag)
+        return BlockSparse(self.relation, weight, diag, symmetric=self.symmetric)
+
+
+class Interleaved(LinearOperator):
+    """A map that couples c channels as one on n c unknowns, [n c, k] -> [n c, k]: what solvers work on."""
+
+    def __init__(self, base: LinearOperator, channels: int):
+        self.base, self._each = base, channels
+        self.n, self.symmetric = base.n * channels, base.symmetric
+
+    def matvec(self, x: Tensor) -> Tensor:
+        return interleave(self.base.matvec(separate(x, self._each)))
+
+    def transpose(self) -> Interleaved:
+        return Interleaved(self.base.transpose(), self._each)
+
+    def diagonal(self) -> Tensor | None:
+        d = self.base.diagonal()
+        return None if d is None else columns(d).expand(-1, self._each).reshape(-1)
+
+    def to_scipy(self, channel: int = 0) -> csr_matrix:
+        return self.base.to_matrix(self._each)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.base.tensors()
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Interleaved:
+        return Interleaved(self.base.to(device, dtype), self._each)
+
+
+def interleave(x: Tensor) -> Tensor:
+    """[*, b, n, c] as columns [*, n c, b]."""
+    return x.flatten(-2).mT
+
+
+def separate(x: Tensor, channels: int) -> Tensor:
+    """Columns [*, n c, b] as [*, b, n, c]."""
+    return x.mT.unflatten(-1, (-1, channels))
+
+
+def _array(x: Tensor) -> Any:
+    return x.detach().to("cpu", torch.float64).numpy()
