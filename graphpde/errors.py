@@ -108,3 +108,24 @@ class Diverged(SolveError):
             f"the solution became non-finite at step {step} (t={t:.6g}), first at node {node}, in {term}; largest "
             f"value before: {largest:.3g}; take a smaller dt or an implicit stepper, or check the coefficients"
         )
+
+
+class StepUnderflow(SolveError):
+    """The step control asked for steps too short to move time on.
+
+    Attributes:
+        t, dt: where, and the step asked for. largest: of the last good state. suspect: term and node of the error.
+        stiff: whether an explicit step is held back by the linear part. last: last good state.
+    """
+
+    def __init__(self, t: float, dt: float, largest: float, suspect: str, stiff: bool = False, last: Any = None):
+        self.t, self.dt, self.largest, self.suspect, self.stiff, self.last = t, dt, largest, suspect, stiff, last
+        remedy = (
+            "the linear part is stiff: take an implicit stepper such as esdirk4"
+            if stiff
+            else "the solution may blow up or jump there: stop before, loosen rtol and atol, or check the coefficients"
+        )
+        super().__init__(
+            f"the step fell to dt={dt:.3g} at t={t:.9g} and the error is still too large, most of all from {suspect}; "
+            f"largest value before: {largest:.3g}; {remedy}"
+        )

@@ -10,7 +10,7 @@ from typing import Any
 from graphpde.cli.console import table
 from graphpde.cli.parser import described
 
-KINDS = ("pdes", "steppers", "elements", "reactions", "shapes", "formats")
+KINDS = ("pdes", "steppers", "elements", "reactions", "materials", "shapes", "formats")
 
 
 def add(verbs: Any, name: str) -> None:
@@ -72,9 +72,24 @@ def _reactions() -> Rows:
 
     rows = []
     for name, kind in sorted(REACTIONS.items()):
-        parameters = ", ".join(f"{key} = {p.default:g}" for key, p in inspect.signature(kind).parameters.items())
+        meanings = getattr(kind, "constants", {})
+        parameters = ", ".join(
+            f"{key} = {p.default:g}" + (f" ({meanings[key].meaning})" if key in meanings else "")
+            for key, p in inspect.signature(kind).parameters.items()
+        )
         rows.append((name, ", ".join(getattr(kind, "channels", ())), parameters, _first_sentence(kind)))
     return ("reaction", "fields", "parameters", "what it is"), rows
+
+
+def _materials() -> Rows:
+    from graphpde.problems.materials import MATERIALS
+
+    rows = []
+    for name, m in MATERIALS.items():
+        figures = [m.conductivity, m.density, m.heat_capacity, m.diffusivity, m.temperature]
+        rows.append((name, *("" if v is None else f"{v:.4g}" for v in figures), m.note, m.source))
+    units = ("k [W/(m K)]", "rho [kg/m^3]", "c [J/(kg K)]", "k/(rho c) [m^2/s]", "at T [K]")
+    return ("material", *units, "what it is", "source"), rows
 
 
 def _shapes() -> Rows:
@@ -101,6 +116,7 @@ _TABLES = {
     "steppers": _steppers,
     "elements": _elements,
     "reactions": _reactions,
+    "materials": _materials,
     "shapes": _shapes,
     "formats": _formats,
 }

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from graphpde import __version__
-from graphpde.cli import check, convert, demo, doctor, extract, info, listing, make_mesh, repair, simulate, transfer
+from graphpde.cli import check, compare, convert, demo, doctor, extract, info, listing, make_mesh, repair, simulate, transfer
 from graphpde.cli.parser import Parser, UsageError, described
 from graphpde.errors import GraphpdeError, InputError
 
 VERBS = {
     "check": check,
+    "compare": compare,
     "convert": convert,
     "demo": demo,
     "doctor": doctor,
@@ -100,5 +101,6 @@ def _say(sentence: str, code: int, error: BaseException | None = None) -> int:
         import traceback
 
         traceback.print_exception(error)
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    more = getattr(error, "__notes__", ())
+    print(f"error: {' '.join('; '.join([sentence, *more]).split())}", file=sys.stderr)
     return code

@@ -22,10 +22,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--inflow", nargs="+", action="extend", metavar="NAME=VALUE", help="what enters through a set")
     what.add_argument("--override", nargs="+", action="extend", metavar="NAME", help="this --bc wins on shared nodes")
     what.add_argument("--initial", nargs="+", metavar="VALUE", help="value at the start, or FIELD=VALUE")
+    what.add_argument(
+        "--initial-from", metavar="FILE", help="start from a field: RUN, FILE, FILE:FIELD, FILE@TIME (default: the last)"
+    )
     what.add_argument("--source", nargs="+", metavar="VALUE", help="source, or FIELD=VALUE")
     what.add_argument("--kappa", nargs="+", metavar="VALUE", help="conductivity, or MATERIAL=VALUE with * for the rest")
     what.add_argument(
+        "--material", nargs="+", action="extend", metavar="SET=NAME", help="material of a set of cells, * for the rest"
+    )
+    what.add_argument(
         "--velocity", metavar="VX,VY[,VZ]", help="of advection; write --velocity=-y,x if it starts with -"
+    )
+    what.add_argument("--element", metavar="NAME", help="p1, p2, q1, ...; see 'graphpde list elements'")
+    what.add_argument("--scheme", metavar="NAME", help="of advection: upwind, limited, supg or centred")
+    what.add_argument(
+        "--periodic", nargs="+", action="extend", metavar="SET=SET", help="two sets of the boundary that are one"
     )
     what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="any key of a problem file")
     when = parser.add_argument_group("time")
@@ -37,14 +48,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--stepper", metavar="NAME", help="see 'graphpde list steppers'")
     when.add_argument("--frames", type=int, metavar="N", help="saved moments after the start (default: 20)")
     when.add_argument("--allow-unstable", action="store_true", help="take explicit steps beyond the stability bound")
+    many = parser.add_argument_group("sweeps")
+    many.add_argument(
+        "--sweep", nargs="+", action="extend", metavar="NAME=VALUES", help="one run each: 0.1,1,10 or log:0.1:10:5, lin:0:1:3"
+    )
+    many.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
+    on = parser.add_argument_group("going on")
+    on.add_argument("--resume", metavar="RUN", help="go on with a stopped run or sweep, or from a moment RUN@TIME")
+    _add_measures(parser.add_argument_group("measures"))
     where = parser.add_argument_group("output and machine")
     where.add_argument("-o", "--output", metavar="DIR", help="run folder (default: runs/<pde>-<mesh>-<n>)")
     where.add_argument("--pictures", metavar="WHICH", help="none, summary (default) or all: one of every frame")
+    where.add_argument("--series", metavar="KIND", help="fields as vtu (default, with .pvd), xdmf or both")
+    where.add_argument("--gif", action="store_true", help="an animation of the saved moments")
     where.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     where.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
     where.add_argument("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, mps")
     where.add_argument("--dtype", metavar="NAME", help="float64 (default) or float32")
     where.add_argument("--seed", type=int, metavar="N", help="of the noise on initial values (default: 0)")
+
+
+def _add_measures(group: Any) -> None:
+    group.add_argument("--probe", nargs="+", action="extend", metavar="NAME=X,Y[,Z]", help="fields there at every step")
+    group.add_argument(
+        "--line", nargs="+", action="extend", metavar="NAME=X,Y:X,Y", help="fields along a segment at saved moments"
+    )
+    group.add_argument("--fluxes", nargs="*", metavar="SET", help="flow through sets of the boundary (default: all)")
+    group.add_argument("--integrals", nargs="*", metavar="SET", help="integrals over the domain and sets of cells")
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -56,9 +86,11 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     from graphpde.config import assign, merge
 
     out: dict[str, Any] = {}
-    for key in ("pde", "mesh", "device", "dtype", "seed"):
+    for key in ("pde", "mesh", "element", "scheme", "device", "dtype", "seed"):
         if getattr(args, key) is not None:
             out[key] = getattr(args, key)
+    if args.periodic:
+        out["periodic"] = [list(_pair("--periodic", text)) for text in args.periodic]
     if args.steady:
         out["steady"] = True
     times = {"end": args.t_end, "dt": args.dt, "stepper": args.stepper, "frames": args.frames}
@@ -66,13 +98,19 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
         "time": {key: value for key, value in times.items() if value is not None},
         "boundary": _boundary(args),
         "coefficients": _coefficients(args),
-        "output": {} if args.pictures is None else {"pictures": args.pictures},
+        "materials": dict(_pair("--material", text) for text in args.material or ()),
+        "output": _output(args),
         "solver": {"allow_unstable": True} if args.allow_unstable else {},
     }
     out |= {key: table for key, table in groups.items() if table}
     for key in ("initial", "source"):
         if getattr(args, key) is not None:
             out[key] = _fields(f"--{key}", getattr(args, key))
+    if args.initial_from is not None:
+        start = out.get("initial", {})
+        if not isinstance(start, dict):
+            raise ConfigError("both --initial and --initial-from give the initial value; leave one of them out")
+        out["initial"] = {"from": args.initial_from, **start}
     for setting in args.set or ():
         out = merge(out, assign(setting))
     return out
@@ -104,6 +142,30 @@ def _boundary(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     for name in args.override or ():
         out.setdefault(name, {})["override"] = True
     return out
+
+
+def _output(args: argparse.Namespace) -> dict[str, Any]:
+    chosen = {"pictures": args.pictures, "series": args.series, "animation": args.gif or None}
+    out: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
+    for key, sets in (("fluxes", args.fluxes), ("integrals", args.integrals)):
+        if sets is not None:
+            out[key] = sets or "all"
+    if args.probe:
+        out["probes"] = {name: _point("--probe", x) for name, x in (_pair("--probe", text) for text in args.probe)}
+    if args.line:
+        out["lines"] = {}
+        for name, ends in (_pair("--line", text) for text in args.line):
+            if ends.count(":") != 1:
+                raise ConfigError(f"--line takes NAME=X,Y:X,Y, got '{name}={ends}'")
+            out["lines"][name] = [_point("--line", end) for end in ends.split(":")]
+    return out
+
+
+def _point(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option} takes numbers joined by commas, such as 0.5,0.2, got '{text}'") from None
 
 
 def _fields(option: str, given: list[str]) -> Any:

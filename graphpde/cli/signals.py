@@ -14,9 +14,11 @@ class StopRequest:
     """A context in which the first signal is remembered and the second one interrupts.
 
     Called, it says whether somebody asked to stop. ``code``: the exit code for that, 128 + number of the signal.
+    ``what``: said at the first signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "stopping after this step") -> None:
+        self.what = what
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -43,4 +45,4 @@ class StopRequest:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-        print("\nstopping after this step (again to stop at once)", file=sys.stderr, flush=True)
+        print(f"\n{self.what} (again to stop at once)", file=sys.stderr, flush=True)

@@ -7,16 +7,19 @@ import math
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphpde.cli import sweep as sweep_verb
 from graphpde.cli.console import progress_bar, say, say_json, warn
 from graphpde.cli.options import add_options, overrides
-from graphpde.cli.parser import described
+from graphpde.cli.parser import UsageError, described
 from graphpde.cli.signals import StopRequest
 
 if TYPE_CHECKING:
     from graphpde.config import Setup
     from graphpde.run import RunResult
+    from graphpde.run.resume import Stopped
 
 EPILOG = """\
 examples:
@@ -24,11 +27,13 @@ examples:
   graphpde simulate --pde heat --mesh part.msh --bc inlet="1+sin(t)" outlet=0 --kappa steel=45 "*=1" --t-end 2
   graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --source "exp(-x**2)"
   graphpde simulate problem.toml --dt 0.01 -o runs/fine
+  graphpde simulate problem.toml --probe tip=0.5,0.2 --line mid=0,0.5:1,0.5 --fluxes --integrals --gif
 
 Without --bc the boundary is insulated. Formulas may use x, y, z, t, pi, e, + - * / **, comparisons, a if c else b
 and functions such as sin, exp, sqrt, min, max, where. The run folder gets config.toml (everything said and assumed;
 running it again gives the same), manifest.json, metrics.jsonl, fields/ (run.pvd for ParaView, run.npz), figures/ and
-report.html. Ctrl-C keeps what has been computed (exit code 130)."""
+report.html; --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
+Ctrl-C keeps what has been computed (exit code 130)."""
 
 
 def add(verbs: Any, name: str) -> None:
@@ -51,10 +56,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         from graphpde.config import load, merge
 
+        given = overrides(args)
+        if args.sweep or (args.resume is not None and (Path(args.resume) / "sweep.json").is_file()):
+            return sweep_verb.run(args, given, command)
+        if args.jobs is not None:
+            raise UsageError("--jobs says how many runs of a --sweep go at a time; there is no --sweep")
+        if args.resume is not None:
+            return _go_on(args, given, command)
         problem = load(args.problem) if args.problem else {}
-        return carry_out(
-            merge(problem, overrides(args)), args.output, command=command, as_json=args.json, dry=args.dry_run
-        )
+        return carry_out(merge(problem, given), args.output, command=command, as_json=args.json, dry=args.dry_run)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -64,6 +74,22 @@ def run(args: argparse.Namespace) -> int:
         raise
 
 
+def _go_on(args: argparse.Namespace, given: Mapping[str, Any], command: str) -> int:
+    """Go on with a stopped run, as it says of itself or as the same problem file says."""
+    from graphpde.config import load, merge
+    from graphpde.errors import ConfigError
+    from graphpde.run import open_run
+
+    stopped = open_run(args.resume)
+    if args.output is not None and Path(args.output).resolve() != stopped.path.resolve():
+        raise ConfigError(
+            f"--resume writes on in '{stopped.path}' and -o names '{args.output}'; leave -o out, or start a new run "
+            f"there with --initial-from {stopped.path}"
+        )
+    tables = merge(load(args.problem), given) if args.problem else stopped.with_changes(given)
+    return carry_out(tables, stopped.path, command=command, as_json=args.json, dry=args.dry_run, after=stopped)
+
+
 def carry_out(
     problem: Mapping[str, Any],
     out: str | os.PathLike[str] | None,
@@ -71,20 +97,21 @@ def carry_out(
     command: str,
     as_json: bool = False,
     dry: bool = False,
+    after: Stopped | None = None,
 ) -> int:
-    """Check, prepare and run a problem given as tables; returns the exit code."""
+    """Check, prepare and run a problem given as tables, or go on with it; returns the exit code."""
     from graphpde.config import prepare, read_config
     from graphpde.run import next_folder, simulate
 
     setup = prepare(read_config(problem))
-    warn(setup.space.warnings)
+    warn(setup.warnings)
     if dry:
         _say_plan(setup, as_json)
         return 0
     out = next_folder(setup.name) if out is None else out
     with StopRequest() as stop, progress_bar(setup.name, not as_json) as progress:
-        result = simulate(setup, out, command=command, progress=progress, stop=stop)
-    warn(sentence for sentence in result.warnings if sentence not in setup.space.warnings)
+        result = simulate(setup, out, command=command, progress=progress, stop=stop, after=after)
+    warn(sentence for sentence in result.warnings if sentence not in setup.warnings)
     if as_json:
         say_json(result.as_dict())
     else:
@@ -94,14 +121,15 @@ def carry_out(
 
 def _say_plan(setup: Setup, as_json: bool) -> None:
     from graphpde.config import dump
-    from graphpde.run import estimate
+    from graphpde.run import Records, estimate
 
+    Records(setup)  # refuses probes outside and sets that are not there
     needs = estimate(setup)
     unknowns = setup.space.n * setup.u0.shape[-1]
     plain = setup.config.as_dict()
     if as_json:
         numbers = {"unknowns": unknowns, "steps": setup.steps, "memory": needs.memory, "disk": needs.disk}
-        say_json({"status": "ok", "dry_run": True, **numbers, "config": plain, "warnings": list(setup.space.warnings)})
+        say_json({"status": "ok", "dry_run": True, **numbers, "config": plain, "warnings": list(setup.warnings)})
         return
     steps = "one solve" if setup.stepper is None else f"{setup.steps} steps, {len(setup.times)} frames"
     say(dump(plain), f"# {unknowns} unknowns, {steps}; nothing was written")
@@ -112,7 +140,7 @@ def _say_result(setup: Setup, result: RunResult) -> None:
     took = "a steady state" if setup.stepper is None else f"{result.steps} steps of {setup.stepper.name}"
     say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
     if result.status != "ok":
-        say(f"{result.status} after {result.steps} of {setup.steps} steps; what was computed is kept")
+        say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
     for name, v in result.final.items():
         unit = setup.units[name]
         shown = "" if unit == "1" else f" {unit}"
@@ -120,7 +148,8 @@ def _say_result(setup: Setup, result: RunResult) -> None:
     for certificate in result.certificates:
         mark = "measured" if certificate.target is None else "ok" if certificate.passed else "FAILED"
         say(f"  {mark}: {certificate.sentence}")
-    shown_files = {"picture": "figures/final.png", "ParaView": "fields/run.pvd", "report": "report.html"}
+    fields = f"fields/run.{'xdmf' if setup.config.output.series == 'xdmf' else 'pvd'}"
+    shown_files = {"picture": "figures/final.png", "ParaView": fields, "report": "report.html"}
     for what, name in shown_files.items():
         if (result.folder / name).exists():
             say(f"{what:9} {result.folder / name}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graphpde.config.initial_from import FieldFile
 from graphpde.errors import ConfigError
 
 LARGEST = 10_000_000  # bytes of a problem file; more is not one
@@ -39,11 +40,14 @@ def load(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"'{path}' is not text in UTF-8 (byte {error.start})") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"'{path}' is not TOML: {str(error) or 'nested too deeply'}") from None
-    return _anchored(values, path.parent)
+    return anchored(values, path.parent)
 
 
-def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same tables with the mesh's path relative to ``folder``."""
+def anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same tables with the paths of the mesh and of the initial values relative to ``folder``."""
+    initial = values.get("initial")
+    if isinstance(initial, dict) and isinstance(initial.get("from"), str) and initial["from"]:
+        values = {**values, "initial": {**initial, "from": str(FieldFile.of(initial["from"], folder))}}
     mesh = values.get("mesh")
     if isinstance(mesh, str) and mesh:
         return {**values, "mesh": str(folder / mesh)}
@@ -56,7 +60,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with what ``over`` says on top: tables merge key by key, anything else replaces.
 
     What cannot stand beside what is new goes: another kind of mesh, an inflow where a value is given now (or the
-    reverse), the parameters of another reaction.
+    reverse), the parameters of another reaction, initial values where a file gives them now,
+    a conductivity where materials are given now (or the reverse).
     """
     merged: dict[str, Any] = copy.deepcopy(dict(base))
     if "mesh" in over and _kind_of_mesh(merged.get("mesh")) != _kind_of_mesh(over["mesh"]):
@@ -64,6 +69,13 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     old, new = merged.get("reaction"), over.get("reaction")
     if isinstance(old, dict) and isinstance(new, Mapping) and new.get("name", old.get("name")) != old.get("name"):
         del merged["reaction"]
+    start = merged.get("initial")
+    if isinstance(start, dict) and "from" in _tables(over.get("initial")):
+        merged["initial"] = {key: value for key, value in start.items() if key == "noise"}
+    if "materials" in over and isinstance(merged.get("coefficients"), dict):
+        merged["coefficients"].pop("kappa", None)
+    if "kappa" in _tables(over.get("coefficients")):
+        merged.pop("materials", None)
     rules = merged.get("boundary")
     for name, rule in _tables(over.get("boundary")).items():
         if isinstance(rules, dict) and name in rules and not isinstance(rules[name], dict):

@@ -7,23 +7,27 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from graphpde.config.domain import open_space
+from graphpde.config.initial_from import Loaded, load_fields
 from graphpde.config.schema import BoundaryRule, Config, MeshSource, ReactionChoice, TimePlan
 from graphpde.dynamics import STEPPERS
 from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
 from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import ConditionError, ConfigError, MeshError
+from graphpde.formula import Formula
 from graphpde.mesh.generate import SHAPES
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Dirichlet, Neumann
 from graphpde.ops.reaction import REACTIONS, Reaction
-from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import Sum
+from graphpde.ops.values import evaluate, positions
 from graphpde.problems import PDES, Pde, initial_state
 from graphpde.problems.values import as_field
 
@@ -40,7 +44,7 @@ class Setup:
         pde, space: what is solved where; ``space.mesh`` is the mesh. term: the right-hand side. system: it made ready.
         u0: initial state [n, c] with the boundary values put in.
         stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
-        timings: seconds spent on reading the mesh and on assembly.
+        timings: seconds spent on reading the mesh and on assembly. notes: about the initial values, one sentence each.
     """
 
     config: Config
@@ -54,6 +58,12 @@ class Setup:
     dt: float | None
     steps: int
     timings: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the mesh, and the notes."""
+        return (*self.space.warnings, *self.notes)
 
     @property
     def name(self) -> str:
@@ -63,7 +73,8 @@ class Setup:
     @property
     def units(self) -> dict[str, str]:
         """Unit of each field, of length and of time."""
-        return {"length": "m", "time": "s", **self.pde.units, **self.config.output.units}
+        physical = {self.pde.fields[0]: "K"} if self.config.materials else {}
+        return {"length": "m", "time": "s", **self.pde.units, **physical, **self.config.output.units}
 
 
 def prepare(config: Config) -> Setup:
@@ -72,22 +83,37 @@ def prepare(config: Config) -> Setup:
     Raises:
         InputError: whatever the user must change, said before anything is computed or written.
     """
-    pde = PDES[config.pde]()
+    kind = PDES[config.pde]
     _check_device(config.device)
     clock = time.perf_counter()
     mesh = open_mesh(config.mesh)
     timings = {"read the mesh": time.perf_counter() - clock}
-    space = Space(mesh, channels=len(pde.fields), reorder=None)
+    space = open_space(config, mesh, len(kind.fields))
     dtype = getattr(torch, config.dtype)
     if config.device != "cpu" or dtype != torch.float64:
         space = space.to(config.device, dtype)
+    config = replace(config, reaction=_reaction(config, kind))
+    pde = kind(None if config.reaction is None else _kinetics(config.reaction, space, mean=True), config.scheme)
     coefficients = {**pde.default_coefficients(space), **config.coefficients}
+    if config.materials:
+        coefficients["kappa"] = {name: material.conductivity for name, material in config.materials.items()}
+    loaded = Loaded({}, [])
+    if config.initial_from is not None:
+        loaded = load_fields(config.initial_from, pde.fields, space, config.initial)
+        config = replace(config, initial_from=replace(config.initial_from, path=config.initial_from.path.resolve()))
     initial = {**pde.default_initial(space, coefficients, config.driven), **config.initial}
-    noise = pde.noise if config.noise is None else config.noise
-    config = replace(config, coefficients=coefficients, initial=initial, noise=noise, reaction=_reaction(config, pde))
+    initial = {name: value for name, value in initial.items() if name not in loaded.values}
+    noise = config.noise
+    if noise is None:
+        noise = 0.0 if loaded.values else pde.noise
+    source = config.source if config.driven else pde.default_source(space, coefficients)
+    config = replace(config, coefficients=coefficients, initial=initial, noise=noise, source=source)
     config = replace(config, mesh=_anywhere(config.mesh))
     start = torch.tensor(config.time.start, dtype=torch.float64, device=space.device)
-    u0 = initial_state(initial, pde.fields, space, config.time.start, noise, config.seed)
+    nothing = dict.fromkeys(loaded.values, 0.0)
+    u0 = initial_state({**nothing, **initial}, pde.fields, space, config.time.start, noise, config.seed)
+    for name, values in loaded.values.items():
+        u0[:, pde.fields.index(name)] += values.to(u0)
     with torch.no_grad():
         term = build_term(pde, space, config)
         system = System(term, None, start)
@@ -96,12 +122,13 @@ def prepare(config: Config) -> Setup:
     timings["assemble"] = time.perf_counter() - clock - timings["read the mesh"]
     if config.steady:
         _require_level(config, space, system)
-        return Setup(config, pde, space, term, system, u0, None, start[None].cpu(), None, 1, timings)
+        times, notes = start[None].cpu(), tuple(loaded.notes)
+        return Setup(config, pde, space, term, system, u0, None, times, None, 1, timings, notes)
     plan, stepper, times = _plan(config, pde, space, system)
     assert plan.dt is not None
     steps = plan.frames * round(float(times[1] - times[0]) / plan.dt)
     config = replace(config, time=plan)
-    return Setup(config, pde, space, term, system, u0, stepper, times, plan.dt, steps, timings)
+    return Setup(config, pde, space, term, system, u0, stepper, times, plan.dt, steps, timings, tuple(loaded.notes))
 
 
 def _anywhere(source: MeshSource) -> MeshSource:
@@ -131,23 +158,39 @@ def open_mesh(source: MeshSource) -> Mesh:
 
 def build_term(pde: Pde, space: Space, config: Config) -> Sum:
     """The terms of the PDE with sources, reaction and conditions."""
-    total = pde.terms(space, config.coefficients)
     if config.source:
-        total = total + Source(space, as_field(config.source, pde.fields))
+        total = pde.driven_terms(space, config.coefficients, as_field(config.source, pde.fields))
+    else:
+        total = pde.terms(space, config.coefficients)
     if config.reaction is not None:
-        total = total + Reaction(REACTIONS[config.reaction.name](**config.reaction.parameters))
+        total = total + Reaction(_kinetics(config.reaction, space))
     for place, rule in config.boundary.items():
         total = total + _condition(place, rule, pde)
     return total
 
 
-def _reaction(config: Config, pde: Pde) -> ReactionChoice | None:
-    """The reaction with all its parameters said."""
+def _reaction(config: Config, pde: type[Pde]) -> ReactionChoice | None:
+    """The reaction with all its constants said."""
     name = config.reaction.name if config.reaction else pde.reaction
     if name is None:
         return None
     defaults = {key: p.default for key, p in inspect.signature(REACTIONS[name]).parameters.items()}
     return ReactionChoice(name, {**defaults, **(config.reaction.parameters if config.reaction else {})})
+
+
+def _kinetics(chosen: ReactionChoice, space: Space, *, mean: bool = False) -> nn.Module:
+    """The reaction itself; a constant given as a formula has one value per node, or their mean for finding scales.
+
+    Raises:
+        InputError: a constant out of its range, for instance of the wrong sign.
+    """
+    constants: dict[str, Any] = {}
+    for name, value in chosen.parameters.items():
+        constants[name] = value
+        if isinstance(value, Formula):
+            at_nodes = evaluate(value, positions(space), 0.0, name)[:, 0]
+            constants[name] = float(at_nodes.mean()) if mean else at_nodes
+    return REACTIONS[chosen.name](**constants)
 
 
 def _condition(place: str, rule: BoundaryRule, pde: Pde) -> Dirichlet | Neumann:
@@ -158,7 +201,7 @@ def _condition(place: str, rule: BoundaryRule, pde: Pde) -> Dirichlet | Neumann:
 
 
 def _require_level(config: Config, space: Space, system: System) -> None:
-    if system.fixed is None and not system.nonlinear and config.pde != "advection":
+    if system.fixed is None and not system.nonlinear and not PDES[config.pde].levelled:
         sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
         raise ConditionError(
             f"a steady {config.pde} solution needs a value somewhere, or it is only known up to a constant; "
@@ -187,7 +230,7 @@ def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[TimeP
     if end is None:
         end = plan.start + pde.duration(space, config.coefficients)
     if dt is None:
-        dt = min((end - plan.start) / STEPS, pde.longest_step or math.inf)
+        dt = min((end - plan.start) / STEPS, pde.longest_step() or math.inf)
         limit = longest_stable_step(system, stepper)
         if limit is not None and SAFETY * limit < dt:
             dt = SAFETY * limit

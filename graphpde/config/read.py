@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphpde.config.initial_from import FieldFile
+from graphpde.config.materials import read_materials
+from graphpde.config.output import read_output
 from graphpde.config.schema import BoundaryRule, ByField, Config, MeshSource, Output, ReactionChoice, Solver, TimePlan
 from graphpde.config.section import Section, choice, integer, number, quantity, text, truth
 from graphpde.dynamics import STEPPERS
 from graphpde.errors import ConfigError
+from graphpde.mesh.elements import ELEMENTS
 from graphpde.mesh.generate import SHAPES
 from graphpde.ops.reaction import REACTIONS
 from graphpde.problems import PDES, Pde
@@ -19,7 +23,6 @@ from graphpde.problems.pde import SPACE
 
 SPACE_TIME = (*SPACE, "t")
 METHODS = ("auto", "direct", "cg", "gmres")
-PICTURES = ("none", "summary", "all")
 MOST_FRAMES = 10_000
 
 
@@ -43,6 +46,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError('the problem has no mesh; give mesh = "file", --mesh FILE, or [mesh] with a shape')
     nothing: tuple[ByField, float | None] = ({}, None)
     initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), nothing)
+    source = _initial_from(values.get("initial"))
     config = Config(
         mesh=top.take("mesh", _mesh, MeshSource()),
         pde=pde.name,
@@ -50,17 +54,24 @@ def read_config(values: Mapping[str, Any]) -> Config:
         seed=top.take("seed", integer(0, 2**63 - 1), 0),
         device=top.take("device", text, "cpu"),
         dtype=top.take("dtype", choice("dtype", ("float64", "float32")), "float64"),
+        element=top.take("element", choice("element", ELEMENTS), None),
+        scheme=top.take("scheme", lambda v, where: _scheme(v, where, pde), None),
+        periodic=top.take("periodic", _periodic, ()),
+        materials=top.take("materials", lambda v, where: read_materials(v, where, pde, steady), {}),
         coefficients=top.take("coefficients", lambda v, where: _coefficients(v, where, pde), {}),
         initial=initial,
+        initial_from=source,
         noise=noise,
         boundary=top.take("boundary", lambda v, where: _boundary(v, where, pde), {}),
         source=top.take("source", lambda v, where: _by_field(v, where, pde, SPACE_TIME), {}),
         reaction=top.take("reaction", lambda v, where: _reaction(v, where, pde), None),
         time=top.take("time", _time, TimePlan()),
-        output=top.take("output", lambda v, where: _output(v, where, pde), Output()),
+        output=top.take("output", lambda v, where: read_output(v, where, pde), Output()),
         solver=top.take("solver", _solver, Solver()),
     )
     top.close()
+    if config.materials and "kappa" in config.coefficients:
+        raise ConfigError("both [materials] and coefficients.kappa say how well it conducts; leave one of them out")
     return config
 
 
@@ -87,6 +98,19 @@ def _mesh(value: Any, where: str) -> MeshSource:
     return MeshSource(shape=shape, options=options)
 
 
+def _scheme(value: Any, where: str, pde: Pde) -> str:
+    if not pde.schemes:
+        raise ConfigError(f"{where} is '{value}', and {pde.name} has no advection to discretise; leave it out")
+    return choice("scheme", pde.schemes)(value, where)
+
+
+def _periodic(value: Any, where: str) -> tuple[tuple[str, str], ...]:
+    pairs = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(p, list | tuple) and len(p) == 2 and all(isinstance(s, str) for s in p) for p in pairs):
+        raise ConfigError(f'{where} is {value!r}, expected pairs of sets that are one, such as [["left", "right"]]')
+    return tuple((one, other) for one, other in pairs)
+
+
 def _option(value: Any, where: str) -> Any:
     """A number or nested lists of numbers, as generators take them."""
     if isinstance(value, list):
@@ -98,8 +122,7 @@ def _coefficients(value: Any, where: str, pde: Pde) -> dict[str, Any]:
     section = Section(value, where)
     out: dict[str, Any] = {}
     for name, coefficient in pde.coefficients.items():
-        read = _vector if coefficient.kind == "vector" else _conductivity
-        found = section.take(name, read, None)
+        found = section.take(name, _READERS.get(coefficient.kind) or number(coefficient.low), None)
         if found is not None:
             out[name] = found
     section.close()
@@ -110,15 +133,22 @@ def _conductivity(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         if not value:
             raise ConfigError(f'{where} is an empty table, expected a number per material, for example "*" = 1.0')
-        return {str(name): number(0.0)(part, f"{where}.{name}") for name, part in value.items()}
+        return {str(name): _conductivity(part, f"{where}.{name}") for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        if not value or not all(isinstance(row, list | tuple) and len(row) == len(value) for row in value):
+            raise ConfigError(f"{where} is {value!r}, expected a number, a formula or a matrix like [[2, 0], [0, 1]]")
+        return [[quantity(SPACE)(part, f"{where}[{i}][{j}]") for j, part in enumerate(r)] for i, r in enumerate(value)]
     found = quantity(SPACE)(value, where)
-    return number(0.0)(found, where) if isinstance(found, float) else found
+    return number(0.0)(value, where) if isinstance(found, float) else found
 
 
 def _vector(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 3:
         raise ConfigError(f"{where} is {value!r}, expected one number or formula per dimension, such as [1.0, 0.0]")
     return [quantity(SPACE)(part, f"{where}[{k}]") for k, part in enumerate(value)]
+
+
+_READERS = {"vector": _vector, "conductivity": _conductivity}
 
 
 def _by_field(value: Any, where: str, pde: Pde, names: Sequence[str]) -> ByField:
@@ -142,8 +172,13 @@ def _initial(value: Any, where: str, pde: Pde) -> tuple[ByField, float | None]:
     section = Section(value, where)
     found = {name: section.take(name, quantity(SPACE), None) for name in pde.fields}
     noise = section.take("noise", number(0.0), None)
+    section.take("from", text, "")
     section.close()
     return {name: part for name, part in found.items() if part is not None}, noise
+
+
+def _initial_from(value: Any) -> FieldFile | None:
+    return FieldFile.of(value["from"]) if isinstance(value, Mapping) and "from" in value else None
 
 
 def _boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
@@ -188,7 +223,7 @@ def _reaction(value: Any, where: str, pde: Pde) -> ReactionChoice:
             f"reaction '{name}' acts on {len(channels)} fields, {pde.name} has {len(pde.fields)}; choose another"
         )
     known = inspect.signature(REACTIONS[name]).parameters
-    parameters = {key: section.take(key, number(), math.nan) for key in known}
+    parameters = {key: section.take(key, quantity(SPACE), math.nan) for key in known}
     section.close()
     return ReactionChoice(name, {key: v for key, v in parameters.items() if key in section.values})
 
@@ -206,25 +241,6 @@ def _time(value: Any, where: str) -> TimePlan:
     if plan.end is not None and plan.end <= plan.start:
         raise ConfigError(f"{where}.end is {plan.end:g}, expected a time after the start at {plan.start:g}")
     return plan
-
-
-def _output(value: Any, where: str, pde: Pde) -> Output:
-    section = Section(value, where)
-
-    def units(table: Any, at: str) -> dict[str, str]:
-        inner = Section(table, at)
-        found = {name: inner.take(name, text, "") for name in (*pde.fields, "length", "time")}
-        inner.close()
-        return {name: unit for name, unit in found.items() if unit}
-
-    out = Output(
-        pictures=section.take("pictures", choice("pictures", PICTURES), Output.pictures),
-        npz=section.take("npz", truth, Output.npz),
-        report=section.take("report", truth, Output.report),
-        units=section.take("units", units, {}),
-    )
-    section.close()
-    return out
 
 
 def _solver(value: Any, where: str) -> Solver:

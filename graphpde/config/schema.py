@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphpde.config.initial_from import FieldFile
 from graphpde.formula import Formula
 from graphpde.problems import PDES
+from graphpde.problems.materials import Material
 
 Value = float | Formula
 ByField = Mapping[str, Value]
+Point = tuple[float, ...]
+Segment = tuple[Point, Point]
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,10 @@ class BoundaryRule:
 
 @dataclass(frozen=True)
 class ReactionChoice:
-    """A reaction by name with its parameters."""
+    """A reaction by name with its parameters, numbers or formulas in x, y, z."""
 
     name: str
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,21 @@ class TimePlan:
 class Output:
     """What a run writes besides the fields, and in which units.
 
-    ``pictures``: "none", "summary", or "all" = also one of every frame.
+    ``pictures``: "none", "summary", or "all" = also one of every frame. ``series``: "vtu", "xdmf" or "both".
+    ``probes``: points by name, followed at every step. ``lines``: segments by name, sampled at every saved moment.
+    ``integrals``, ``fluxes``: over which sets of cells, through which sets of facets; "all" of them, None = not wanted.
     """
 
     pictures: str = "summary"
     npz: bool = True
     report: bool = True
     units: Mapping[str, str] = field(default_factory=dict)
+    series: str = "vtu"
+    animation: bool = False
+    probes: Mapping[str, Point] = field(default_factory=dict)
+    lines: Mapping[str, Segment] = field(default_factory=dict)
+    integrals: str | tuple[str, ...] | None = None
+    fluxes: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,12 +100,17 @@ class Config:
 
     mesh: MeshSource
     pde: str
+    element: str | None = None
+    scheme: str | None = None
+    periodic: tuple[tuple[str, str], ...] = ()
+    materials: Mapping[str, Material] = field(default_factory=dict)
     steady: bool = False
     seed: int = 0
     device: str = "cpu"
     dtype: str = "float64"
     coefficients: Mapping[str, Any] = field(default_factory=dict)
     initial: ByField = field(default_factory=dict)
+    initial_from: FieldFile | None = None
     noise: float | None = None
     boundary: Mapping[str, BoundaryRule] = field(default_factory=dict)
     source: ByField = field(default_factory=dict)
@@ -115,17 +132,28 @@ class Config:
             where["format"] = mesh.format
         out: dict[str, Any] = {"pde": self.pde, "steady": self.steady, "seed": self.seed}
         out |= {"device": self.device, "dtype": self.dtype, "mesh": where}
+        if self.element is not None:
+            out["element"] = self.element
+        if self.scheme is not None:
+            out["scheme"] = self.scheme
+        if self.periodic:
+            out["periodic"] = [list(pair) for pair in self.periodic]
         out["coefficients"] = {name: _plain(value) for name, value in self.coefficients.items()}
+        if self.materials:  # they say it
+            out["coefficients"].pop("kappa", None)
+        out["materials"] = {name: material.as_dict() for name, material in self.materials.items()}
         out["initial"] = _plain(self.initial) | ({} if self.noise is None else {"noise": self.noise})
+        if self.initial_from is not None:
+            out["initial"] = {"from": str(self.initial_from), **out["initial"]}
         out["boundary"] = {name: _rule(rule, len(PDES[self.pde].fields)) for name, rule in self.boundary.items()}
         out["source"] = _plain(self.source)
         if self.reaction is not None:
-            out["reaction"] = {"name": self.reaction.name, **self.reaction.parameters}
+            out["reaction"] = {"name": self.reaction.name, **_plain(self.reaction.parameters)}
         if self.steady and self.time.start:  # the moment at which boundary values and sources are taken
             out["time"] = {"start": self.time.start}
         elif not self.steady:
             out["time"] = {k: v for k, v in vars(self.time).items() if v is not None}
-        out["output"] = {**vars(self.output), "units": dict(self.output.units)}
+        out["output"] = {k: _plain(v) for k, v in vars(self.output).items() if v is not None and v != {}}
         out["solver"] = dict(vars(self.solver))
         return {key: value for key, value in out.items() if value != {}}
 

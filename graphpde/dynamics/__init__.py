@@ -1,18 +1,28 @@
 """Steppers and the one time loop: how states advance."""
 
+from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ralston, Rk4, Tsit5
-from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson
+from graphpde.dynamics.imex import Ark3, Ark4, Ars222, Ars443
+from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sdirk2, TrBdf2
+from graphpde.dynamics.multistep import Bdf2, Sbdf2
 from graphpde.dynamics.steady import steady
 from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
 from graphpde.dynamics.trajectory import SaveAll, SaveLast, SaveTo, Trajectory
 
 __all__ = [
     "STEPPERS",
+    "Adaptive",
+    "Ark3",
+    "Ark4",
+    "Ars222",
+    "Ars443",
     "BackwardEuler",
+    "Bdf2",
     "Bosh3",
     "CrankNicolson",
     "Dopri5",
+    "Esdirk4",
     "Euler",
     "Heun",
     "Midpoint",
@@ -21,8 +31,11 @@ __all__ = [
     "SaveAll",
     "SaveLast",
     "SaveTo",
+    "Sbdf2",
+    "Sdirk2",
     "Step",
     "Stepper",
+    "TrBdf2",
     "Trajectory",
     "Tsit5",
     "evolve",

@@ -100,10 +100,12 @@ class RungeKutta:
     The last stage is reused as the next first one where the tableau allows it and nothing is fixed by conditions.
     """
 
-    implicit, symplectic = False, "no"
+    implicit, symplectic, stiff, accepts = False, "no", "none", "any"
     name: str
     order: float
     tableau: Tableau
+
+    error_power: float | None = None
 
     def init(self, f: System, t: Tensor, u: State) -> Carry:
         return None
@@ -117,10 +119,14 @@ class RungeKutta:
             else:
                 slopes.append(f.rate(t + c * dt, combine(u, [dt * a for a in row], slopes)))
         new = f.reset(t + dt, combine(u, [dt * b for b in table.b], slopes))
-        error = None
-        if table.error is not None:
-            error = combine(tree_map(lambda x: x * 0, u), [dt * e for e in table.error], slopes)
-        return Step(new, error, slopes[-1] if table.first_same_as_last and f.fixed is None else None)
+        weights = table.error
+
+        def error() -> State:
+            return combine(tree_map(lambda x: x * 0, u), [dt * e for e in weights or ()], slopes)
+
+        last = slopes[-1] if table.first_same_as_last and f.fixed is None else None
+        work = {"evaluations": len(slopes) - (carry is not None)}
+        return Step(new, error if weights else None, last, work)
 
     def real_extent(self) -> float:
         return _real_extent(self.name)
@@ -163,6 +169,7 @@ class Heun(RungeKutta):
     """Heun's method, the explicit trapezoidal rule. Order 2. Reference: Heun 1900."""
 
     name, order, tableau = "heun", 2.0, TABLEAUS["heun"]
+    error_power = 2.0
 
 
 @STEPPERS.add("ralston")
@@ -170,6 +177,7 @@ class Ralston(RungeKutta):
     """Ralston's method. Order 2. Reference: Ralston 1962."""
 
     name, order, tableau = "ralston", 2.0, TABLEAUS["ralston"]
+    error_power = 2.0
 
 
 @STEPPERS.add("bosh3")
@@ -177,6 +185,7 @@ class Bosh3(RungeKutta):
     """Bogacki-Shampine 3(2). Order 3. Reference: Bogacki and Shampine 1989."""
 
     name, order, tableau = "bosh3", 3.0, TABLEAUS["bosh3"]
+    error_power = 3.0
 
 
 @STEPPERS.add("rk4")
@@ -191,6 +200,7 @@ class Dopri5(RungeKutta):
     """Dormand-Prince 5(4). Order 5. Reference: Dormand and Prince 1980."""
 
     name, order, tableau = "dopri5", 5.0, TABLEAUS["dopri5"]
+    error_power = 5.0
 
 
 @STEPPERS.add("tsit5")
@@ -198,3 +208,4 @@ class Tsit5(RungeKutta):
     """Tsitouras 5(4). Order 5. Reference: Tsitouras 2011."""
 
     name, order, tableau = "tsit5", 5.0, TABLEAUS["tsit5"]
+    error_power = 5.0

@@ -1,160 +1,149 @@
-"""Implicit one-step methods: backward Euler and Crank-Nicolson."""
+"""Diagonally implicit Runge-Kutta methods: one class, one table."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
-from graphpde.dynamics.state import leaves
-from graphpde.dynamics.stepper import STEPPERS, Carry, Step
-from graphpde.errors import InputError
-from graphpde.ops.system import System, mass_operator
+from graphpde.dynamics.stage import Factored, factored, smoothed, solve_stage
+from graphpde.dynamics.state import combine
+from graphpde.dynamics.stepper import STEPPERS, Carry, Step, require_tensor
+from graphpde.ops.system import System
 from graphpde.ops.term import times_mass
-from graphpde.solve.krylov import gmres
-from graphpde.solve.linear import LinearSolver, attach
-from graphpde.solve.newton import newton
 from graphpde.typing import Scalar, State
 
 
-class _Factored(NamedTuple):
-    """The solver of M - theta dt L, kept while dt and L stay the same."""
+class Diagonally(NamedTuple):
+    """Butcher tableau with one diagonal entry gamma for all implicit stages, the last of which is the new state.
 
-    dt: Scalar
-    operator: LinearOperator | None
-    solver: LinearSolver
+    Attributes:
+        a: rows with their diagonal; a first row of zeros is an explicit stage. c: stage times.
+        error: weights of the embedded error estimate.
+    """
+
+    a: tuple[tuple[float, ...], ...]
+    c: tuple[float, ...]
+    error: tuple[float, ...] | None = None
+
+    @property
+    def gamma(self) -> float:
+        return self.a[-1][-1]
+
+    @property
+    def b(self) -> tuple[float, ...]:
+        return self.a[-1]
 
 
-class Theta:
-    """M (v - u) = dt ((1 - theta) F(t, u) + theta F(t + dt, v)).
+def rows(text: str) -> tuple[tuple[float, ...], ...]:
+    """A tableau from its fractions, one row a line."""
+    return tuple(tuple(float(Fraction(x)) for x in line.split()) for line in text.strip().splitlines())
 
-    Linear systems are factored once for each dt; Dirichlet nodes take their values at t + dt by symmetric elimination.
-    Nonlinear terms are solved by Newton's method, preconditioned by the factored linear part. Backward is one
-    adjoint solve a step.
+
+def table(a: tuple[tuple[float, ...], ...], embedded: tuple[float, ...] | None = None) -> Diagonally:
+    """The tableau with its stage times; the last stage ends the step exactly."""
+    c = (*(sum(row) for row in a[:-1]), 1.0)
+    return Diagonally(a, c, None if embedded is None else tuple(x - y for x, y in zip(a[-1], embedded, strict=True)))
+
+
+_ALEXANDER = 1 - 0.5**0.5
+_D, _W = 1 - 0.5**0.5, 2**0.5 / 4
+
+DIAGONALLY: dict[str, Diagonally] = {
+    "backward_euler": table(((1.0,),)),
+    "crank_nicolson": table(((0.0,), (0.5, 0.5))),
+    # Alexander 1977, SIAM J. Numer. Anal. 14, theorem 5; beside it the rule of the first stage alone, of order 1
+    "sdirk2": table(((_ALEXANDER,), (1 - _ALEXANDER, _ALEXANDER)), (1.0, 0.0)),
+    # Hosea and Shampine 1996, Appl. Numer. Math. 20, table 1: the companion is of order 3
+    "tr_bdf2": table(((0.0,), (_D, _D), (_W, _W, _D)), ((1 - _W) / 3, (3 * _W + 1) / 3, _D / 3)),
+    # Kennedy and Carpenter 2003, Appl. Numer. Math. 44, ARK4(3)6L[2]SA-ESDIRK
+    "esdirk4": table(
+        rows(
+            """0
+            1/4 1/4
+            8611/62500 -1743/31250 1/4
+            5012029/34652500 -654441/2922500 174375/388108 1/4
+            15267082809/155376265600 -71443401/120774400 730878875/902184768 2285395/8070912 1/4
+            82889/524892 0 15625/83664 69875/102672 -2260/8211 1/4"""
+        ),
+        rows("4586570599/29645900160 0 178811875/945068544 814220225/1159782912 -3700637/11593932 61727/225920")[0],
+    ),
+}
+
+
+class Dirk:
+    """M (v_i - u) = dt sum_j a_ij F(t + c_j dt, v_j), j <= i, and the last v_i is the new state.
+
+    Systems M - gamma dt L are factored once for each dt; Dirichlet nodes take their values at every stage by
+    symmetric elimination. Nonlinear terms are solved by Newton's method, preconditioned by the factored linear part.
+    Backward is one adjoint solve a stage.
 
     Args:
         method: linear solver, "auto", "direct", "cg" or "gmres". rtol: relative tolerance of iterative solves.
     """
 
-    implicit, symplectic = True, "no"
+    implicit, symplectic, stiff, accepts = True, "no", "all", "any"
     name: str
     order: float
-    theta: float
+    error_power: float | None = None
 
     def __init__(self, *, method: str = "auto", rtol: float = 1e-10):
         self.method, self.rtol = method, rtol
 
+    @property
+    def tableau(self) -> Diagonally:
+        return DIAGONALLY[self.name]
+
     def init(self, f: System, t: Tensor, u: State) -> Carry:
-        if not isinstance(u, Tensor):
-            raise InputError(
-                f"{self.name} advances one tensor [*, n, c], got a tuple of {len(leaves(u))}; use an explicit stepper"
-            )
+        require_tensor(self.name, u)
         return None
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: State, carry: Carry) -> Step:
-        after = t + dt
-        h = self.theta * dt
-        mass = mass_operator(f.mass, u)
-        if not (isinstance(carry, _Factored) and carry.operator is f.operator and _same(carry.dt, dt)):
-            a = mass if f.operator is None else mass - as_matrix(f.operator) * h
-            rtol = max(self.rtol, _within(u.dtype))
-            carry = _Factored(dt, f.operator, LinearSolver(f.pin(a), method=self.method, rtol=rtol))
-        known = times_mass(f.mass, u)
-        if self.theta < 1:
-            known = known + (dt - h) * f(t, u)
-        load = f.load(after, u)
-        if load is not None:
-            known = known + h * load
-        guess = f.reset(after, u)
-        if not f.nonlinear:
-            return Step(self._linear(f, mass, h, known, guess, carry.solver), None, carry)
-        return Step(self._nonlinear(f, mass, h, after, known, guess, carry.solver), None, carry)
+        table = self.tableau
+        h = table.gamma * dt
+        fresh = not (isinstance(carry, Factored) and carry.fits(f, h))
+        kept: Factored = factored(f, h, u, self.method, self.rtol) if fresh else carry
+        moved = times_mass(f.mass, u)
+        slopes: list[Tensor] = []  # weak ones, F at the stages
+        value, solves, known = u, 0, moved
+        for row, c in zip(table.a, table.c, strict=True):
+            if row[-1] == 0:
+                slopes.append(f(t, u))
+                continue
+            if len(slopes) < len(row) - 1:  # from the equation of the stage: evaluating F anew would amplify its error
+                slopes.append((kept.mass.matvec(value) - known) / h)
+            known = combine(moved, [dt * a for a in row], slopes)
+            value, taken = solve_stage(f, t + c * dt, known, value, kept)
+            solves += taken
 
-    def _linear(
-        self, f: System, mass: LinearOperator, h: Scalar, known: Tensor, guess: Tensor, solver: LinearSolver
-    ) -> Tensor:
-        if f.fixed is None:
-            return solver(known, x0=guess)
+        def error() -> Tensor:
+            return self._estimate(f, t, dt, u, [*slopes, (kept.mass.matvec(value) - known) / h], kept)
 
-        def apply(x: Tensor) -> Tensor:
-            y = mass.matvec(x)
-            return y if f.operator is None else y - h * f.operator.matvec(x)
+        work = {"solves": solves, "factorisations": int(fresh), "evaluations": int(table.a[0][-1] == 0)}
+        return Step(value, None if self.error_power is None else error, kept, work)
 
-        values = guess[..., f.fixed.nodes, :]
-        free = solver(f.fixed.lift(apply, known, values), x0=f.fixed.clear(guess))
-        return f.fixed.put(free, values)
-
-    def _nonlinear(
-        self, f: System, mass: LinearOperator, h: Scalar, t: Tensor, known: Tensor, guess: Tensor, solver: LinearSolver
-    ) -> Tensor:
-        fixed = f.fixed
-
-        def residual(v: Tensor) -> Tensor:
-            r = mass.matvec(v) - known
-            if f.operator is not None:
-                r = r - h * f.operator.matvec(v)
-            rest = f.rest(t, v)
-            if rest is not None:
-                r = r - h * rest
-            return r if fixed is None else r.index_fill(-2, fixed.nodes, 0.0)
-
-        def jacobian(v: Tensor) -> LinearOperator:
-            return f.pin(mass - f.linearise(t, v) * h)
-
-        def precondition(r: Tensor) -> Tensor:
-            return solver.solve(r).value
-
-        with torch.no_grad():
-            parts = known.abs() + _by_diagonal(solver.a, guess).abs()
-            if fixed is not None:  # eliminated rows have diagonal 1: beside the masses of a small body they are huge
-                parts = parts.index_fill(-2, fixed.nodes, 0.0)
-            scale = parts.norm()
-            found = newton(residual, jacobian, guess.detach(), precondition=precondition, scale=float(scale))
-        value = found.checked().value
-        if not torch.is_grad_enabled():
-            return value
-        r = -residual(value if fixed is None else fixed.put(value, guess[..., fixed.nodes, :]))
-        if fixed is not None:  # fixed values enter v directly, and their neighbours through the residual
-            r = fixed.put(r, guess[..., fixed.nodes, :] - value[..., fixed.nodes, :])
-        if not r.requires_grad:
-            return value
-
-        def adjoint(g: Tensor) -> Tensor:
-            back = jacobian(value).transpose()
-            rtol = max(1e-12, _within(g.dtype))
-            found = gmres(back, g, rtol=rtol, precondition=lambda y: solver.solve(y, transposed=True).value)
-            return found.checked().value
-
-        return attach(value, r, adjoint)
+    def _estimate(self, f: System, t: Tensor, dt: Scalar, u: Tensor, slopes: list[Tensor], kept: Factored) -> Tensor:
+        weights = [dt * e for e in self.tableau.error or ()]
+        return smoothed(f, combine(u * 0, weights, slopes), kept)
 
     def real_extent(self) -> float:
         return float("inf")
 
 
-def _by_diagonal(a: LinearOperator, u: Tensor) -> Tensor:
-    """diag(A) u: how large the parts of A u are that may cancel."""
-    diagonal = a.diagonal()
-    return u if diagonal is None else Diagonal(diagonal).matvec(u)
-
-
-def _within(dtype: torch.dtype) -> float:
-    """The smallest relative residual worth asking for."""
-    return 500 * torch.finfo(dtype).eps
-
-
-def _same(a: Scalar, b: Scalar) -> bool:
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
-        return a is b
-    return abs(a - b) <= 1e-12 * abs(b)
+class Theta(Dirk):
+    """M (v - u) = dt ((1 - theta) F(t, u) + theta F(t + dt, v))."""
 
 
 @STEPPERS.add("backward_euler")
 class BackwardEuler(Theta):
     """Backward Euler: order 1, damps every stiff component, keeps the maximum principle on monotone operators."""
 
-    name, order, theta = "backward_euler", 1.0, 1.0
+    name, order, error_power = "backward_euler", 1.0, 2.0
+
+    def _estimate(self, f: System, t: Tensor, dt: Scalar, u: Tensor, slopes: list[Tensor], kept: Factored) -> Tensor:
+        """Its difference to the trapezoidal rule."""
+        return smoothed(f, 0.5 * dt * (slopes[0] - f(t, u)), kept)
 
 
 @STEPPERS.add("crank_nicolson")
@@ -164,4 +153,31 @@ class CrankNicolson(Theta):
     Reference: Crank and Nicolson 1947.
     """
 
-    name, order, theta = "crank_nicolson", 2.0, 0.5
+    name, order = "crank_nicolson", 2.0
+
+
+@STEPPERS.add("sdirk2")
+class Sdirk2(Dirk):
+    """Two equal implicit stages: order 2, L-stable. Reference: Alexander 1977."""
+
+    name, order, error_power = "sdirk2", 2.0, 2.0
+
+
+@STEPPERS.add("tr_bdf2")
+class TrBdf2(Dirk):
+    """A trapezoidal step, then BDF2 over both parts: order 2, L-stable, with a companion of order 3.
+
+    Reference: Bank et al. 1985; Hosea and Shampine 1996.
+    """
+
+    name, order, error_power = "tr_bdf2", 2.0, 3.0
+
+
+@STEPPERS.add("esdirk4")
+class Esdirk4(Dirk):
+    """Five implicit stages: order 4, L-stable, stage order 2, with a companion of order 3.
+
+    Stiff data that move fast in time show order 2 to 3 of it. Reference: Kennedy and Carpenter 2003.
+    """
+
+    name, order, error_power = "esdirk4", 4.0, 4.0

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
-from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_matrix
 from graphpde.errors import ConditionError
+from graphpde.mesh.space import Space
 from graphpde.ops.system import System
-from graphpde.solve.krylov import gmres
+from graphpde.solve.krylov import Preconditioner
 from graphpde.solve.linear import LinearSolver, attach
-from graphpde.solve.newton import newton
+from graphpde.solve.newton import Corrector, newton
 from graphpde.solve.result import Result
 
 
@@ -39,9 +40,9 @@ def steady(
     now = torch.tensor(t, dtype=torch.float64, device=u0.device)
     f = System(term, domain, now)
     f.check_state(u0)
-    u0 = f.reset(now, u0)
+    guess, u0 = u0, f.reset(now, u0)
     if f.nonlinear:
-        return _newton(f, now, u0, method, rtol)
+        return _newton(f, now, (u0, *_smooth(f, guess, u0)), method, rtol)
     if f.operator is None:
         raise ConditionError("a steady state needs an operator such as Diffusion; got only loads")
     matrix = as_matrix(f.operator)
@@ -57,8 +58,9 @@ def steady(
     return replace(result, value=value if f.fixed is None else f.fixed.put(value, values))
 
 
-def _newton(f: System, t: Tensor, u0: Tensor, method: str, rtol: float) -> Result:
-    fixed = f.fixed
+def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol: float) -> Result:
+    """Newton's method from the start with the least residual, and should it fail from the next one."""
+    fixed, u0 = f.fixed, starts[0]
 
     def residual(u: Tensor) -> Tensor:
         r = -f(t, u)
@@ -71,12 +73,16 @@ def _newton(f: System, t: Tensor, u0: Tensor, method: str, rtol: float) -> Resul
     if f.operator is not None and fixed is not None:
         solver = LinearSolver(f.pin(-as_matrix(f.operator)), method=method, rtol=1e-8)
 
-    def precondition(r: Tensor, transposed: bool = False) -> Tensor:
-        return r if solver is None else solver.solve(r, transposed=transposed).value
+    def by(transposed: bool) -> Preconditioner | None:
+        return None if solver is None else lambda r: solver.solve(r, transposed=transposed).value
 
     with torch.no_grad():
-        found = newton(residual, jacobian, u0.detach(), rtol=rtol, precondition=precondition).checked()
-    value = found.value
+        found = None
+        for start in sorted((s.detach() for s in starts), key=lambda s: float(residual(s).norm())):
+            if found is None or not found.converged:
+                found = newton(residual, jacobian, start, rtol=rtol, precondition=by(False))
+        assert found is not None
+    value = found.checked().value
     if not torch.is_grad_enabled():
         return found
     r = -residual(value if fixed is None else fixed.put(value, u0[..., fixed.nodes, :]))
@@ -86,10 +92,30 @@ def _newton(f: System, t: Tensor, u0: Tensor, method: str, rtol: float) -> Resul
         return found
 
     def adjoint(g: Tensor) -> Tensor:
-        back = jacobian(value).transpose()
-        return gmres(back, g, rtol=1e-12, precondition=lambda y: precondition(y, transposed=True)).checked().value
+        return Corrector(by(True)).solve(jacobian(value).transpose(), g, rtol=1e-12).checked().value
 
     return replace(found, value=attach(value, r, adjoint))
+
+
+def _smooth(f: System, guess: Tensor, u0: Tensor) -> tuple[Tensor, ...]:
+    """Another start beside ``u0``: what the Dirichlet values change in the guess is carried inside harmonically.
+
+    A jump along the boundary cells is where forms that are nonlinear in the gradient are furthest from linear, and
+    Newton's method would have to unwind it cell by cell.
+    """
+    if f.fixed is None or not f.weak or not isinstance(f.domain, Space):
+        return ()
+    with torch.no_grad():
+        values = u0[..., f.fixed.nodes, :]
+        change = values - guess[..., f.fixed.nodes, :]
+        if not bool(change.any()):
+            return ()
+        laplacian = Sparse.laplacian(f.domain.edges, f.domain.weight.detach(), symmetric=True)
+        # parts without Dirichlet nodes: a little of the diagonal keeps their level
+        held = laplacian * -1.0 + Diagonal(1e-8 * laplacian.diag.abs())
+        right = f.fixed.lift(held.matvec, torch.zeros_like(u0), change)
+        inside = LinearSolver(f.pin(held), rtol=1e-6).solve(right).value
+    return (f.fixed.put(guess + inside, values),) if bool(torch.isfinite(inside).all()) else ()
 
 
 def _refuse_floating(f: System, matrix: LinearOperator) -> None:

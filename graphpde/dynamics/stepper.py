@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from graphpde.dynamics.state import leaves
+from graphpde.errors import InputError
 from graphpde.ops.system import System
 from graphpde.registry import Registry
 from graphpde.typing import Scalar, State
 
 Carry = Any
 """What a stepper hands to its next step: a value, never mutated; None at the start."""
+Estimate = Callable[[], State]
+"""Computes an error estimate when asked: only step control pays for it."""
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Step(NamedTuple):
     """One step.
 
     Attributes:
-        u: the new state. error: its error estimate, or None. carry: for the next step.
+        u: the new state. error: computes its error estimate, or None where the method has none. carry: for the next
+            step. work: what it cost, by name ("evaluations", "solves", "factorisations").
     """
 
     u: State
-    error: State | None
+    error: Estimate | None
     carry: Carry
+    work: Mapping[str, int] = NOTHING
 
 
 class Stepper(Protocol):
@@ -32,12 +41,20 @@ class Stepper(Protocol):
     Attributes:
         name: in the registry. order: of the global error in dt. implicit: whether it solves systems.
         symplectic: "no", "yes", "extended" or "constrained".
+        error_power: the power of dt in its error estimate, None where it has none.
+        stiff: the part of F that does not limit the step: "none", "linear" or "all".
+        accepts: "any" system, or only "separable" ones: positions and velocities q' = v, v' = a(q).
     """
 
     name: str
     order: float
     implicit: bool
     symplectic: str
+    stiff: str
+    accepts: str
+
+    @property
+    def error_power(self) -> float | None: ...
 
     def init(self, f: System, t: Tensor, u: State) -> Carry:
         """The carry of the first step."""
@@ -50,6 +67,18 @@ class Stepper(Protocol):
     def real_extent(self) -> float:
         """Length of the stability interval on the negative real axis; inf for A-stable ones."""
         ...
+
+
+def require_tensor(name: str, u: State) -> None:
+    """Refuse tuples of tensors.
+
+    Raises:
+        InputError: the state is not one tensor.
+    """
+    if not isinstance(u, Tensor):
+        raise InputError(
+            f"{name} advances one tensor [*, n, c], got a tuple of {len(leaves(u))}; use an explicit stepper"
+        )
 
 
 STEPPERS: Registry[type[Stepper]] = Registry("stepper")

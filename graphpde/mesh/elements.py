@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.cells import CELLS
 from graphpde.mesh.quadrature import rule
+from graphpde.mesh.second_order import COMPLETE, MIDDLES
+from graphpde.mesh.shape_functions import prism, pyramid, quadratic_simplex, simplex, tensor_product, vertex
 from graphpde.registry import Registry
 
 ELEMENTS: Registry[type[Element]] = Registry("element")
+
+Functions = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+_SQUARE = ((0, 0), (1, 0), (1, 1), (0, 1))
+_CUBE = tuple((*xy, z) for z in (0, 1) for xy in _SQUARE)
+_TENSORS = ("quad", "hexahedron", "wedge", "pyramid")
+
+
+def _halfway(kind: str, corners: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
+    """Number along each axis of every node of a complete quadratic cell: 0 or 1 at the ends, 2 between them."""
+    places = [*corners]
+    for between in MIDDLES[kind]:
+        along = zip(*(corners[c] for c in between), strict=True)
+        places.append(tuple(v[0] if len(set(v)) == 1 else 2 for v in along))
+    return places
+
+
+def _quadratic_wedge() -> Functions:
+    """Nodes as products of the nodes of a quadratic triangle and those of a line."""
+    triangle = {frozenset([k]): k for k in range(3)} | {frozenset(CELLS["triangle"].edges[k]): 3 + k for k in range(3)}
+    nodes = []
+    for between in (*((k,) for k in range(6)), *MIDDLES["wedge18"]):
+        levels = {c // 3 for c in between}
+        nodes.append((triangle[frozenset(c % 3 for c in between)], levels.pop() if len(levels) == 1 else 2))
+    return prism(quadratic_simplex(CELLS["triangle"].edges), nodes)
+
+
+_LINEAR: dict[str, Functions] = {"vertex": vertex, "line": simplex, "triangle": simplex, "tetra": simplex}
+_MULTILINEAR: dict[str, Functions] = {
+    "quad": tensor_product(_SQUARE),
+    "hexahedron": tensor_product(_CUBE),
+    "wedge": prism(simplex, [(k % 3, k // 3) for k in range(6)]),
+    "pyramid": pyramid,
+}
+_QUADRATIC: dict[str, Functions] = {
+    "vertex": vertex,
+    **{COMPLETE[kind]: quadratic_simplex(CELLS[kind].edges) for kind in ("line", "triangle", "tetra")},
+}
+_MULTIQUADRATIC: dict[str, Functions] = {
+    "quad9": tensor_product(_halfway("quad9", _SQUARE)),
+    "hexahedron27": tensor_product(_halfway("hexahedron27", _CUBE)),
+    "wedge18": _quadratic_wedge(),
+}
 
 
 class Shape(NamedTuple):
@@ -31,48 +77,52 @@ class Element:
     """What a finite element declares: the cell types it lives on, its order in L2, and its shape functions.
 
     Attributes:
-        order: order of the L2 error of a smooth solution. cells: cell type -> shape functions xi [q, r] -> (N, dN).
-        degree: polynomial degree of N, which sets the quadrature. lumped: whether row-sum lumping keeps the order.
+        order: order of the L2 error of a smooth solution. degree: polynomial degree of N, which sets the quadrature.
+        lumped: whether row-sum lumping keeps the order.
+        cells: cell type, by its nodes, -> shape functions xi [q, r] -> (N, dN).
     """
 
     order: float
     degree: int
     lumped: bool
-    cells: ClassVar[dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]]]
+    cells: ClassVar[Mapping[str, Functions]]
 
-    def shape(self, cell: str, degree: int) -> Shape:
-        """Shape functions at the points of a rule exact for polynomials of ``degree``.
+    @classmethod
+    def kind_on(cls, corners: str) -> str:
+        """The cell type with the element's nodes on cells with these corners.
+
+        Raises:
+            MeshError: the element does not live there.
+        """
+        for kind in cls.cells:
+            if CELLS[kind].corners == corners:
+                return kind
+        on = ", ".join(dict.fromkeys(CELLS[kind].corners for kind in cls.cells if kind != "vertex"))
+        fitting = [
+            name.__name__ for _, name in ELEMENTS.items() if any(CELLS[k].corners == corners for k in name.cells)
+        ]
+        remedy = f"use {' or '.join(fitting)}" if fitting else "remesh with cells from that list"
+        raise MeshError(f"element {cls.__name__} lives on {on} cells, not on {corners} cells; {remedy}")
+
+    def shape(self, kind: str, degree: int) -> Shape:
+        """Shape functions on a cell type of ``cells`` at the points of a rule exact for polynomials of ``degree``.
 
         Raises:
             MeshError: the element does not live on this cell type.
         """
-        if cell not in self.cells:
-            raise MeshError(
-                f"element {type(self).__name__} lives on {', '.join(self.cells)}, not on {cell} cells; "
-                f"they are read and drawn, but to simulate remesh with cells from that list"
-            )
-        points, weights = rule(cell, degree)
-        return Shape(*self.cells[cell](points), weights)
+        if kind not in self.cells:
+            kind = self.kind_on(CELLS[kind].corners)
+        return _shape(self.cells[kind], CELLS[kind].corners, degree)
+
+    def rule_degree(self, corners: str) -> int:
+        """Degree of the rule that the stiffness needs: gradients of simplices lose a degree, those of others do not."""
+        return 2 * self.degree if corners in _TENSORS else 2 * self.degree - 2
 
 
-def _vertex(xi: Tensor) -> tuple[Tensor, Tensor]:
-    return xi.new_ones(len(xi), 1), xi.new_zeros(len(xi), 1, 0)
-
-
-def _simplex(xi: Tensor) -> tuple[Tensor, Tensor]:
-    """Barycentric coordinates: N_0 = 1 - sum xi, N_k = xi_k."""
-    q, r = xi.shape
-    gradient = torch.cat([-xi.new_ones(1, r), torch.eye(r, dtype=xi.dtype)])
-    return torch.cat([1 - xi.sum(1, keepdim=True), xi], 1), gradient.expand(q, r + 1, r)
-
-
-def _quad(xi: Tensor) -> tuple[Tensor, Tensor]:
-    """Bilinear functions on [0, 1]^2, corners counter-clockwise from 0."""
-    a, b = xi[:, 0], xi[:, 1]
-    values = torch.stack([(1 - a) * (1 - b), a * (1 - b), a * b, (1 - a) * b], 1)
-    da = torch.stack([b - 1, 1 - b, b, -b], 1)
-    db = torch.stack([a - 1, -a, a, 1 - a], 1)
-    return values, torch.stack([da, db], 2)
+@cache
+def _shape(functions: Functions, corners: str, degree: int) -> Shape:
+    points, weights = rule(corners, degree)
+    return Shape(*functions(points), weights)
 
 
 @ELEMENTS.add("p1")
@@ -80,12 +130,37 @@ class P1(Element):
     """Continuous piecewise linear functions on intervals, triangles and tetrahedra, flat or curved in space."""
 
     order, degree, lumped = 2.0, 1, True
-    cells: ClassVar = {"vertex": _vertex, "line": _simplex, "triangle": _simplex, "tetra": _simplex}
+    cells: ClassVar = _LINEAR
 
 
 @ELEMENTS.add("q1")
 class Q1(Element):
-    """Continuous bilinear functions on quadrilaterals; triangles of a mixed mesh carry P1, which conforms."""
+    """Continuous (bi-, tri-)linear functions on quadrilaterals, hexahedra, wedges and pyramids.
+
+    Triangles and tetrahedra of a mixed mesh carry P1, which conforms.
+    """
 
     order, degree, lumped = 2.0, 1, True
-    cells: ClassVar = {"vertex": _vertex, "line": _simplex, "quad": _quad, "triangle": _simplex}
+    cells: ClassVar = {**_LINEAR, **_MULTILINEAR}
+
+
+@ELEMENTS.add("p2")
+class P2(Element):
+    """Continuous piecewise quadratic functions on intervals, triangles and tetrahedra with straight or curved sides.
+
+    Row-sum lumping would leave the vertices of triangles without mass.
+    """
+
+    order, degree, lumped = 3.0, 2, False
+    cells: ClassVar = _QUADRATIC
+
+
+@ELEMENTS.add("q2")
+class Q2(Element):
+    """Continuous (bi-, tri-)quadratic functions on quadrilaterals, hexahedra and wedges, with P2 on simplices between.
+
+    The sides may be curved; pyramids have no such element.
+    """
+
+    order, degree, lumped = 3.0, 2, False
+    cells: ClassVar = {**_QUADRATIC, **_MULTIQUADRATIC}

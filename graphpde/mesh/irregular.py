@@ -9,6 +9,7 @@ from graphpde.core.relation import Relation
 from graphpde.errors import MeshError
 from graphpde.mesh.geometry import edge_lengths, signed_measures
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.shape import corner_jacobians
 from graphpde.mesh.structured import box, tag_boundary
 
 
@@ -91,12 +92,11 @@ def jittered(mesh: Mesh, amount: float = 0.2, seed: int = 0) -> Mesh:
 
 
 def _turned(before: Mesh, after: Mesh) -> int:
-    """How many cells changed sign or, as quadrilaterals, are no longer convex."""
-    bad = signed_measures(after) * signed_measures(before).sign() <= 0
-    for kind, nodes, start in after.corners():
-        if kind == "quad":
-            x = after.points[nodes]
-            u, v = x.roll(-1, 1) - x, x.roll(1, 1) - x
-            corner = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
-            bad[start : start + len(nodes)] |= (corner > 0).any(1) & (corner < 0).any(1)
+    """How many cells changed sign, as a whole or at a corner."""
+    sign = signed_measures(before).sign()
+    bad = signed_measures(after) * sign <= 0
+    corners = corner_jacobians(after)
+    if corners is not None:
+        low, high = corners
+        bad |= torch.where(sign > 0, low, -high) <= 0
     return int(bad.sum())

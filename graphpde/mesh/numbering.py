@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from graphpde.core.kernels.plan import is_scattered
 from graphpde.core.ordering import bandwidth_order
-from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.rows import distinct
 
 
-def numbered(mesh: Mesh, reorder: bool | None) -> Tensor:
-    """The point of each unknown; one unknown for each vertex of a cell.
+def numbered(cells: Sequence[Tensor], n: int, reorder: bool | None) -> Tensor:
+    """The point of each unknown; one unknown for each of n points that is a node of a cell.
 
     Args:
+        cells: nodes [m, k] of the cells of each type.
         reorder: False keeps the mesh's order, True reduces the bandwidth, None does so where the order is scattered.
     """
-    used = mesh.used_points
+    used = distinct(torch.cat([nodes.reshape(-1) for nodes in cells]), n)
     if reorder is None:
-        reorder = any(is_scattered(nodes.flatten()) for _, nodes, _ in mesh.corners())
+        reorder = any(is_scattered(nodes.flatten()) for nodes in cells)
     if not reorder or len(used) == 0:
         return used
-    place = torch.full((mesh.n,), -1, dtype=torch.int64)
+    place = torch.full((n,), -1, dtype=torch.int64)
     place[used] = torch.arange(len(used))
-    pairs = [pairs_of(place[nodes]) for _, nodes, _ in mesh.corners()]
+    pairs = [pairs_of(place[nodes]) for nodes in cells]
     rows, columns = (torch.cat([pair[k] for pair in pairs]) for k in range(2))
     return used[bandwidth_order(rows, columns, len(used))]
 

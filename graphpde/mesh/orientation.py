@@ -9,56 +9,63 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.blocks import jacobians
 from graphpde.mesh.cells import CELLS
+from graphpde.mesh.elements import Q1, Q2, Element
 from graphpde.mesh.geometry import wedge
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.second_order import turned
 
 _FLAT = 1e-14  # a cell smaller than this times its longest edge to the power of its dimension has no area
 
 
-def oriented(mesh: Mesh) -> tuple[Mesh, list[str]]:
+def oriented(mesh: Mesh, element: Element | None = None) -> tuple[Mesh, list[str]]:
     """The mesh with positively oriented cells, and one sentence for each thing done.
 
-    Surfaces and networks in higher-dimensional space have no sign and are only checked for size. Quadratic cells are
-    taken at their vertices.
+    Surfaces and networks in higher-dimensional space have no sign and are only checked for size. Cells of second order
+    are taken at their vertices, unless the element is of second order and the cells are complete.
+
+    Args:
+        element: whose quadrature points the Jacobian is looked at, on cells that are no simplices.
 
     Raises:
-        MeshError: zero-size cells or folded quadrilaterals, with their count and first numbers.
+        MeshError: zero-size or folded cells, with their count and first numbers.
     """
-    cells, notes, turned, total, flat, folded = {}, [], 0, 0, [], []
-    start = 0
+    cells, notes, total, flat, folded, count = {}, [], 0, [], [], 0
+    full = element is not None and element.degree > 1
     for kind, nodes in mesh.cells.items():
         linear = CELLS[kind].corners
-        corners = nodes[:, : CELLS[linear].nodes]
-        if linear in ("line", "triangle", "tetra", "quad"):
-            sizes, scale = _sizes(linear, mesh.points[corners])
-            bad = (sizes.abs().amax(1) <= _FLAT * scale).nonzero()[:, 0]
-            flat += (bad + start).tolist()
+        wide = nodes if full else nodes[:, : CELLS[linear].nodes]
+        sizes, scale = _sizes(kind if full else linear, mesh.points[wide])
+        bad = (sizes.abs().amax(1) <= _FLAT * scale).nonzero()[:, 0]
+        flat += (bad + total).tolist()
+        if mesh.space_dim == mesh.dim:
             negative = (sizes < 0).all(1)
-            if mesh.space_dim == mesh.dim:
-                mixed = ~negative & (sizes <= 0).any(1)
-                mixed[bad] = False
-                folded += (mixed.nonzero()[:, 0] + start).tolist()
-                turned += int(negative.sum())
-                corners = torch.where(negative[:, None], corners[:, _TURN[linear]], corners)
+            mixed = ~negative & (sizes <= 0).any(1)
+            mixed[bad] = False
+            folded += (mixed.nonzero()[:, 0] + total).tolist()
+            count += int(negative.sum())
+            if bool(negative.any()):
+                order = turned(kind, _TURN[linear]) if full and kind != linear else _TURN[linear]
+                wide = torch.where(negative[:, None], wide[:, order], wide)
         total += len(nodes)
-        if kind != linear:
+        if kind != linear and not full:
             notes.append(f"{len(nodes)} {kind} cells are used at their vertices as {linear} cells")
-        cells[kind] = nodes if torch.equal(corners, nodes[:, : corners.shape[1]]) else _with_corners(nodes, corners)
-        start += len(nodes)
+        cells[kind] = wide if full else _with_corners(nodes, wide)
     if flat:
         raise MeshError(
             f"{len(flat)} of {total} cells of '{mesh.name}' have zero size, first {flat[:3]}; "
-            f"remove them in the mesh generator"
+            f"remove them in the mesh generator, or with 'graphpde repair'"
         )
     if folded:
-        raise MeshError(
-            f"{len(folded)} quadrilaterals of '{mesh.name}' are folded or not convex, first {folded[:3]}; remesh them"
-        )
-    if not turned:
+        flat_kinds = all(CELLS[kind].corners == "quad" for kind in mesh.cells)
+        what = "quadrilaterals" if flat_kinds and not full else "cells"
+        why = "are folded or not convex" if not full else "are folded: a node lies too far from the middle of its edge"
+        raise MeshError(f"{len(folded)} {what} of '{mesh.name}' {why}, first {folded[:3]}; remesh them")
+    if not count:
         return mesh, notes
-    notes.append(f"{turned} of {total} cells had negative orientation and were turned")
-    return mesh.with_cells(_linear(mesh, cells)), notes
+    notes.append(f"{count} of {total} cells had negative orientation and were turned")
+    return mesh.with_cells(cells if full else _linear(mesh, cells)), notes
 
 
 def _linear(mesh: Mesh, cells: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -75,7 +82,16 @@ def _linear(mesh: Mesh, cells: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-_TURN = {"line": [1, 0], "triangle": [0, 2, 1], "tetra": [0, 2, 1, 3], "quad": [0, 3, 2, 1]}
+_TURN = {
+    "vertex": [0],
+    "line": [1, 0],
+    "triangle": [0, 2, 1],
+    "tetra": [0, 2, 1, 3],
+    "quad": [0, 3, 2, 1],
+    "hexahedron": [0, 3, 2, 1, 4, 7, 6, 5],
+    "wedge": [0, 2, 1, 3, 5, 4],
+    "pyramid": [0, 3, 2, 1, 4],
+}
 
 
 def _with_corners(nodes: Tensor, corners: Tensor) -> Tensor:
@@ -83,11 +99,23 @@ def _with_corners(nodes: Tensor, corners: Tensor) -> Tensor:
 
 
 def _sizes(kind: str, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Signed size at each corner of quads, else of the cell [m, 1 or 4], and the scale to compare with [m]."""
-    pairs = combinations(x.unbind(1), 2)
-    square = reduce(torch.maximum, (((a - b) ** 2).sum(-1) for a, b in pairs))  # of the longest edge or diagonal
+    """Signed sizes [m, q] and the scale to compare with [m].
+
+    Of simplices that of the cell, of quadrilaterals at each corner, of other cells at the quadrature points (a brick
+    with a collapsed edge is flat at its corners and sound inside).
+    """
+    linear = CELLS[kind].corners
+    pairs = combinations(x.unbind(1)[: CELLS[linear].nodes], 2)
+    square = reduce(torch.maximum, (((a - b) ** 2).sum(-1) for a, b in pairs), x.new_zeros(len(x)))  # longest diagonal
+    if kind == "vertex":
+        return x.new_ones(len(x), 1), x.new_ones(len(x))
     if kind == "quad":
         nxt, prev = x.roll(-1, 1) - x, x.roll(1, 1) - x
         return wedge(nxt, prev), square
-    edges = (x[:, 1:] - x[:, :1]).unbind(1)
-    return wedge(*edges)[:, None], square ** (len(edges) / 2)
+    if kind in ("line", "triangle", "tetra"):
+        edges = (x[:, 1:] - x[:, :1]).unbind(1)
+        return wedge(*edges)[:, None], square ** (len(edges) / 2)
+    element = Q1() if kind == linear else Q2()
+    shape = element.shape(kind, element.rule_degree(linear))
+    columns = jacobians(shape.gradients, x).unbind(-1)
+    return wedge(*columns), square ** (len(columns) / 2)

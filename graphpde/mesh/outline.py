@@ -8,13 +8,16 @@ Reference: Ruppert 1995, J. Algorithms 18, 548-585 (encroached segments are spli
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from graphpde.errors import MeshError
+from graphpde.mesh.size_field import SizeField
 
-_GRADING = 0.25  # growth of the edge length per unit of distance from finer parts of the boundary
+Onto = Callable[[np.ndarray], np.ndarray]
+"""Moves points [k, 2] onto the curve that a loop of corners stands for."""
 
 
 class Boundary(NamedTuple):
@@ -23,11 +26,13 @@ class Boundary(NamedTuple):
     Attributes:
         points: [k, 2]. segments: pairs of points [k, 2].
         source: loop and side that each segment comes from [k, 2]; side j joins the given corners j and j + 1.
+        onto: for each loop, the curve its points lie on, or None where its sides are straight.
     """
 
     points: np.ndarray
     segments: np.ndarray
     source: np.ndarray
+    onto: Sequence[Onto | None]
 
 
 class _Loop(NamedTuple):
@@ -37,40 +42,25 @@ class _Loop(NamedTuple):
     sides: np.ndarray
 
 
-class SizeField:
-    """Target edge length: short at short boundary segments, growing with the distance from them."""
+def sample_boundary(loops: list[np.ndarray], width: SizeField, onto: Sequence[Onto | None] = ()) -> Boundary:
+    """The boundary of ``loops[0]`` minus ``loops[1:]`` (corners [k, 2], either way round) in segments of ``width``.
 
-    def __init__(self, boundary: Boundary, size: float):
-        from scipy.spatial import cKDTree
-
-        self.size = size
-        local = np.full(len(boundary.points), size)
-        np.minimum.at(local, boundary.segments, np.repeat(segment_lengths(boundary)[:, None], 2, 1))
-        # points of nearly the same length share a tree: the nearest of them is the one that counts
-        fine = np.flatnonzero(local < 0.75 * size)
-        group = np.round(4 * np.log2(local[fine] / size))
-        self.parts = [
-            (float(local[fine[group == g]].mean()), cKDTree(boundary.points[fine[group == g]]))
-            for g in np.unique(group)
-        ]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        out = np.full(len(x), self.size)
-        for length, tree in self.parts:
-            reach = (self.size - length) / _GRADING  # beyond it these points do not matter
-            out = np.minimum(out, length + _GRADING * tree.query(x, distance_upper_bound=reach)[0])
-        return out
-
-
-def sample_boundary(loops: list[np.ndarray], size: float) -> Boundary:
-    """The boundary of ``loops[0]`` minus ``loops[1:]`` (corners [k, 2], either way round) in segments of ``size``.
+    The corners of a loop with a curve (``onto``) lie on it; so do the points between them.
 
     Raises:
         MeshError: fewer than three corners, repeated corners, no area; loops that cross, touch or lie outside.
     """
-    sides, sharp = _shelled(_checked(loops, size), size)
-    boundary = _separated(_sampled(sides, sharp, SizeField(sides, size)))
-    return _separated(_sampled(sides, sharp, SizeField(boundary, size)))
+    whole = _joined(_oriented(checked_corners(loops)))._replace(onto=onto or [None] * len(loops))
+    sides, sharp = _shelled(whole, width)
+    boundary = _separated(_sampled(sides, sharp, shortened(width, sides)))
+    return _separated(_sampled(sides, sharp, shortened(width, boundary)))
+
+
+def shortened(width: SizeField, boundary: Boundary) -> SizeField:
+    """The target length, no longer at a boundary point than its shorter segment, and growing from there."""
+    local = np.full(len(boundary.points), width.size)
+    np.minimum.at(local, boundary.segments, np.repeat(segment_lengths(boundary)[:, None], 2, 1))
+    return width.with_sources(boundary.points, local)
 
 
 def inside(points: np.ndarray, corners: np.ndarray, segments: np.ndarray) -> np.ndarray:
@@ -92,9 +82,12 @@ def segment_lengths(boundary: Boundary) -> np.ndarray:
     return np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
 
 
-def _checked(loops: list[np.ndarray], size: float) -> list[_Loop]:
-    if not (np.isfinite(size) and size > 0):
-        raise MeshError(f"target edge length is {size}, expected a positive number")
+def checked_corners(loops: list[np.ndarray]) -> list[np.ndarray]:
+    """The corners of each loop [k, 2] as floats.
+
+    Raises:
+        MeshError: fewer than three corners, corners that are not finite or follow upon themselves.
+    """
     out = []
     for k, given in enumerate(loops):
         corners = np.asarray(given, dtype=np.float64)
@@ -103,6 +96,15 @@ def _checked(loops: list[np.ndarray], size: float) -> list[_Loop]:
             raise MeshError(f"{what} has shape {list(corners.shape)}, expected at least 3 corners [k, 2]")
         if not np.isfinite(corners).all() or (corners == np.roll(corners, -1, 0)).all(1).any():
             raise MeshError(f"{what} has corners that are not finite or repeat; give each corner once")
+        out.append(corners)
+    return out
+
+
+def _oriented(loops: list[np.ndarray]) -> list[_Loop]:
+    """The loops with the domain to their left."""
+    out = []
+    for k, corners in enumerate(loops):
+        what = "outline" if k == 0 else f"hole {k - 1}"
         x, y = (corners - corners[0]).T
         area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
         if area == 0:
@@ -156,24 +158,24 @@ def _joined(loops: list[_Loop]) -> Boundary:
         segments.append(start + np.stack([ids, np.roll(ids, -1)], 1))
         source.append(np.stack([np.full(len(corners), k), sides], 1))
         start += len(corners)
-    return Boundary(np.concatenate([loop.corners for loop in loops]), np.concatenate(segments), np.concatenate(source))
+    points = np.concatenate([loop.corners for loop in loops])
+    return Boundary(points, np.concatenate(segments), np.concatenate(source), [None] * len(loops))
 
 
-def _shelled(loops: list[_Loop], size: float) -> tuple[Boundary, np.ndarray]:
+def _shelled(whole: Boundary, width: SizeField) -> tuple[Boundary, np.ndarray]:
     """The sides, cut alike on both arms of every corner below 60 degrees, and which segments lie at such corners.
 
     Unequal segments at a sharp corner would cut each other shorter and shorter without end.
     """
-    whole = _joined(loops)
-    length = segment_lengths(whole)
+    length, size = segment_lengths(whole), width(whole.points)
     start = np.zeros(len(whole.points))
-    for loop in range(len(loops)):
+    for loop in np.unique(whole.source[:, 0]):
         mine = np.flatnonzero(whole.source[:, 0] == loop)
         before = np.roll(mine, 1)
         arms = np.stack([whole.points[whole.segments[mine, 1]], whole.points[whole.segments[before, 0]]], 1)
         arms = (arms - whole.points[whole.segments[mine, :1]]) / np.stack([length[mine], length[before]], 1)[..., None]
         sharp = arms[:, 0, 0] * arms[:, 1, 0] + arms[:, 0, 1] * arms[:, 1, 1] > 0.5
-        start[mine] = np.where(sharp, np.minimum(size, np.minimum(length[mine], length[before]) / 3), 0)
+        start[mine] = np.where(sharp, np.minimum(size[mine], np.minimum(length[mine], length[before]) / 3), 0)
     ends = start[whole.segments] * [1, -1] / length[:, None] + [0, 1]
     sides = _cut(whole, [e[(e > 0) & (e < 1)] for e in ends])
     return sides, np.asarray(np.isin(sides.segments, np.flatnonzero(start)).any(1))
@@ -182,8 +184,11 @@ def _shelled(loops: list[_Loop], size: float) -> tuple[Boundary, np.ndarray]:
 def _sampled(sides: Boundary, sharp: np.ndarray, width: SizeField) -> Boundary:
     """Every side, but those at sharp corners, cut into segments of the target length there or a little less."""
     shares = []
-    for along, count, keep in zip(*_metric(sides, width), sharp):
-        pieces = 1 if keep else max(1, int(np.ceil(count[-1] * (1 - 1e-9))))  # rounding must not cut two sizes in three
+    curved = np.array([curve is not None for curve in sides.onto])[sides.source[:, 0]]
+    # rounding must not cut two sizes in three, nor sides that already follow a curve in two because the next is shorter
+    spare = np.where(curved, 0.15, 1e-9)
+    for along, count, keep, less in zip(*_metric(sides, width), sharp, spare):
+        pieces = 1 if keep else max(1, int(np.ceil(count[-1] - less)))
         shares.append(np.interp(np.arange(1, pieces) / pieces * count[-1], count, along))
     return _cut(sides, shares)
 
@@ -215,17 +220,23 @@ def _metric(sides: Boundary, width: SizeField) -> tuple[list[np.ndarray], list[n
 
 
 def _cut(boundary: Boundary, shares: list[np.ndarray]) -> Boundary:
-    """Each segment cut at these shares of its length."""
+    """Each segment cut at these shares of its length, the new points moved onto its curve."""
     points, segments, source = [boundary.points], [], []
     count = len(boundary.points)
+    loop = np.repeat(boundary.source[:, 0], [len(share) for share in shares])
     for (a, b), origin, share in zip(boundary.segments, boundary.source, shares):
         new = np.arange(count, count + len(share))
-        points.append((1 - share[:, None]) * boundary.points[a] + share[:, None] * boundary.points[b])
+        points.append(boundary.points[a] + share[:, None] * (boundary.points[b] - boundary.points[a]))
         chain = np.concatenate([[a], new, [b]])
         segments.append(np.stack([chain[:-1], chain[1:]], 1))
         source.append(np.repeat(origin[None], len(share) + 1, 0))
         count += len(share)
-    return Boundary(np.concatenate(points), np.concatenate(segments), np.concatenate(source))
+    placed = np.concatenate(points)
+    for k, curve in enumerate(boundary.onto):
+        mine = len(boundary.points) + np.flatnonzero(loop == k)
+        if curve is not None and len(mine):
+            placed[mine] = curve(placed[mine])
+    return Boundary(placed, np.concatenate(segments), np.concatenate(source), boundary.onto)
 
 
 def _separated(boundary: Boundary, rounds: int = 24) -> Boundary:

@@ -1,23 +1,26 @@
-"""Plane domains in unstructured triangles: any polygon with holes, the disk, plates with holes, an L-shaped bracket."""
+"""Plane domains in unstructured triangles: any polygon with holes, the disk, plates with holes, brackets, the L."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.curves import Curve, circle
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.size_field import GRADING, Size
 from graphpde.mesh.triangulate import triangulate
 
-_FEWEST_SIDES, _MOST_SIDES = 16, 20_000  # of a polygon that stands for a circle
+__all__ = ["circle", "disk", "filled", "l_bracket", "l_shape", "plate_with_holes", "polygon"]
 
 
 def polygon(
     outline: Any,
-    size: float,
+    size: Size,
     holes: Sequence[Any] = (),
     *,
     names: Sequence[str | None] | None = None,
@@ -29,45 +32,64 @@ def polygon(
     Every side is recovered exactly, no obtuse angle faces the boundary, and triangles shrink towards sides or gaps
     shorter than ``size``. The same arguments give the same mesh.
 
+    ``polygon(corners, lambda x: 0.01 + 0.2 * x.norm(dim=1))`` is graded towards the origin.
+
     Args:
-        outline: corners [k, 2] in order, either way round, the first not repeated. size: target edge length.
-        holes: corners [k, 2] of each hole; :func:`circle` gives round ones.
+        outline: corners [k, 2] in order, either way round, the first not repeated; or a
+            :class:`~graphpde.mesh.curves.Curve`, on which every boundary point comes to lie.
+        size: target edge length, a number or a function of points [k, 2] -> [k] for the whole box round the outline.
+            Where the function grows by more than a quarter of the distance it is cut down.
+        holes: corners [k, 2] or curve of each hole; :func:`circle` gives round ones.
         names: further set for each side of the outline (side j joins corners j and j + 1); None leaves a side unnamed,
             a name used twice joins its sides.
         seed: of the tiny shifts that break ties. name: of the mesh.
 
     Raises:
-        MeshError: loops that cross, touch or lie outside; a boundary that cannot be kept; the wrong number of names.
+        MeshError: loops that cross, touch or lie outside; a boundary that cannot be kept; the wrong number of names;
+            a size that is not positive.
     """
-    loops = [np.asarray(loop, dtype=np.float64) for loop in (outline, *holes)]
-    if names is not None and len(names) != len(loops[0]):
-        raise MeshError(f"got {len(names)} names for {len(loops[0])} sides of the outline; give one (or None) for each")
-    found = triangulate(loops, size, seed)
+    sets: dict[str, list[tuple[int, int | None]]] = {"outer": [(0, None)]}
+    sets |= {f"hole{k}": [(k + 1, None)] for k in range(len(holes))}
+    sides = len(outline.corners if isinstance(outline, Curve) else outline)
+    if names is not None and len(names) != sides:
+        raise MeshError(f"got {len(names)} names for {sides} sides of the outline; give one (or None) for each")
+    for j, label in enumerate(names or ()):
+        if label is not None:
+            sets.setdefault(label, []).append((0, j))
+    return filled((outline, *holes), size, sets, seed=seed, name=name)
+
+
+def filled(
+    loops: Sequence[Any],
+    size: Size,
+    sets: Mapping[str, Sequence[tuple[int, int | None]]],
+    *,
+    seed: int = 0,
+    name: str,
+) -> Mesh:
+    """Triangles in ``loops[0]`` without ``loops[1:]``, with named sets of sides.
+
+    Args:
+        loops: corners [k, 2] or :class:`~graphpde.mesh.curves.Curve`. size, seed, name: as of :func:`polygon`.
+        sets: name -> (loop, side) for each of its sides, None for all sides of a loop.
+    """
+    corners = [np.asarray(one.corners if isinstance(one, Curve) else one, dtype=np.float64) for one in loops]
+    found = triangulate(corners, size, seed, [one.onto if isinstance(one, Curve) else None for one in loops])
     mesh = Mesh(found.points, {"triangle": found.triangles}, name=name)
     facets = mesh.find(1, torch.from_numpy(found.boundary.segments))
     loop, side = torch.from_numpy(found.boundary.source).T
-    chosen = {"outer": loop == 0} | {f"hole{k}": loop == k + 1 for k in range(len(holes))}
-    for j, label in enumerate(names or ()):
-        if label is not None:
-            mine = (loop == 0) & (side == j)
-            chosen[label] = chosen[label] | mine if label in chosen else mine
-    return mesh.with_tags(**{label: mesh.make_tag(1, facets[rows]) for label, rows in chosen.items()})
-
-
-def circle(x: float, y: float, radius: float, size: float) -> np.ndarray:
-    """Corners [k, 2] of a regular polygon inscribed in a circle, sides about ``size``, at least 16 of them."""
-    if not (np.isfinite(radius) and radius > 0 and np.isfinite(size) and size > 0):
-        raise MeshError(f"circle of radius {radius} in sides of {size}: both must be positive numbers")
-    sides = max(_FEWEST_SIDES, int(np.ceil(2 * np.pi * radius / size)))
-    if sides > _MOST_SIDES:
-        raise MeshError(f"circle of radius {radius} in sides of {size} has {sides}, expected at most {_MOST_SIDES}")
-    angle = 2 * np.pi * np.arange(sides) / sides
-    return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1)
+    tags = {}
+    for label, members in sets.items():
+        mine = torch.zeros(len(facets), dtype=torch.bool)
+        for k, j in members:
+            mine |= (loop == k) if j is None else (loop == k) & (side == j)
+        tags[label] = mesh.make_tag(1, facets[mine])
+    return mesh.with_tags(**tags)
 
 
 def disk(size: float = 0.1, radius: float = 1.0) -> Mesh:
     """A disk round the origin in triangles; set "outer"."""
-    return polygon(circle(0, 0, radius, size), size, name="disk")
+    return polygon(Curve.circle(0, 0, radius, size), size, name="disk")
 
 
 def plate_with_holes(
@@ -86,7 +108,7 @@ def plate_with_holes(
     """
     x, y = origin
     outline = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-    rings = [circle(a, b, r, size) for a, b, r in holes]
+    rings = [Curve.circle(a, b, r, size) for a, b, r in holes]
     return polygon(outline, size, rings, names=("bottom", "right", "top", "left"), name="plate_with_holes")
 
 
@@ -99,4 +121,30 @@ def l_bracket(size: float = 0.05, length: float = 1.0, thickness: float = 0.4, b
     a, b = length, thickness
     outline = [(0, 0), (a, 0), (a, b), (b, b), (b, a), (0, a)]
     sides = ("bottom", "right", "inner", "inner", "top", "left")
-    return polygon(outline, size, [circle(b / 2, b / 2, bolt, size)], names=sides, name="l_bracket")
+    return polygon(outline, size, [Curve.circle(b / 2, b / 2, bolt, size)], names=sides, name="l_bracket")
+
+
+def l_shape(size: float = 0.1, corner: float | None = None, quadrant: int = 4) -> Mesh:
+    """The square [-1, 1]^2 without one quadrant in triangles; sets "reentrant" (the sides at the origin) and "outer".
+
+    Args:
+        size: target edge length. corner: the same at the re-entrant corner, growing from there; None: ``size``.
+        quadrant: the missing one, 1..4, counted anticlockwise from x, y > 0. Without the fourth, r^(2/3) sin(2/3 theta)
+            is harmonic and 0 on "reentrant", theta being the angle from the positive x-axis.
+
+    Raises:
+        MeshError: lengths that are not positive numbers, another quadrant.
+    """
+    if quadrant not in (1, 2, 3, 4):
+        raise MeshError(f"quadrant is {quadrant}, expected 1, 2, 3 or 4")
+    if not (np.isfinite(size) and size > 0 and (corner is None or (np.isfinite(corner) and corner > 0))):
+        raise MeshError(f"edge lengths of the L are {size} and {corner} at its corner, expected positive numbers")
+    outline = np.array([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)], dtype=np.float64)
+    for _ in range(quadrant % 4):
+        outline = np.stack([-outline[:, 1], outline[:, 0]], 1)
+
+    def towards_corner(x: Tensor) -> Tensor:
+        return (min(corner or size, size) + GRADING * torch.linalg.vector_norm(x, dim=1)).clamp(max=size)
+
+    sets = {"reentrant": [(0, 0), (0, 5)], "outer": [(0, j) for j in range(1, 5)]}
+    return filled([outline], size if corner is None else towards_corner, sets, name="l_shape")

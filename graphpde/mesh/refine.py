@@ -1,4 +1,4 @@
-"""Uniform refinement: every edge is halved, so every cell becomes 2, 4 or 8 cells of half the size."""
+"""Uniform refinement: every edge is halved, so every cell becomes 2, 4 or 8 cells (pyramids 10) of half the size."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ _INNER: dict[str, tuple[tuple[int, ...], ...]] = {
     "triangle": ((3, 4, 5),),
     "tetra": ((4, 6, 7, 8), (5, 6, 4, 8), (6, 7, 8, 9), (8, 5, 6, 9)),
     "wedge": ((6, 7, 8, 15, 16, 17), (15, 16, 17, 9, 10, 11)),
+    "pyramid": ((9, 12, 11, 10, 13),),  # upside down under the topmost, its tip in the middle of the base
+}
+# Children of another type: between the pyramids at the corners, one tetrahedron behind each triangle.
+_OTHER: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
+    "pyramid": ("tetra", ((5, 10, 9, 13), (6, 11, 10, 13), (7, 12, 11, 13), (8, 9, 12, 13))),
 }
 _KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 
@@ -29,27 +34,26 @@ _KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 def refine(mesh: Mesh, times: int = 1, *, project: Callable[[Tensor], Tensor] | None = None) -> Mesh:
     """The mesh with every edge halved, ``times`` times over; conforming, with the orientation of the cells.
 
-    Lines, triangles (4 similar ones), quadrilaterals, tetrahedra (8, Bey's division), hexahedra and wedges, mixed or
-    not. Named sets of every dimension go over to the children, point data is interpolated linearly (integers: the
-    value of the first parent), cell data is repeated. The old points keep their numbers; point n + e is the middle of
-    edge e of ``mesh.entities(1)``.
+    Lines, triangles (4 similar ones), quadrilaterals, tetrahedra (8, Bey's division), hexahedra, wedges and pyramids
+    (6 pyramids and 4 tetrahedra), mixed or not. Named sets of every dimension go over to the children, point data is
+    interpolated linearly (integers: the value of the first parent), cell data is repeated. The old points keep their
+    numbers; point n + e is the middle of edge e of ``mesh.entities(1)``.
 
     Args:
         mesh: linear cells.
-        times: number of rounds, >= 0; the number of cells grows by 2 ** dim a round.
+        times: number of rounds, >= 0; the number of cells grows by 2 ** dim a round, that of pyramids by 10.
         project: moves the new points of each round [k, d] -> [k, d], for instance onto the sphere they belong to.
 
     Raises:
-        MeshError: quadratic cells or pyramids; a negative number of rounds; ``project`` changes the shape.
+        MeshError: quadratic cells; a negative number of rounds; ``project`` changes the shape.
     """
     if times < 0:
         raise MeshError(f"times is {times}, expected 0 or more rounds of refinement")
     for kind, nodes in mesh.cells.items():
-        if CELLS[kind].corners != kind or kind in ("vertex", "pyramid"):
+        if CELLS[kind].corners != kind or kind == "vertex":
             raise MeshError(
                 f"'{mesh.name}' has {len(nodes)} {kind} cells, which have no uniform refinement here; expected line, "
-                f"triangle, quad, tetra, hexahedron or wedge cells; keep the vertices of quadratic cells, split "
-                f"pyramids into tetrahedra"
+                f"triangle, quad, tetra, hexahedron, wedge or pyramid cells; keep the vertices of quadratic cells"
             )
     for _ in range(times):
         mesh = _refined_once(mesh, project)
@@ -58,7 +62,7 @@ def refine(mesh: Mesh, times: int = 1, *, project: Callable[[Tensor], Tensor] | 
 
 def _refined_once(mesh: Mesh, project: Callable[[Tensor], Tensor] | None) -> Mesh:
     middles = _Middles(mesh)
-    cells = {kind: _children(kind, middles.local(kind, nodes, start)) for kind, nodes, start in mesh.corners()}
+    cells, owner = _families(mesh, middles)
     points = middles.interpolate(mesh.points)
     if project is not None:
         new = project(points[mesh.n :])
@@ -67,29 +71,42 @@ def _refined_once(mesh: Mesh, project: Callable[[Tensor], Tensor] | None) -> Mes
                 f"project returned shape {list(new.shape)}, expected [{len(points) - mesh.n}, {mesh.space_dim}]"
             )
         points = torch.cat([mesh.points, new.to(mesh.points.dtype)])
-    family = torch.cat([torch.full((len(nodes),), cells[k].shape[1]) for k, nodes, _ in mesh.corners()])
     fine = Mesh(
         points,
-        {kind: c.flatten(0, 1) for kind, c in cells.items()},
+        cells,
         point_data={k: middles.interpolate(v) for k, v in mesh.point_data.items()},
-        cell_data={k: v.repeat_interleave(family, 0) for k, v in mesh.cell_data.items()},
+        cell_data={k: v[owner] for k, v in mesh.cell_data.items()},
         warnings=mesh.warnings,
         name=mesh.name,
     )
-    return fine.with_tags(**_inherited(mesh, fine, middles, family))
+    return fine.with_tags(**_inherited(mesh, fine, middles, owner))
 
 
-def _inherited(mesh: Mesh, fine: Mesh, middles: _Middles, family: Tensor) -> Mapping[str, TagSet]:
+def _families(mesh: Mesh, middles: _Middles) -> tuple[dict[str, Tensor], Tensor]:
+    """Cells of the fine mesh by type, and the coarse cell that each comes from [m]."""
+    made: dict[str, list[tuple[Tensor, Tensor]]] = {kind: [] for kind, _, _ in mesh.corners()}
+    for kind, nodes, start in mesh.corners():
+        local = middles.local(kind, nodes, start)
+        parts = [(kind, _children(kind, local))]
+        if kind in _OTHER:
+            other, table = _OTHER[kind]
+            parts.append((other, local[:, torch.tensor(table)]))
+        parent = torch.arange(start, start + len(nodes))
+        for type_, children in parts:
+            families = parent.repeat_interleave(children.shape[1])
+            made.setdefault(type_, []).append((children.flatten(0, 1), families))
+    cells = {kind: torch.cat([children for children, _ in parts]) for kind, parts in made.items()}
+    return cells, torch.cat([parents for parts in made.values() for _, parents in parts])
+
+
+def _inherited(mesh: Mesh, fine: Mesh, middles: _Middles, owner: Tensor) -> Mapping[str, TagSet]:
     """The named sets of the coarse mesh on the fine one."""
-    first = torch.cat([family.new_zeros(1), family.cumsum(0)])
-    child = torch.arange(int(first[-1]))
-    owner = torch.arange(len(family)).repeat_interleave(family)
     out = {name: tag for name, tag in mesh.tags.items() if tag.dim == 0}
     for name, tag in mesh.tags.items():
         if tag.dim == mesh.dim and tag.dim > 0:
-            chosen = torch.zeros(len(family), dtype=torch.bool)
+            chosen = torch.zeros(mesh.n_cells, dtype=torch.bool)
             chosen[tag.ids] = True
-            out[name] = fine.make_tag(tag.dim, child[chosen[owner]])
+            out[name] = fine.make_tag(tag.dim, chosen[owner].nonzero()[:, 0])
     for dim in range(1, mesh.dim):
         names = [name for name, tag in mesh.tags.items() if tag.dim == dim]
         if not names:

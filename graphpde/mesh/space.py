@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,76 +12,45 @@ from graphpde.core.cached import cached
 from graphpde.core.graph import Graph, TagSet, Where, numbers, selected
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
-from graphpde.errors import ConditionError, MeshError
-from graphpde.mesh.cells import CELLS
-from graphpde.mesh.elements import P1, Q1, Element
+from graphpde.errors import ConditionError, InputError, MeshError
+from graphpde.mesh.blocks import Block, Piece, Quadrature, block, quadrature
+from graphpde.mesh.elements import Element
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.numbering import numbered, off_diagonal, pairs_of
 from graphpde.mesh.orientation import oriented
+from graphpde.mesh.per_cell import PerCell, cells_of, per_cell
+from graphpde.mesh.periodic import joined
+from graphpde.mesh.pieces import facet_pieces, natural_element, pieces
+from graphpde.mesh.second_order import completed, nodes_of
 from graphpde.typing import check_shape
-
-
-class Block(NamedTuple):
-    """Cells (or facets) of one type with their geometry at quadrature points.
-
-    Attributes:
-        kind: cell type. ids: cell numbers [m]. dofs: unknowns [m, k].
-        values: shape functions [q, k]. gradients: physical gradients [m, q, k, d]. volume: quadrature weights [m, q].
-        points: quadrature points [m, q, d].
-    """
-
-    kind: str
-    ids: Tensor
-    dofs: Tensor
-    values: Tensor
-    gradients: Tensor
-    volume: Tensor
-    points: Tensor
-
-
-class Quadrature(NamedTuple):
-    """Integrals against the shape functions as one sparse product.
-
-    Attributes:
-        points: quadrature points [q, d]. to_nodes: points -> unknowns. weight: N_i(x_q) times the volume of x_q, in own
-            order [e].
-    """
-
-    points: Tensor
-    to_nodes: Relation
-    weight: Tensor
-
-    def integrate(self, values: Tensor) -> Tensor:
-        r"""\int f N_i [n, c] from the values f(x_q) [q, c]."""
-        return self.to_nodes.propagate(values, weight=self.weight)
-
-    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Quadrature:
-        return Quadrature(
-            self.points.to(device=device, dtype=dtype),
-            self.to_nodes.to(device),
-            self.weight.to(device=device, dtype=dtype),
-        )
 
 
 class Space(Graph):
     """A finite-element space as a graph: nodes are unknowns, edges are the sparsity, ``measure`` is the lumped mass.
 
     Args:
-        mesh: cells of one dimension; quadratic cells are used at their vertices (said in ``warnings``).
-        element: :class:`P1` or :class:`Q1`; default: P1 on simplices, Q1 as soon as there are quadrilaterals.
+        mesh: cells of one dimension.
+        element: for example ``P1()``; default: first order on linear cells, second order where all cells have the nodes
+            for it; cells between (a mixture, or third order) are used at their vertices (said in ``warnings``).
         channels: number of fields carried, for messages and writers.
         lumped: row-sum lumping of the mass; None = the element's own choice (True for P1 and Q1).
+        periodic: pairs of named sets of facets that are one: the second is the first, shifted.
+        density: what multiplies u' (in heat, capacity per volume): a number, {set of cells: number} ("*" is the rest)
+            or one per cell [m]. Only ``mass`` is weighted; ``measure``, ``integral`` and ``inner`` are not.
         reorder: number the unknowns so that neighbours lie close in memory, instead of in the mesh's own order; None =
             where the mesh's own order is scattered. A large mesh in random order is several times faster so;
             ``at_points`` brings fields back to the mesh's order.
 
-    Only vertices of cells get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none. Simplices with negative
-    orientation are turned (counted in ``warnings``). ``weight`` holds minus the off-diagonal stiffness, so the space is
-    a weighted graph whose Laplacian is the discrete one; on triangles these are the cotangent weights.
+    A second-order element works on ``mesh`` with all its mid-side points, straight where the mesh given had none. Only
+    points of its nodes get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none, and periodic partners share one.
+    Cells with negative orientation are turned (counted in ``warnings``). ``weight`` holds minus the off-diagonal
+    stiffness, so the space is a weighted graph whose Laplacian is the discrete one; on triangles these are the
+    cotangent weights.
 
     Raises:
-        MeshError: cells of zero size or folded quadrilaterals (count and first ids), or cells the element does not
-            know.
+        MeshError: cells of zero size or folded ones (count and first ids), cells the element does not know, periodic
+            sets that do not match, or lumping that leaves an unknown without mass. InputError: a density that is not
+            positive.
     """
 
     def __init__(
@@ -92,33 +60,44 @@ class Space(Graph):
         channels: int = 1,
         *,
         lumped: bool | None = None,
+        periodic: Sequence[tuple[str | int, str | int]] = (),
+        density: PerCell | None = None,
         reorder: bool | None = False,
     ):
         found = mesh.warnings
-        mesh, notes = oriented(mesh)
+        element = element or natural_element(mesh)
+        for kind, _, _ in mesh.corners():
+            element.kind_on(kind)  # refuses unknown cells before anything is built
+        mesh, notes = oriented(completed(mesh) if element.degree > 1 else mesh, element)
         if any("were turned" in note for note in notes):  # the reader's count of the same cells is history now
             found = tuple(w for w in found if "negative orientation" not in w)
-        used = numbered(mesh, reorder)
+        every = (lambda tag: nodes_of(mesh, tag)) if element.degree > 1 else (lambda tag: tag.nodes)
+        mesh, partner = joined(mesh, periodic, every)
+        cells = pieces(mesh, element)
+        used = numbered([partner[piece.nodes] for piece in cells], mesh.n, reorder)
         dof_of_point = torch.full((mesh.n,), -1, dtype=torch.int64)
         dof_of_point[used] = torch.arange(len(used))
-        element = element or _natural_element(mesh)
-        blocks = [(linear, dof_of_point[nodes], start) for linear, nodes, start in mesh.corners()]
-        for kind, _, _ in blocks:
-            element.shape(kind, 1)  # refuses unknown cells before anything is built
-        pairs = [pairs_of(dofs) for _, dofs, _ in blocks]
-        edges = Relation.from_edges(
-            torch.cat([src for src, _ in pairs]),
-            torch.cat([dst for _, dst in pairs]),
-            len(used),
-            len(used),
-            coalesce=True,
-        )
-        tags = {k: TagSet(t.dim, t.ids, _present(dof_of_point[t.nodes])) for k, t in mesh.tags.items()}
+        dof_of_point = dof_of_point[partner]
+        cells = [piece._replace(dofs=dof_of_point[piece.nodes]) for piece in cells]
+        present = torch.zeros(mesh.n, dtype=torch.bool)
+        for piece in cells:
+            present[piece.nodes.reshape(-1)] = True
+        dof_of_point[~present] = -1
+        pairs = [pairs_of(piece.dofs) for piece in cells]
+        src, dst = (torch.cat([pair[k] for pair in pairs]) for k in range(2))
+        edges = Relation.from_edges(src, dst, len(used), len(used), coalesce=True)
+        tags = {k: TagSet(t.dim, t.ids, _present(dof_of_point[every(t)])) for k, t in mesh.tags.items()}
         super().__init__(edges, pos=mesh.points[used], tags=tags)
         self.__dict__.update(
-            mesh=mesh, element=element, channels=channels, dof_of_point=dof_of_point, point_of_dof=used, _cells=blocks,
-            lumped=element.lumped if lumped is None else lumped, warnings=(*found, *notes),
+            mesh=mesh, element=element, channels=channels, dof_of_point=dof_of_point, point_of_dof=used, _cells=cells,
+            lumped=element.lumped if lumped is None else lumped, warnings=(*found, *notes), periodic=tuple(periodic),
         )  # fmt: skip
+        self.__dict__["density"] = None if density is None else self._checked_density(density)
+        if self.lumped and not element.lumped and float(self.measure.min()) <= 1e-12 * float(self.measure.max()):
+            raise MeshError(
+                f"the lumped mass of {type(element).__name__} leaves unknowns of '{mesh.name}' without mass; "
+                f"take lumped=False"
+            )
 
     mesh: Mesh
     element: Element
@@ -127,7 +106,9 @@ class Space(Graph):
     dof_of_point: Tensor
     point_of_dof: Tensor
     warnings: tuple[str, ...]
-    _cells: list[tuple[str, Tensor, int]]
+    periodic: tuple[tuple[str | int, str | int], ...]
+    density: Tensor | None
+    _cells: list[Piece]
 
     def __repr__(self) -> str:
         return (
@@ -140,7 +121,7 @@ class Space(Graph):
         for key in ("incidence", "_elsewhere"):
             moved.__dict__.pop(key, None)
         for key, value in self.__dict__.items():
-            if key in ("_positions", "_cell_to_node"):
+            if key == "_cell_to_node":
                 continue
             if isinstance(value, Tensor):
                 moved.__dict__[key] = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
@@ -160,33 +141,22 @@ class Space(Graph):
 
     def blocks(self, degree: int | None = None) -> list[Block]:
         """Cells by type with a rule exact for polynomials of ``degree`` (None: what the stiffness needs)."""
+        return [block(self.element, piece, self.mesh.points, degree) for piece in self._cells]
+
+    def facets(self, ids: Tensor, degree: int | None = None) -> list[Block]:
+        """Facets of the mesh by type, as boundary quadrature; degree None: what a mass needs."""
+        degree = 2 * self.element.degree if degree is None else degree
         return [
-            _block(self.element, kind, torch.arange(start, start + len(dofs)), dofs, self._positions, degree)
-            for kind, dofs, start in self._cells
+            block(self.element, piece._replace(dofs=self.dof_of_point.cpu()[piece.nodes]), self.mesh.points, degree)
+            for piece in facet_pieces(self.mesh, self.element, ids)
         ]
-
-    @cached
-    def _positions(self) -> Tensor:
-        return self.mesh.points[self.point_of_dof.cpu()]
-
-    def facets(self, ids: Tensor, degree: int = 2) -> list[Block]:
-        """Facets of the mesh by type, as boundary quadrature."""
-        nodes = self.mesh.facets.nodes[ids]
-        width = (nodes >= 0).sum(1)
-        kinds = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
-        out = []
-        for k in torch.unique(width).tolist():
-            mine = width == k
-            dofs = self.dof_of_point.cpu()[nodes[mine][:, :k]]
-            out.append(_block(self.element, kinds[k], ids[mine], dofs, self._positions, degree))
-        return out
 
     # assembly: a scatter from cells into the edges of the relation
 
     @cached
     def _cell_to_node(self) -> Relation:
         """Cell corners -> unknowns."""
-        corners = torch.cat([dofs.reshape(-1) for _, dofs, _ in self._cells])
+        corners = torch.cat([piece.dofs.reshape(-1) for piece in self._cells])
         return Relation.from_edges(torch.arange(len(corners)), corners, len(corners), self.n)
 
     def assemble(self, local: list[Tensor], *, symmetric: bool = False) -> Sparse:
@@ -214,13 +184,13 @@ class Space(Graph):
         """Minus the off-diagonal stiffness [e] or [e, c] for conductivities per cell, [m|1], [m|1, c] or tensors
         [m|1, d, d]."""
         local = []
-        for block in self.blocks():
-            grad = block.gradients
-            weighted = grad * block.volume[..., None, None]
+        for b in self.blocks():
+            grad = b.gradients
+            weighted = grad * b.volume[..., None, None]
             if kappa is None:
                 local.append(torch.einsum("mqid,mqjd->mij", weighted, grad))
                 continue
-            k = kappa if kappa.shape[0] == 1 else kappa[block.ids]
+            k = kappa if kappa.shape[0] == 1 else kappa[b.ids]
             if kappa.dim() == 3:
                 local.append(torch.einsum("mqid,mde,mqje->mij", weighted, k.expand(len(grad), -1, -1), grad))
             else:
@@ -236,19 +206,48 @@ class Space(Graph):
     @cached
     def measure(self) -> Tensor:
         """Lumped mass [n]: row sums of the mass matrix, the integral of each shape function."""
-        parts = [torch.einsum("qk,mq->mk", b.values, b.volume).flatten() for b in self.blocks(2)]
+        return self._lumped_mass(None)
+
+    def _lumped_mass(self, density: Tensor | None) -> Tensor:
+        parts = []
+        for b in self.blocks(2 * self.element.degree):
+            volume = b.volume if density is None else b.volume * density[b.ids][:, None]
+            parts.append(torch.einsum("qk,mq->mk", b.values, volume).flatten())
         return self.assemble_vector(parts).to(self.device, self.dtype)
 
     @cached
     def consistent_mass(self) -> Sparse:
-        """The mass matrix integral N_i N_j."""
-        local = [torch.einsum("qi,qj,mq->mij", b.values, b.values, b.volume) for b in self.blocks(2)]
+        """The mass matrix integral N_i N_j, without density."""
+        return self._consistent_mass(None)
+
+    def _consistent_mass(self, density: Tensor | None) -> Sparse:
+        local = []
+        for b in self.blocks(2 * self.element.degree):
+            volume = b.volume if density is None else b.volume * density[b.ids][:, None]
+            local.append(torch.einsum("qi,qj,mq->mij", b.values, b.values, volume))
         return self.assemble(local, symmetric=True).to(self.device, self.dtype)
 
-    @property
+    @cached
     def mass(self) -> Tensor | Sparse:
-        """The mass that multiplies u': lumped [n] or consistent, as chosen at construction."""
-        return self.measure if self.lumped else self.consistent_mass
+        """The mass that multiplies u': lumped [n] or consistent, as chosen at construction, weighted by the density."""
+        if self.density is None:
+            return self.measure if self.lumped else self.consistent_mass
+        density = self.density.to("cpu", torch.float64)
+        return self._lumped_mass(density) if self.lumped else self._consistent_mass(density)
+
+    @cached
+    def least_mass(self) -> float:
+        """The share of its diagonal that the consistent mass is never below, by its worst cell.
+
+        Reference: Wathen 1987, IMA J. Numer. Anal. 7, 449-457 (element by element bounds).
+        """
+        worst = 1.0
+        with torch.no_grad():
+            for b in self.blocks(2 * self.element.degree):
+                local = torch.einsum("qi,qj,mq->mij", b.values, b.values, b.volume)
+                root = local.diagonal(dim1=1, dim2=2).rsqrt()
+                worst = min(worst, float(torch.linalg.eigvalsh(root[:, :, None] * local * root[:, None])[:, 0].min()))
+        return worst
 
     def load(self, f: Callable[[Tensor], Tensor], where: Where | None = None) -> Tensor:
         """Integral of f N_i over the cells, or over the facets of ``where``: f(x [k, d]) -> [k, c] gives [n, c]."""
@@ -256,25 +255,15 @@ class Space(Graph):
         values = f(rule.points)
         return rule.integrate(values.reshape(len(rule.points), -1))
 
-    def quadrature(self, where: Where | None = None, degree: int = 2) -> Quadrature:
+    def quadrature(self, where: Where | None = None, degree: int | None = None) -> Quadrature:
         """Points and weights for loads on the cells, or on the facets of ``where``, exact for f N_i of ``degree``.
 
         Raises:
             ConditionError, UnknownName: as :meth:`facet_ids`.
         """
+        degree = 2 * self.element.degree if degree is None else degree
         blocks = self.blocks(degree) if where is None else self.facets(self.facet_ids(where), degree)
-        source, target, weight, start = [], [], [], 0
-        for block in blocks:
-            m, q = block.volume.shape
-            shape = (m, q, block.dofs.shape[1])
-            point = torch.arange(start, start + m * q).reshape(m, q, 1)
-            source.append(point.expand(shape).reshape(-1))
-            target.append(block.dofs[:, None].expand(shape).reshape(-1))
-            weight.append((block.volume[..., None] * block.values).reshape(-1))
-            start += m * q
-        to_nodes = Relation.from_edges(torch.cat(source), torch.cat(target), start, self.n)
-        points = torch.cat([block.points.flatten(0, 1) for block in blocks])
-        return Quadrature(points, to_nodes, to_nodes.own(torch.cat(weight))).to(self.device, self.dtype)
+        return quadrature(blocks, self.n).to(self.device, self.dtype)
 
     def assemble_facets(self, blocks: list[Block], corners: list[Tensor]) -> Tensor:
         """Sum of facet corner values [m, k, c] a block at the unknowns [n, c]."""
@@ -318,26 +307,18 @@ class Space(Graph):
     def tag(self, name: str | int) -> TagSet:
         """The named set with its nodes as unknowns; ``"boundary"`` is always there."""
         found = self.mesh.tag(name)
-        return TagSet(found.dim, found.ids, _present(self.dof_of_point[found.nodes]))
+        nodes = nodes_of(self.mesh, found) if self.element.degree > 1 else found.nodes
+        return TagSet(found.dim, found.ids, _present(self.dof_of_point[nodes]))
 
     def cells_of(self, name: str | int) -> Tensor:
-        """Cell numbers of a named set of cells (a material).
-
-        Raises:
-            MeshError: the set does not hold cells.
-        """
-        tag = self.mesh.tag(name)
-        if tag.dim != self.mesh.dim:
-            raise MeshError(
-                f"set '{name}' of '{self.mesh.name}' has dimension {tag.dim}, "
-                f"a material needs cells of dimension {self.mesh.dim}"
-            )
-        return tag.ids
+        """Cell numbers of a named set of cells: see :func:`graphpde.mesh.per_cell.cells_of`."""
+        return cells_of(self.mesh, name)
 
     def at_points(self, u: Tensor) -> Tensor:
         """Values at the points of the mesh, [*, n, c] -> [*, mesh.n, c]; NaN where a point carries no unknown."""
+        carried = (self.dof_of_point >= 0).to(u.device)
         out = u.new_full((*u.shape[:-2], self.mesh.n, u.shape[-1]), float("nan"))
-        out[..., self.point_of_dof.to(u.device), :] = u
+        out[..., carried, :] = u[..., self.dof_of_point.to(u.device)[carried], :]
         return out
 
     def from_points(self, values: Tensor) -> Tensor:
@@ -347,39 +328,23 @@ class Space(Graph):
     @cached
     def mass_operator(self) -> LinearOperator:
         """The mass as an operator."""
-        return Diagonal(self.measure) if self.lumped else self.consistent_mass
+        mass = self.mass
+        return Diagonal(mass) if isinstance(mass, Tensor) else mass
 
+    def cell_values(self, given: PerCell, what: str = "value") -> Tensor:
+        """One value per cell [m]: see :func:`graphpde.mesh.per_cell.per_cell`."""
+        return per_cell(self.mesh, given, what)
 
-def _natural_element(mesh: Mesh) -> Element:
-    return Q1() if any(CELLS[k].corners == "quad" for k in mesh.cells) else P1()
+    def _checked_density(self, given: PerCell) -> Tensor:
+        values = self.cell_values(given, "density")
+        bad = ~(torch.isfinite(values) & (values > 0))
+        if bool(bad.any()):
+            raise InputError(
+                f"the density is not positive in {int(bad.sum())} cells of '{self.mesh.name}', first "
+                f"{float(values[bad][0]):g}; expected finite numbers > 0"
+            )
+        return values
 
 
 def _present(dofs: Tensor) -> Tensor:
     return torch.unique(dofs[dofs >= 0])
-
-
-def _block(element: Element, kind: str, ids: Tensor, dofs: Tensor, pos: Tensor, degree: int | None) -> Block:
-    if degree is None:  # gradients of simplices are constant, those of tensor-product cells are not
-        degree = 2 * element.degree if kind == "quad" else 2 * element.degree - 2
-    shape = element.shape(kind, degree)
-    corners = pos[dofs]
-    points = torch.einsum("qk,mkd->mqd", shape.values, corners)
-    jacobian = torch.einsum("qkr,mkd->mqdr", shape.gradients, corners - corners[:, :1])
-    if jacobian.shape[-1] == 0:
-        return Block(
-            kind,
-            ids,
-            dofs,
-            shape.values,
-            jacobian.new_zeros(len(ids), 1, 1, pos.shape[1]),
-            points.new_ones(len(ids), 1),
-            points,
-        )
-    if jacobian.shape[-1] == jacobian.shape[-2]:
-        size, pseudo = torch.linalg.det(jacobian).abs(), torch.linalg.inv(jacobian).mT
-    else:  # surfaces: grad N = J (J^T J)^-1 dN, the tangential gradient
-        metric = jacobian.mT @ jacobian
-        size, pseudo = torch.linalg.det(metric).clamp(min=0).sqrt(), jacobian @ torch.linalg.inv(metric)
-    volume = size * shape.weights
-    gradients = torch.einsum("mqdr,qkr->mqkd", pseudo, shape.gradients)
-    return Block(kind, ids, dofs, shape.values, gradients, volume, points)

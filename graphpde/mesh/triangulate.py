@@ -10,12 +10,14 @@ Reference: Persson and Strang 2004, SIAM Review 46(2), 329-345 (springs that onl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from graphpde.errors import MeshError
-from graphpde.mesh.outline import Boundary, SizeField, inside, sample_boundary, segment_lengths
+from graphpde.mesh.outline import Boundary, Onto, checked_corners, inside, sample_boundary, segment_lengths, shortened
+from graphpde.mesh.size_field import Size, SizeField
 
 _CLEARANCE = 0.62  # distance kept from the middle of a segment, in segment lengths; 0.5 is the right angle
 _SPRING_STEPS = 36
@@ -30,24 +32,27 @@ class Triangulation(NamedTuple):
     boundary: Boundary
 
 
-def triangulate(loops: list[np.ndarray], size: float, seed: int = 0) -> Triangulation:
+def triangulate(loops: list[np.ndarray], size: Size, seed: int = 0, onto: Sequence[Onto | None] = ()) -> Triangulation:
     """Triangles of edge length about ``size`` in ``loops[0]`` without ``loops[1:]``, graded towards short sides.
 
     Args:
         loops: corners [k, 2] of the outline, then of the holes, in either orientation.
-        size: target edge length. seed: of the tiny shifts that break ties.
+        size: target edge length, a number or a function of points [k, 2]. seed: of the tiny shifts that break ties.
+        onto: for each loop, what moves points [k, 2] onto the curve that it stands for; None for straight sides.
 
     Raises:
         MeshError: loops that cross or touch, lie outside, or are too close or too sharp to recover every segment.
     """
-    expected = float(np.prod(np.ptp(loops[0], axis=0))) / size**2 if size > 0 else 0
+    loops = checked_corners(loops)
+    width = SizeField.of(size, loops[0])
+    expected = width.expected_points(loops[0])
     if expected > _MOST_POINTS:
         raise MeshError(
-            f"edge length {size:.3g} asks for about {expected:.1e} points, expected at most {_MOST_POINTS:.0e}; "
-            f"refine a coarser mesh uniformly"
+            f"edge length {width.shortest:.3g} asks for about {expected:.1e} points, expected at most "
+            f"{_MOST_POINTS:.0e}; refine a coarser mesh uniformly"
         )
-    boundary = sample_boundary(loops, size)
-    width = SizeField(boundary, size)
+    boundary = sample_boundary(loops, width, onto)
+    width = shortened(width, boundary)
     free = _seeded(boundary, width, np.random.default_rng(seed))
     free = _relaxed(boundary, free, width)
     points = np.concatenate([boundary.points, free])

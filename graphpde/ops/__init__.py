@@ -1,23 +1,52 @@
 """Terms: what moves."""
 
-from graphpde.ops.advection import Advection
-from graphpde.ops.boundary import Dirichlet, Neumann
+from graphpde.ops.advection import Advection, CentredAdvection, LimitedAdvection, StreamlineUpwind
+from graphpde.ops.boundary import Dirichlet, Neumann, Robin
 from graphpde.ops.diffusion import Diffusion
+from graphpde.ops.form import FORMS, Energy, Form, LinearForm
+from graphpde.ops.forms import (
+    AllenCahn,
+    Burgers,
+    Helmholtz,
+    MinimalSurface,
+    NonlinearDiffusion,
+    PLaplacian,
+    PorousMedium,
+    ReactionForm,
+    VectorBurgers,
+)
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Sum, Term
 
 __all__ = [
+    "FORMS",
     "REACTIONS",
     "Advection",
+    "AllenCahn",
+    "Burgers",
+    "CentredAdvection",
     "Diffusion",
     "Dirichlet",
+    "Energy",
+    "Form",
+    "Helmholtz",
+    "LimitedAdvection",
+    "LinearForm",
     "LinearTerm",
+    "MinimalSurface",
     "Neumann",
+    "NonlinearDiffusion",
+    "PLaplacian",
+    "PorousMedium",
     "Reaction",
+    "ReactionForm",
+    "Robin",
     "Source",
+    "StreamlineUpwind",
     "Sum",
     "System",
     "Term",
+    "VectorBurgers",
 ]

@@ -9,23 +9,21 @@ from graphpde.core.combined import Scaled, Summed
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.ops.term import Mass
 
-_LEAST_MASS = 0.5 - 0.5 / 3**0.5
 
-
-def spectral_bound(operator: LinearOperator, mass: Mass) -> float | None:
+def spectral_bound(operator: LinearOperator, mass: Mass, least_mass: float = 0.5 - 0.5 / 3**0.5) -> float | None:
     r"""Upper bound of |eigenvalues| of M^-1 L, or None where none is known.
 
     For a symmetric Laplacian max over edges of d_u/m_u + d_v/m_v with d_i = \sum_j |w_ij|: unit weights and masses
-    give the bound of Anderson and Morley 1985. Otherwise the row sums of Gershgorin. A consistent mass enters as the
-    share of its diagonal that it is never below: 1/2 on simplices, 1/4 on parallelograms (Wathen 1987, table 1),
-    (1 - 1/sqrt 3)/2 = 0.211 on any convex quadrilateral with 2 x 2 Gauss points (its worst case: a side of length
-    zero).
+    give the bound of Anderson and Morley 1985. Otherwise the row sums of Gershgorin. A consistent mass enters as
+    ``least_mass``, the share of its diagonal that it is never below, which a space knows of its own cells; the default
+    (1 - 1/sqrt 3)/2 = 0.211 holds for P1 (1/2, Wathen 1987, table 1) and on any convex quadrilateral with 2 x 2 Gauss
+    points (its worst case: a side of length zero).
     """
     if isinstance(mass, LinearOperator):
         diagonal = mass.diagonal()
         if diagonal is None:
             return None
-        mass = diagonal * _LEAST_MASS
+        mass = diagonal * least_mass
     with torch.no_grad():
         return _bound(operator, mass)
 

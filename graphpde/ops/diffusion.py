@@ -13,18 +13,21 @@ from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.errors import InputError, ShapeError
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
-from graphpde.ops.term import LinearTerm
-from graphpde.registry import unknown
+from graphpde.ops.finite_volume import diffusive_fluxes
+from graphpde.ops.term import LinearTerm, Term
+from graphpde.typing import Scalar
 
 Kappa = float | Tensor | Mapping[str, float]
 
 
 class Diffusion(LinearTerm):
-    r"""Diffusion m_i u_i' = \sum_j \kappa w_ij (u_j - u_i); on a space div(kappa grad u) with P1/Q1 elements.
+    r"""Diffusion m_i u_i' = \sum_j \kappa w_ij (u_j - u_i); on a space div(kappa grad u) with its elements.
 
     On triangles the weights w are the cotangent weights, so this is the finite-element heat operator; on any other
-    graph they are the edge weights. A self-loop has no effect, an isolated node keeps its value.
+    graph they are the edge weights. A self-loop has no effect, an isolated node keeps its value. On a
+    :class:`CellSpace` these are the fluxes of cell averages, see :func:`diffusive_fluxes`.
 
     Args:
         domain: Space, Graph, torch-geometric Data or networkx graph; symmetric (every edge in both directions, equal
@@ -48,8 +51,12 @@ class Diffusion(LinearTerm):
         self.domain = as_graph(domain)
         self.conservative = conservative
         if isinstance(kappa, Mapping):
-            kappa = _materials(self.domain, kappa)
+            if not isinstance(self.domain, Space):
+                raise InputError("materials by name need a Space; on a graph give kappa per edge")
+            kappa = self.domain.cell_values(kappa)
         self.kappa = self._checked(kappa)
+        if conservative and isinstance(self.domain, CellSpace):
+            raise InputError("fluxes between cells conserve by themselves; leave out conservative=True on a CellSpace")
         with torch.enable_grad():  # whether anything is being learned must not depend on where the term is built
             operator = self._build()  # refuses now, not in the first step
         # a conductivity that is being learned changes between calls: never cache what hangs on it
@@ -65,9 +72,23 @@ class Diffusion(LinearTerm):
         learned = [w for w in (self.kappa, self.domain.weight) if isinstance(w, Tensor) and w.requires_grad]
         return tuple(learned)
 
+    @property
+    def carries_flux(self) -> bool:  # type: ignore[override]
+        return isinstance(self.domain, CellSpace)
+
+    def with_boundary(self, conditions: Any, factor: Scalar = 1.0) -> Term:
+        if not isinstance(self.domain, CellSpace):
+            return self
+        kappa = torch.as_tensor(self.kappa, dtype=torch.float64)
+        return diffusive_fluxes(
+            self.domain, kappa[None] if kappa.dim() == 0 else kappa, conditions, factor, self.label
+        )
+
     def _build(self) -> LinearOperator:
         domain, kappa = self.domain, self.kappa
         assert domain is not None
+        if isinstance(domain, CellSpace):
+            return self.with_boundary(None).operator
         if not isinstance(kappa, Tensor):
             weight = domain.weight * kappa
         elif isinstance(domain, Space) and kappa.dim() and (kappa.shape[0] > 1 or kappa.dim() == 3):
@@ -93,12 +114,13 @@ class Diffusion(LinearTerm):
             if not 0 <= kappa < float("inf"):
                 raise InputError(f"kappa = {kappa:g}, expected a finite number >= 0")
             return kappa
-        count = domain.mesh.n_cells if isinstance(domain, Space) else domain.edges.n_edges
-        what = "cell" if isinstance(domain, Space) else "edge"
+        on_mesh = isinstance(domain, Space | CellSpace)
+        count = domain.mesh.n_cells if on_mesh else domain.edges.n_edges
+        what = "cell" if on_mesh else "edge"
         given = kappa  # what is kept: a parameter stays one
         if kappa.dim() == 0:
             kappa = kappa[None]
-        matrix = isinstance(domain, Space) and tuple(kappa.shape[1:]) == (domain.mesh.space_dim,) * 2
+        matrix = on_mesh and tuple(kappa.shape[1:]) == (domain.mesh.space_dim,) * 2
         if not (kappa.dim() in (1, 2) or matrix) or kappa.shape[0] not in (1, count):
             raise ShapeError(f"kappa has shape {list(kappa.shape)}, expected one entry or one per {what}: {count}")
         low = _lowest(kappa.detach(), what) if matrix else kappa.detach()
@@ -124,39 +146,6 @@ def _lowest(kappa: Tensor, what: str) -> Tensor:
     lowest = torch.full_like(scale[:, 0, 0], float("nan"))
     lowest[fine] = torch.linalg.eigvalsh(kappa[fine])[:, 0]
     return torch.where(lowest.abs() <= 1e-12 * scale[:, 0, 0], torch.zeros_like(lowest), lowest)
-
-
-def _materials(domain: Graph, kappa: Mapping[str, float]) -> Tensor:
-    """One conductivity per cell from named sets of cells.
-
-    Raises:
-        InputError: a cell in no set or in two; UnknownName: no such set.
-    """
-    if not isinstance(domain, Space):
-        raise InputError("materials by name need a Space; on a graph give kappa per edge")
-    mesh = domain.mesh
-    solids = [k for k, t in mesh.tags.items() if t.dim == mesh.dim]
-    values = torch.zeros(mesh.n_cells, dtype=torch.float64)
-    owner = torch.full((mesh.n_cells,), -1)
-    names = [name for name in kappa if name != "*"]
-    for number, name in enumerate(names):
-        if name not in solids:
-            raise unknown(f"set of cells of '{mesh.name}'", name, [*solids, "*"])
-        ids = domain.cells_of(name)
-        taken = ids[owner[ids] >= 0]
-        if len(taken):
-            other = names[int(owner[taken[0]])]
-            raise InputError(f"{len(taken)} cells of '{mesh.name}' lie in two materials, '{other}' and '{name}'")
-        owner[ids] = number
-        values[ids] = float(kappa[name])
-    left = owner < 0
-    if "*" in kappa:
-        values[left] = float(kappa["*"])
-    elif bool(left.any()):
-        raise InputError(
-            f"{int(left.sum())} of {mesh.n_cells} cells of '{mesh.name}' have no material; name them or give '*'"
-        )
-    return values
 
 
 def _without_loops(domain: Graph, weight: Tensor) -> Tensor:

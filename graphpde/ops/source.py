@@ -10,7 +10,8 @@ from torch import Tensor
 
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph, Where
-from graphpde.mesh.space import Quadrature, Space
+from graphpde.mesh.blocks import Quadrature
+from graphpde.mesh.space import Space
 from graphpde.ops.term import LinearTerm
 from graphpde.ops.values import evaluate, is_constant, is_learned, positions, require_finite, spread
 from graphpde.typing import Field
@@ -34,7 +35,7 @@ class Load(LinearTerm):
         what: str = "source",
     ):
         super().__init__()
-        self.domain, self.f, self.what = domain, f, what
+        self.domain, self.f, self.where, self.what = domain, f, where, what
         self._vector = vector
         self._rule: Quadrature | None = None
         if isinstance(domain, Space) and vector is None and not (where is None and _per_node(f, domain.n)):

@@ -9,15 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphpde.core.graph import Graph
 from graphpde.core.combined import pin
+from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
 from graphpde.errors import ConditionError, InputError, ShapeError
+from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.space import Space
 from graphpde.ops.bound import spectral_bound
-from graphpde.ops.boundary import Constraint, Fixed
+from graphpde.ops.constraint import Constraint, Fixed
+from graphpde.ops.finite_volume_conditions import split, through_facets
 from graphpde.ops.source import Load
-from graphpde.ops.term import LinearTerm, Mass, Sum, Term, divide_by_mass, times_mass
+from graphpde.ops.term import LinearTerm, Mass, Sum, Term, common_mass, divide_by_mass, times_mass
 from graphpde.solve.linear import LinearSolver
 from graphpde.typing import Scalar
 
@@ -43,9 +46,12 @@ class System:
         total = Sum.of(f)
         own = total.domain
         self.domain = domain if own is None else own
-        parts = total.parts
+        parts = [(factor, piece) for factor, term in total.parts for piece in term.pieces()]
         constraints: list[Constraint] = []
-        for condition in total.conditions:
+        at_nodes, at_facets = split(total.conditions, self.domain)
+        if at_facets and isinstance(self.domain, CellSpace):
+            parts = through_facets(parts, at_facets, self.domain, t)
+        for condition in at_nodes:
             if self.domain is None:
                 raise ConditionError(
                     f"the condition on {condition.place} needs a domain; add a term that has one or pass domain="
@@ -62,10 +68,11 @@ class System:
         self.linear = [(factor, term) for factor, term in parts if isinstance(term, LinearTerm)]
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
         self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]
-        self.mass: Mass = next((term.mass for _, term in parts if term.domain is not None), None)
+        self.mass: Mass = common_mass([term for _, term in parts])
         self.fixed: Fixed | None = None
         if constraints and self.domain is not None:
             self.fixed = Fixed(constraints, self.domain.n, t)
+            self.weak = [(factor, term.with_fixed(self.fixed.mask)) for factor, term in self.weak]
         self.operator = _total([term.operator * factor for factor, term in self.linear if term.operator is not None])
 
     @property
@@ -175,7 +182,12 @@ class System:
 
     def spectral_bound(self) -> float | None:
         """Bound on the eigenvalues of M^-1 L, or None where none is known."""
-        return None if self.operator is None else spectral_bound(as_matrix(self.operator), self.mass)
+        if self.operator is None:
+            return None
+        matrix = as_matrix(self.operator)
+        if isinstance(self.mass, LinearOperator) and isinstance(self.domain, Space):
+            return spectral_bound(matrix, self.mass, self.domain.least_mass)
+        return spectral_bound(matrix, self.mass)
 
     def blame(self, times: Sequence[Tensor], u: Tensor, node: int) -> str:
         """The condition with a non-finite value, or the term with the largest (or a non-finite) rate at a node.

@@ -15,7 +15,7 @@ from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError
-from graphpde.mesh.space import Quadrature
+from graphpde.mesh.blocks import Quadrature
 from graphpde.solve.linear import solve
 from graphpde.typing import Scalar
 
@@ -33,10 +33,12 @@ class Term(nn.Module):
         domain: graph or space the term was built on, or None.
         algebraic: names of state leaves without time derivative.
         pointwise: whether F at a node depends on u at that node only, so that the Jacobian is one small block a node.
+        carries_flux: whether given inflows through the boundary of a cell space enter through this term.
     """
 
     domain: Graph | None = None
     pointwise: bool = False
+    carries_flux: bool = False
     algebraic: tuple[str, ...] = ()
 
     @property
@@ -77,6 +79,22 @@ class Term(nn.Module):
     def at(self, t: Tensor, u: Tensor) -> Term:
         """The term with everything that depends on the state frozen for the coming step; default: itself."""
         return self
+
+    def with_boundary(self, conditions: Any, factor: Scalar = 1.0) -> Term:
+        """The term with what holds on the boundary facets of a cell space; default: itself, it has no fluxes there.
+
+        Args:
+            conditions: :class:`~graphpde.ops.finite_volume_conditions.FacetConditions`. factor: of the term in its sum.
+        """
+        return self
+
+    def with_fixed(self, fixed: Tensor) -> Term:
+        """The term where the nodes of ``fixed`` [n] bool take given values, whatever F is there; default: itself."""
+        return self
+
+    def pieces(self) -> tuple[Term, ...]:
+        """A linear piece and the rest, for terms that come apart so; their sum is the term. Default: the term alone."""
+        return (self,)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor the term reads that may need a gradient, parameter or not."""
@@ -233,6 +251,10 @@ class Sum(Term):
     def label(self) -> str:
         return " + ".join(term.label for _, term in self.parts) or "nothing"
 
+    @property
+    def mass(self) -> Mass:
+        return common_mass([term for _, term in self.parts])
+
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         total = torch.zeros_like(u)
         for factor, term in self.parts:
@@ -266,6 +288,19 @@ def _rows(f: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
             for s in sums
         ]
     return torch.stack([torch.zeros_like(u) if row is None else row for row in rows], -2)
+
+
+def common_mass(terms: Sequence[Term]) -> Mass:
+    """The mass of a sum: that of its domain, unless one term tests with functions of its own.
+
+    Raises:
+        InputError: two terms that do.
+    """
+    placed = [(term, term.mass, term.domain.mass) for term in terms if term.domain is not None]
+    own = [(term, mass) for term, mass, of_domain in placed if mass is not of_domain]
+    if len(own) > 1 and any(mass is not own[0][1] for _, mass in own):
+        raise InputError(f"{own[0][0].label} and {own[1][0].label} each bring a mass of their own; take one of them")
+    return own[0][1] if own else next((mass for _, mass, _ in placed), None)
 
 
 def divide_by_mass(mass: Mass, f: Tensor) -> Tensor:

@@ -1,22 +1,45 @@
 """The problem library: a PDE by name is its terms, its fields and its default data."""
 
-from graphpde.problems.advection import AdvectionProblem
+from graphpde.problems.advection import AdvectionDiffusionProblem, AdvectionProblem
+from graphpde.problems.burgers import BurgersProblem
+from graphpde.problems.fitzhugh_nagumo import FitzHughNagumoProblem
+from graphpde.problems.fronts import AllenCahnProblem, FisherKppProblem
 from graphpde.problems.gray_scott import GrayScottProblem
 from graphpde.problems.heat import Heat
+from graphpde.problems.helmholtz import HelmholtzProblem, OpenHelmholtzProblem
+from graphpde.problems.materials import MATERIALS, Material
+from graphpde.problems.nonlinear import PLaplacianProblem, PorousMediumProblem
 from graphpde.problems.pde import PDES, Box, Coefficient, Pde
 from graphpde.problems.poisson import Poisson
+from graphpde.problems.reaction_diffusion import ReactionDiffusion
+from graphpde.problems.turing import BrusselatorProblem, GiererMeinhardtProblem, SchnakenbergProblem
 from graphpde.problems.values import FieldsAt, Vector, conductivity, initial_state
 
 __all__ = [
+    "MATERIALS",
     "PDES",
+    "AdvectionDiffusionProblem",
     "AdvectionProblem",
+    "AllenCahnProblem",
     "Box",
+    "BrusselatorProblem",
+    "BurgersProblem",
     "Coefficient",
     "FieldsAt",
+    "FisherKppProblem",
+    "FitzHughNagumoProblem",
+    "GiererMeinhardtProblem",
     "GrayScottProblem",
     "Heat",
+    "HelmholtzProblem",
+    "Material",
+    "OpenHelmholtzProblem",
+    "PLaplacianProblem",
     "Pde",
     "Poisson",
+    "PorousMediumProblem",
+    "ReactionDiffusion",
+    "SchnakenbergProblem",
     "Vector",
     "conductivity",
     "initial_state",

@@ -10,17 +10,14 @@ from torch import Tensor
 
 from graphpde.core.graph import Graph
 from graphpde.formula import Formula
-from graphpde.mesh.space import Space
-from graphpde.ops.diffusion import Diffusion
-from graphpde.ops.term import Sum
-from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Pde, Plain, Value, nearest_node, squared_distance
-from graphpde.problems.values import conductivity, per_cell
+from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Plain, Value, nearest_node, squared_distance
+from graphpde.problems.reaction_diffusion import ReactionDiffusion, diffusivities
 
 SPOTS = 6
 
 
 @PDES.add("gray-scott")
-class GrayScottProblem(Pde):
+class GrayScottProblem(ReactionDiffusion):
     """u + 2 v -> 3 v with u fed and v removed: patterns grow from a few spots of v and a little noise.
 
     The default diffusivities scale with the domain, so that about seven wavelengths fit across it. Heun's method with
@@ -33,13 +30,8 @@ class GrayScottProblem(Pde):
     equation = "du/dt = div(kappa_u grad u) - u v^2 + F (1 - u),  dv/dt = div(kappa_v grad v) + u v^2 - (F + k) v"
     fields = ("u", "v")
     units: ClassVar[Mapping[str, str]] = {"u": "1", "v": "1"}
-    coefficients: ClassVar[Mapping[str, Coefficient]] = {
-        "kappa_u": Coefficient("diffusivity of u", "length^2/time"),
-        "kappa_v": Coefficient("diffusivity of v", "length^2/time"),
-    }
-    balanced = False
+    coefficients: ClassVar[Mapping[str, Coefficient]] = diffusivities("u", "v")
     stepper = "heun"
-    longest_step = 1.0
     noise = 0.01
     reaction = "gray-scott"
 
@@ -54,17 +46,11 @@ class GrayScottProblem(Pde):
         inside = f"min({nearest}) < {radius:g}"
         return {"u": Formula(f"0.5 if {inside} else 1", SPACE), "v": Formula(f"0.25 if {inside} else 0", SPACE)}
 
-    def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
-        both = [conductivity(space, coefficients[name], name) for name in ("kappa_u", "kappa_v")]
-        if all(isinstance(k, float | int) for k in both):
-            kappa = torch.tensor([both], dtype=torch.float64)
-        else:
-            assert isinstance(space, Space)
-            kappa = torch.stack([per_cell(space, k) for k in both], 1)
-        return Sum.of(Diffusion(space, kappa.to(space.device, space.dtype)))
-
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         return 4000.0
+
+    def longest_step(self) -> float:
+        return 1.0
 
 
 def _spread_out(space: Graph, count: int) -> list[Tensor]:

@@ -11,8 +11,12 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
+from graphpde.mesh.space import Space
+from graphpde.ops.reactions import REACTIONS
+from graphpde.ops.source import Source
 from graphpde.ops.term import Sum
 from graphpde.registry import Registry
+from graphpde.typing import Field
 
 Value = float | Formula
 """A number or a formula in x, y, z and t."""
@@ -29,12 +33,14 @@ class Coefficient(NamedTuple):
 
     Attributes:
         meaning: for lists and messages. unit: in powers of the units of length and time.
-        kind: "conductivity" (a number >= 0, a formula, or a number per material) or "vector" (a value per dimension).
+        kind: "conductivity" (a number >= 0, a formula, a matrix, or one of them per material), "vector" (a value per
+            dimension) or "number". low: least number of the last.
     """
 
     meaning: str
     unit: str
     kind: str = "conductivity"
+    low: float = -math.inf
 
 
 class Box(NamedTuple):
@@ -68,6 +74,19 @@ class Box(NamedTuple):
         return (self.low + self.high) / 2
 
 
+def spacing(space: Graph) -> float:
+    """A typical distance between nodes: the side of the square (cube) that one node has to itself.
+
+    A domain that is not a space counts as filling its box.
+    """
+    box = Box.of(space)
+    if isinstance(space, Space):
+        return (float(space.measure.double().sum()) / max(space.n, 1)) ** (1 / max(space.mesh.dim, 1))
+    sides = (box.high - box.low).clamp(min=0)
+    sides = sides[sides > 0]
+    return (float(sides.prod()) / max(space.n, 1)) ** (1 / len(sides)) if len(sides) else 0.0
+
+
 def nearest_node(space: Graph, point: Tensor) -> Tensor:
     """The position [d] of the node nearest to a point [d]."""
     assert space.pos is not None
@@ -92,9 +111,15 @@ class Pde:
         fields: names of the channels. units: field -> unit where nobody says otherwise.
         coefficients: name -> what it is.
         stationary: whether it has no time at all. balanced: whether it has steady states worth asking for.
-        stepper: name of the default stepper. longest_step: no default step exceeds it.
+        levelled: whether its own terms fix the level of a steady state, so that no value needs to be given.
+        stepper: name of the default stepper. schemes: names of the discretisations on offer, the default first.
         noise: default amplitude of the noise on the initial state.
+        conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
         reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
+
+    Args:
+        kinetics: the reaction with the constants of this run, whose scales the defaults follow; None: ``reaction`` with
+            its own. scheme: one of ``schemes``.
     """
 
     name: ClassVar[str]
@@ -105,10 +130,19 @@ class Pde:
     coefficients: ClassVar[Mapping[str, Coefficient]] = {}
     stationary: ClassVar[bool] = False
     balanced: ClassVar[bool] = True
-    stepper: ClassVar[str] = "backward_euler"
-    longest_step: ClassVar[float | None] = None
+    levelled: ClassVar[bool] = False
+    stepper: str = "backward_euler"
+    schemes: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[float] = 0.0
+    conducts: ClassVar[bool] = False
+    with_materials: ClassVar[str] = ""
     reaction: ClassVar[str | None] = None
+
+    def __init__(self, kinetics: Any = None, scheme: str | None = None):
+        if kinetics is None and self.reaction is not None:
+            kinetics = REACTIONS[self.reaction]()
+        self.kinetics = kinetics
+        self.scheme = scheme or (self.schemes[0] if self.schemes else None)
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         """A value for every coefficient, in the scale of the domain where it must have one."""
@@ -118,9 +152,17 @@ class Pde:
         """Initial values of the fields; ``driven`` says whether a boundary value or a source moves them anyway."""
         return dict.fromkeys(self.fields, 0.0)
 
+    def default_source(self, space: Graph, coefficients: Mapping[str, Plain]) -> dict[str, Value]:
+        """What drives a problem that nothing else does, by field."""
+        return {}
+
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         """What moves the fields, without sources, reactions and conditions."""
         raise NotImplementedError(f"{type(self).__name__} does not define terms(space, coefficients)")
+
+    def driven_terms(self, space: Graph, coefficients: Mapping[str, Plain], source: Field) -> Sum:
+        """The same with a source."""
+        return self.terms(space, coefficients) + Source(space, source)
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         """How long a run takes when nobody says: until there is something to see.
@@ -129,6 +171,10 @@ class Pde:
             ConfigError: the coefficients set no scale, for example kappa = 0.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define duration(space, coefficients)")
+
+    def longest_step(self) -> float | None:
+        """What no default step exceeds, or None."""
+        return None
 
 
 PDES: Registry[type[Pde]] = Registry("pde")

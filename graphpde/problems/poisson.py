@@ -24,6 +24,8 @@ class Poisson(Pde):
     units: ClassVar[Mapping[str, str]] = {"u": "1"}
     coefficients: ClassVar[Mapping[str, Coefficient]] = {"kappa": Coefficient("conductivity", "length^2/time")}
     stationary = True
+    conducts = True
+    with_materials = "-div(k grad u) = f"
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         return {"kappa": 1.0}

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.geometry import cell_centroids
 from graphpde.mesh.space import Space
 from graphpde.ops.values import evaluate
@@ -77,52 +78,81 @@ def initial_state(
 
 
 def conductivity(space: Graph, value: Any, what: str = "kappa") -> Any:
-    """What :class:`~graphpde.ops.diffusion.Diffusion` takes: a number, {material: number} or one value per cell [m].
+    """What :class:`~graphpde.ops.diffusion.Diffusion` takes, from what a problem file says.
 
-    A formula is evaluated at the centroids of the cells, which keeps second order.
+    Numbers and {set of cells: number} stay what they are; formulas, tensors [[..], [..]] of numbers and formulas, and
+    tables that hold such become one value per cell, [m] or [m, d, d], taken at the centroids, which keeps second order.
 
     Raises:
-        ConfigError: a formula on a domain without cells, or one that is negative or not finite somewhere.
+        ConfigError: a formula or tensor on a domain without cells, one that is negative or not finite somewhere, a
+            tensor of another size than the space.
     """
     if isinstance(value, Formula) and value.constant:
         value = float(value(torch.zeros(1, 1, dtype=torch.float64)))
-    if not isinstance(value, Formula):
+    parts = list(value.values()) if isinstance(value, Mapping) else [value]
+    if all(isinstance(part, float | int) for part in parts):
         return value
-    if not isinstance(space, Space):
-        raise ConfigError(f"{what} = {value.text} is a formula and needs a mesh; give a number")
-    at_cells = value(cell_centroids(space.mesh))
-    bad = ~(torch.isfinite(at_cells) & (at_cells >= 0))
+    if not isinstance(space, Space | CellSpace):
+        raise ConfigError(f"{what} = {_text(value)} varies in space or by direction and needs a mesh; give a number")
+    if not isinstance(value, Mapping):
+        return _at_cells(space, value, what)
+    owner = space.cell_values({name: float(k) for k, name in enumerate(value)}, what).long()
+    found = [_at_cells(space, part, f"{what}.{name}", owner == k) for k, (name, part) in enumerate(value.items())]
+    if any(part.dim() == 3 for part in found):
+        one = torch.eye(space.mesh.space_dim, dtype=torch.float64)
+        found = [part if part.dim() == 3 else part[:, None, None] * one for part in found]
+    return torch.stack(found, 1)[torch.arange(len(owner)), owner]
+
+
+def _at_cells(space: Space | CellSpace, value: Any, what: str, where: Tensor | None = None) -> Tensor:
+    """A number, formula or tensor of such at the centroids, [m] or [m, d, d]; checked in the cells ``where`` [m]."""
+    x = cell_centroids(space.mesh)
+    inside = torch.ones(len(x), dtype=torch.bool) if where is None else where
+    if isinstance(value, list | tuple):
+        d = x.shape[1]
+        if len(value) != d or any(not isinstance(row, list | tuple) or len(row) != d for row in value):
+            raise ConfigError(f"{what} is no matrix of {d} rows and {d} columns, as a mesh in {d} dimensions needs")
+        rows = [torch.stack([evaluate(part, x, 0.0, what)[:, 0] for part in row], 1) for row in value]
+        at_cells = torch.stack(rows, 1)
+        bad = inside & ~torch.isfinite(at_cells).all(-1).all(-1)
+    else:
+        at_cells = evaluate(value, x, 0.0, what)[:, 0]
+        bad = inside & ~(torch.isfinite(at_cells) & (at_cells >= 0))
     if bool(bad.any()):
         first = int(bad.nonzero()[0, 0])
+        shown = f"{float(at_cells[first]):g}" if at_cells.dim() == 1 else "not finite"
         raise ConfigError(
-            f"{what} = {value.text} is {float(at_cells[first]):g} in cell {first} ({int(bad.sum())} cells are negative "
-            f"or not finite), expected >= 0 everywhere"
+            f"{what} = {_text(value)} is {shown} in cell {first} ({int(bad.sum())} cells are negative or not finite), "
+            f"expected >= 0 everywhere"
         )
     return at_cells
 
 
-def per_cell(space: Space, kappa: Any) -> Tensor:
-    """What :func:`conductivity` returned as one number per cell [m].
+def _text(value: Any) -> str:
+    if isinstance(value, Formula):
+        return value.text
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_text(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_text(part) for part in value) + "]"
+    return f"{value:g}"
+
+
+def per_cell(space: Space | CellSpace, kappa: Any) -> Tensor:
+    """What :func:`conductivity` returned as one number per cell [m]; of a tensor a third of its trace (half in the
+    plane).
 
     Raises:
-        ConfigError: cells of no material.
+        InputError: cells in no set or in two. UnknownName: no such set.
     """
-    if isinstance(kappa, Tensor):
-        return kappa
-    if not isinstance(kappa, Mapping):
-        return torch.full((space.mesh.n_cells,), float(kappa), dtype=torch.float64)
-    out = torch.full((space.mesh.n_cells,), float(kappa.get("*", "nan")), dtype=torch.float64)
-    for name, number in kappa.items():
-        if name != "*":
-            out[space.cells_of(name)] = float(number)
-    if bool(out.isnan().any()):
-        raise ConfigError(f"{int(out.isnan().sum())} of {len(out)} cells have no material; name them or give '*'")
-    return out
+    if isinstance(kappa, Tensor) and kappa.dim() == 3:
+        return kappa.diagonal(dim1=1, dim2=2).mean(1)
+    return space.cell_values(kappa, "conductivity")
 
 
 def typical(space: Graph, value: Any) -> float:
     """The mean of a conductivity over the cells, for scales of time."""
     kappa = conductivity(space, value)
-    if isinstance(space, Space):
+    if isinstance(space, Space | CellSpace):
         return float(per_cell(space, kappa).mean())
     return float(kappa)

@@ -50,10 +50,10 @@ def _mass_balance(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list
     with torch.no_grad():
         load = system.load(torch.zeros((), dtype=torch.float64, device=setup.u0.device), setup.u0)
         gain = [0.0] * setup.u0.shape[-1] if load is None else load.double().sum(0).tolist()
-        size = setup.space.integral(setup.u0.abs()).double().tolist()
+        size = meter.content(setup.u0.abs())
     first, worst = moments[0], 0.0
     for moment in moments:
-        for start, now, rate, scale in zip(first.mass, moment.mass, gain, size, strict=True):
+        for start, now, rate, scale in zip(first.content, moment.content, gain, size, strict=True):
             expected = rate * (moment.t - first.t)
             unit = max(scale, abs(rate) * (moments[-1].t - first.t))
             worst = max(worst, abs(now - start - expected) / unit if unit else abs(now - start))
@@ -121,5 +121,7 @@ def _keeps_order(setup: Setup, matrix: Sparse) -> bool:
         return True
     if setup.stepper.name not in ("euler", "heun") or setup.dt is None:
         return False
-    fastest = (columns(matrix.diag).abs() / setup.space.measure[:, None]).max()
+    mass = setup.space.mass
+    assert isinstance(mass, Tensor)
+    fastest = (columns(matrix.diag).abs() / mass[:, None]).max()
     return setup.dt * float(fastest) <= 1 + 1e-9

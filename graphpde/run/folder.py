@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,17 @@ MANIFEST = "manifest.json"
 _OWN = (
     "config.toml",
     MANIFEST,
+    "checkpoint.npz",
     "metrics.jsonl",
     "report.html",
+    "probes.csv",
+    "fluxes.csv",
+    "integrals.csv",
+    "lines/*.csv",
     "fields/run.pvd",
+    "fields/run.xdmf",
+    "fields/run.h5",
+    "fields/run_[0-9]*.h5",
     "fields/run_[0-9]*.vtu",
     "fields/run.npz",
     "fields/states.part",
@@ -29,6 +38,11 @@ _OWN = (
     "figures/energy.png",
     "figures/range.png",
     "figures/mesh.png",
+    "figures/probes*.png",
+    "figures/fluxes*.png",
+    "figures/integrals*.png",
+    "figures/line_*.png",
+    "figures/animation.gif",
     "figures/frame_[0-9]*.png",
 )
 """What a run writes, so that a later one into the same folder leaves nothing of it behind."""
@@ -83,6 +97,13 @@ class RunFolder:
                     old.unlink()
         self.begun = True
 
+    def go_on(self) -> None:
+        """Keep what an older run left here and write on; what a crash left half-written goes."""
+        for aside in (*self.path.glob(".*-*"), *self.path.glob("fields/.*-*"), *self.path.glob("figures/.*-*")):
+            if aside.is_dir():
+                shutil.rmtree(aside, ignore_errors=True)
+        self.begun = True
+
     def abandon(self) -> None:
         """Leave no trace of a run that never began."""
         if self.begun:
@@ -133,6 +154,20 @@ def _is_run(folder: Path) -> bool:
         return "graphpde" in json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("versions", {})
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def is_alive(manifest: Mapping[str, Any]) -> bool:
+    """Whether another process of this machine is still at the run of that manifest."""
+    pid = manifest.get("pid")
+    if not isinstance(pid, int) or manifest.get("host") != socket.gethostname() or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is there and somebody else's
+    return True
 
 
 def next_folder(name: str, parent: str | os.PathLike[str] = "runs") -> Path:

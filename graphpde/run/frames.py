@@ -14,10 +14,50 @@ from graphpde.config import Setup
 from graphpde.errors import OutputError
 from graphpde.run.folder import RunFolder
 from graphpde.run.measure import Meter, Moment
-from graphpde.viz import SeriesWriter, write_npz
+from graphpde.run.records import Records
+from graphpde.viz import SeriesWriter, XdmfSeriesWriter, write_npz
 
 STEM = "run"
+METRICS = "metrics.jsonl"
 _SPOOL = "states.part"  # raw states one after the other, packed into the NPZ at the end
+
+
+class FieldSeries:
+    """The saved fields for other programs: VTU with a PVD, XDMF with HDF5, or both.
+
+    Args:
+        frames: whose moments they are.
+    """
+
+    def __init__(self, frames: Frames):
+        self._frames = frames
+        setup = frames.setup
+        where, kind = frames.folder.path / "fields", setup.config.output.series
+        self._vtu, self._xdmf = None, None
+        if kind != "xdmf":
+            self._vtu = SeriesWriter(where, STEM, setup.space.mesh, setup.pde.fields)
+        if kind != "vtu":
+            self._xdmf = XdmfSeriesWriter(where, STEM, setup.space.mesh, setup.pde.fields, expected=len(setup.times))
+
+    def add(self, t: float, u: Tensor) -> None:
+        """Write the state u [n, c]."""
+        setup = self._frames.setup
+        at_points = setup.space.at_points(u).cpu()
+        fields = {name: at_points[:, k] for k, name in enumerate(setup.pde.fields)}
+        for writer in (self._vtu, self._xdmf):
+            if writer is not None:
+                writer.add(t, fields)
+
+    def go_on(self, count: int) -> None:
+        """Take up the series after its first ``count`` frames, those in XDMF written anew from the raw states."""
+        if self._vtu is not None:
+            self._vtu.go_on(count)
+        if self._xdmf is not None:
+            rows = (self._frames.folder.path / METRICS).read_text(encoding="utf-8").splitlines()[:count]
+            for k, row in enumerate(rows):
+                at_points = self._frames.setup.space.at_points(self._frames.saved(k))
+                names = self._frames.setup.pde.fields
+                self._xdmf.add(json.loads(row)["t"], {name: at_points[:, c] for c, name in enumerate(names)})
 
 
 class Frames:
@@ -25,11 +65,20 @@ class Frames:
 
     Args:
         folder: where. setup: what runs. meter: measures each state. begin: called before the first frame is written.
+        records: the tables beside the fields; made here where nobody gives them.
     """
 
-    def __init__(self, folder: RunFolder, setup: Setup, meter: Meter, begin: Callable[[], None]):
+    def __init__(
+        self,
+        folder: RunFolder,
+        setup: Setup,
+        meter: Meter,
+        begin: Callable[[], None],
+        records: Records | None = None,
+    ):
         self.folder, self.setup, self.meter, self._begin = folder, setup, meter, begin
-        self.series = SeriesWriter(folder.path / "fields", STEM, setup.space.mesh, setup.pde.fields)
+        self.records = Records(setup) if records is None else records
+        self.series = FieldSeries(self)
         self.moments: list[Moment] = []
         self._dtype = np.dtype(np.float32 if setup.u0.dtype == torch.float32 else np.float64)
 
@@ -46,22 +95,26 @@ class Frames:
         """
         if not self.moments:
             self._begin()
-        at_points = self.setup.space.at_points(u).cpu()
-        self.series.add(t, {name: at_points[:, k] for k, name in enumerate(self.setup.pde.fields)})
+            self.records.open(self.folder.path)
+        self.series.add(t, u)
         try:
             with open(self.spool, "ab") as file:
                 file.write(np.ascontiguousarray(u.cpu().numpy(), dtype=self._dtype).tobytes())
         except OSError as error:
             raise OutputError(f"cannot write '{self.spool}': {error.strerror or error}; free some space") from error
+        self.records.frame(t, u)
         moment = self.meter.at(step, t, u)
-        self.folder.append("metrics.jsonl", json.dumps(moment.row(self.setup.pde.fields)))
+        self.folder.append(METRICS, json.dumps(moment.row(self.setup.pde.fields)))
         self.moments.append(moment)
 
     def state(self, k: int) -> Tensor:
         """The saved state [n, c] number k, read back."""
+        return self.saved(range(len(self.moments))[k])
+
+    def saved(self, number: int) -> Tensor:
+        """The raw state [n, c] in that place of the file."""
         n, c = self.setup.u0.shape
         frame = n * c * self._dtype.itemsize
-        number = range(len(self.moments))[k]
         raw = np.fromfile(self.spool, dtype=self._dtype, count=n * c, offset=number * frame)
         return torch.from_numpy(raw.reshape(n, c))
 
@@ -71,13 +124,14 @@ class Frames:
         Raises:
             OutputError: it cannot be written.
         """
+        self.records.flush()
         if not self.moments or not self.setup.config.output.npz:
             return
         n, c = self.setup.u0.shape
         states = np.memmap(self.spool, dtype=self._dtype, mode="r", shape=(len(self.moments), n, c))
         pos = self.setup.space.pos
         assert pos is not None
-        write_npz(self.series.path.with_suffix(".npz"), [m.t for m in self.moments], states, pos)
+        write_npz(self.folder.path / "fields" / f"{STEM}.npz", [m.t for m in self.moments], states, pos)
 
     def close(self) -> None:
         """Remove the raw states."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import importlib.metadata
+import os
 import platform
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from graphpde import __version__
 from graphpde.config import Setup
 from graphpde.core.kernels import backend_name
+from graphpde.run.checkpoint import file_checksum
 
 PACKAGES = ("torch", "numpy", "scipy", "meshio", "matplotlib")
 
@@ -34,10 +36,12 @@ def describe(setup: Setup, command: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "kernels": backend_name(),
         "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
         "mesh": _mesh(setup),
         "unknowns": space.n * setup.u0.shape[-1],
         "steps": setup.steps,
-        "warnings": list(space.warnings),
+        "warnings": list(setup.warnings),
     }
 
 
@@ -76,12 +80,5 @@ def _mesh(setup: Setup) -> dict[str, Any]:
     out: dict[str, Any] = {"points": mesh.n, "cells": {kind: len(nodes) for kind, nodes in mesh.cells.items()}}
     if source.path is None:
         return {"shape": source.shape, **out}
-    return {"path": str(source.path), "sha256": _sha256(source.path), **out}
+    return {"path": str(source.path), "sha256": file_checksum(source.path), **out}
 
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.config import Setup
 from graphpde.core.linear_operator import LinearOperator, as_matrix
+from graphpde.ops.term import times_mass
 
 
 class Moment(NamedTuple):
@@ -18,6 +19,7 @@ class Moment(NamedTuple):
 
     Attributes:
         step, t: when. mass: integral of each field [c]. low, high: range of each field [c]. energy: see :class:`Meter`.
+        content: integral of the density times each field [c], which is what a closed domain keeps.
     """
 
     step: int
@@ -26,6 +28,7 @@ class Moment(NamedTuple):
     low: list[float]
     high: list[float]
     energy: float
+    content: Sequence[float] = ()
 
     def row(self, fields: Sequence[str]) -> dict[str, Any]:
         """One line of metrics.jsonl; with several fields their names are appended to the keys."""
@@ -75,7 +78,14 @@ class Meter:
             u.amin(0).double().tolist(),
             u.amax(0).double().tolist(),
             self.energy(t, u),
+            self.content(u),
         )
+
+    def content(self, u: Tensor) -> list[float]:
+        """Integral of the density times each field of u [n, c]."""
+        if getattr(self.setup.space, "density", None) is None:
+            return self.setup.space.integral(u).double().tolist()
+        return times_mass(self.setup.space.mass, u).double().sum(0).tolist()
 
     def energy(self, t: float, u: Tensor) -> float:
         """The energy of u [n, c] at time t."""

@@ -16,6 +16,7 @@ from graphpde.viz import (
     Certificate,
     Picture,
     Report,
+    Section,
     Table,
     mesh_table,
     plot_curves,
@@ -128,6 +129,7 @@ def write_page(
     certificates: Sequence[Certificate],
     numbers: Mapping[str, Any],
     summary: str,
+    sections: Sequence[Section] = (),
 ) -> Path:
     """The report: verdicts, pictures, what was solved on which mesh, timings, and how to do it again."""
     config = setup.config
@@ -135,23 +137,28 @@ def write_page(
     timings = Table.of("Time spent", {what: f"{s:.3g} s" for what, s in numbers["timings"].items()})
     title = f"{setup.pde.title} on {setup.space.mesh.name}"
     tables = [Table.of("Problem", _problem(setup)), Table.of("Method", _method(setup)), mesh, timings]
-    report = Report(title, summary, certificates, pictures, tables, command=numbers["command"], versions=versions())
+    facts: dict[str, Any] = {"command": numbers["command"], "versions": versions(), "sections": sections}
+    report = Report(title, summary, certificates, pictures, tables, **facts)
     assert config.output.report
     return write_report(path, report)
 
 
 def _problem(setup: Setup) -> dict[str, Any]:
     plain = setup.config.as_dict()
-    rows: dict[str, Any] = {"equation": setup.pde.equation}
-    for name, value in plain["coefficients"].items():
+    physical = bool(setup.config.materials)
+    per_volume, per_area = (" [W/m^3]", " [W/m^2]") if physical else ("", "")
+    rows: dict[str, Any] = {"equation": setup.pde.with_materials if physical else setup.pde.equation}
+    for name, value in plain.get("coefficients", {}).items():
         rows[name] = _line(value)
+    for name, material in setup.config.materials.items():
+        rows[f"material of '{name}'"] = material.text
     for name, value in plain.get("reaction", {}).items():
         rows[f"reaction {name}"] = value
     for section in ("initial", "source"):
         for name, value in plain.get(section, {}).items():
-            rows[f"{section} {name}"] = _line(value)
+            rows[f"{section} {name}{per_volume if section == 'source' else ''}"] = _line(value)
     for name, rule in plain.get("boundary", {}).items():
-        rows[f"on '{name}'"] = _line(rule)
+        rows[f"on '{name}'{per_area if 'inflow' in rule else ''}"] = _line(rule)
     if "boundary" not in plain:
         rows["boundary"] = "insulated"
     return rows

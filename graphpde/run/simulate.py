@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphpde.config import Setup, dump
+from graphpde.config import Setup, dump, prepare, read_config
 from graphpde.dynamics import SaveTo, evolve, steady
 from graphpde.errors import InputError, OutputError, SolveError
 from graphpde.run.certificates import certify
+from graphpde.run.checkpoint import EVERY, Keeper
 from graphpde.run.estimate import estimate
 from graphpde.run.folder import RunFolder
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import describe, now
 from graphpde.run.measure import Meter
 from graphpde.run.pictures import draw, write_page
+from graphpde.run.record_pictures import draw_records
+from graphpde.run.records import Past, Records
+from graphpde.run.resume import Leg, Stopped, changes, open_run, remaining_leg, whole_leg
+from graphpde.run.spool import reopen
 from graphpde.solve.result import Result
-from graphpde.viz import Certificate, Picture
+from graphpde.viz import Certificate, Picture, Section
 
 Progress = Callable[[int, int], None]
 
@@ -70,7 +75,7 @@ class _Stopped(Exception):
 
 @dataclass
 class _Run:
-    """What is known of a run while it goes on."""
+    """What is known of a run while it goes on; ``planned`` counts the saved moments without that of a stop."""
 
     setup: Setup
     folder: RunFolder
@@ -78,12 +83,19 @@ class _Run:
     frames: Frames
     timings: dict[str, float]
     step: int = 0
-    warnings: list[str] = field(default_factory=list)
+    steps: int = 0
+    planned: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def record(self, status: str, **more: Any) -> None:
         """Bring the manifest up to date."""
         self.manifest.update(status=status, finished=now(), steps=self.step, timings=self.timings, **more)
         self.folder.write_manifest(self.manifest)
+
+    def close(self, status: str) -> None:
+        """Remove the raw states, unless they are the only ones that a stopped run can go on with."""
+        if status == "ok" or self.setup.config.output.npz:
+            self.frames.close()
 
 
 def simulate(
@@ -93,6 +105,8 @@ def simulate(
     command: str = "",
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
+    every: float = EVERY,
+    after: Stopped | None = None,
 ) -> RunResult:
     """Run a prepared problem and write everything into the folder ``path``.
 
@@ -100,6 +114,8 @@ def simulate(
         setup: from :func:`~graphpde.config.prepare`. path: a free folder, or one of an older run, which it replaces.
         command: recorded as the way to do it again. progress: called as progress(step, steps).
         stop: asked after every step; True ends the run, what it has is kept and the status is "interrupted".
+        every: seconds of wall time after which the last good state is kept, beside that of each saved moment.
+        after: the stopped run that lies in ``path`` and goes on, from :func:`~graphpde.run.resume.open_run`.
 
     Raises:
         OutputError: the folder cannot be used; said before anything is computed.
@@ -107,6 +123,7 @@ def simulate(
         SolveError: a solver failed or the solution blew up; the folder keeps what was saved and says so.
     """
     started = time.perf_counter()
+    records = Records(setup)
     folder = RunFolder(path, estimate(setup).disk)
     meter = Meter(setup)
     manifest = describe(setup, command)
@@ -116,11 +133,16 @@ def simulate(
         folder.write("config.toml", dump(setup.config.as_dict()))
         folder.write_manifest(manifest)
 
-    run = _Run(setup, folder, manifest, Frames(folder, setup, meter, begin), dict(setup.timings))
+    run = _Run(setup, folder, manifest, Frames(folder, setup, meter, begin, records), dict(setup.timings))
+    leg = None
+    if after is not None:
+        leg = _go_on(run, after)
+    elif setup.stepper is not None:
+        leg = whole_leg(setup)
     status, result = "ok", None
     try:
         with torch.no_grad():
-            result = _compute(run, progress, stop)
+            result = _solve(run) if leg is None else _advance(run, leg, progress, stop, every)
     except _Stopped:
         status = "interrupted"
     except BaseException as error:
@@ -133,41 +155,110 @@ def simulate(
         run.record("interrupted")
         raise
     finally:
-        run.frames.close()
+        run.close(status)
 
 
-def _compute(run: _Run, progress: Progress | None, stop: Callable[[], bool] | None) -> Result | None:
-    """Advance to the end, or solve for the steady state; every saved moment is written at once."""
-    setup, frames = run.setup, run.frames
-    start = float(setup.times[0])
+def resume(
+    place: str | os.PathLike[str],
+    changed: Mapping[str, Any] | None = None,
+    *,
+    command: str = "",
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> RunResult:
+    """Go on with the run in the folder ``place``, or from its saved moment ``place@time``.
+
+    Args:
+        changed: tables over those of its config.toml, such as ``{"time": {"dt": 1e-4}}``. The others: see
+            :func:`simulate`.
+
+    Raises:
+        InputError: there is nothing to go on from, or the problem or its mesh is another one; the rest see
+            :func:`simulate`.
+    """
+    after = open_run(Path(place))
+    setup = prepare(read_config(after.with_changes(changed or {})))
+    return simulate(setup, after.path, command=command, progress=progress, stop=stop, after=after)
+
+
+def _go_on(run: _Run, after: Stopped) -> Leg:
+    """Take up what a stopped run left; its manifest stays and tells of the new start."""
+    setup, at = run.setup, after.checkpoint
     if setup.stepper is None:
-        solver = setup.config.solver
-        result = steady(setup.term, setup.u0, t=start, method=solver.method, rtol=min(solver.rtol, 1e-10))
-        run.step = 1
-        frames.add(1, start, result.value)
-        return result
+        raise InputError(f"'{after.path}' is a steady state, which has no steps to go on with; run it again")
+    found = changes(after, setup)
+    leg = remaining_leg(after, setup, found)
+    run.folder.go_on()
+    reopen(run.frames, at.frames)
+    run.frames.records.open(run.folder.path, Past(at.t, at.state.to(setup.u0), run.frames.moments[-1].t))
+    run.planned, run.step = at.frames, at.step
+    run.notes = [leg.note] if leg.note and not found else []
+    entry = {
+        "at": run.manifest["started"], "command": run.manifest["command"], "t": at.t, "step": at.step,
+        "changed": found, "exact": leg.exact, "versions": run.manifest["versions"],
+    }  # fmt: skip
+    old = {key: value for key, value in after.manifest.items() if key not in ("error", "finished")}
+    fresh = {key: run.manifest[key] for key in ("status", "host", "pid", "threads", "device", "warnings")}
+    run.manifest = {**old, **fresh, "resumed": [*after.manifest.get("resumed", []), entry]}
+    run.folder.write("config.toml", dump(setup.config.as_dict()))
+    run.folder.write_manifest(run.manifest)
+    return leg
+
+
+def _solve(run: _Run) -> Result:
+    """Solve for the steady state and save it."""
+    setup, solver = run.setup, run.setup.config.solver
+    start = float(setup.times[0])
+    result = steady(setup.term, setup.u0, t=start, method=solver.method, rtol=min(solver.rtol, 1e-10))
+    run.step = run.steps = 1
+    run.frames.add(1, start, result.value)
+    return result
+
+
+def _advance(
+    run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], bool] | None, every: float
+) -> None:
+    """Advance to the end; every saved moment is written at once, and with it the state to go on from."""
+    setup, frames = run.setup, run.frames
+    keeper = Keeper(run.folder.path, setup, leg.origin, every)
+    named = 0
+
+    def save(t: float, u: Any) -> None:
+        nonlocal named
+        named += 1
+        if named <= leg.known:
+            return
+        frames.add(run.step, t, u)
+        run.planned += 1
+        keeper.keep(t, run.step, run.planned, u, leg.stepper.carry)
 
     def watch(step: int, steps: int, t: float, u: Tensor) -> None:
-        run.step = step
         frames.meter.follow(t)
+        if step <= leg.skip:
+            return
+        run.step, run.steps = leg.origin.step + step, leg.origin.step + steps
+        frames.records.step(t, u)
         if progress is not None:
-            progress(step, steps)
-        if stop is not None and stop():
-            if bool(torch.isfinite(u).all()) and t > frames.moments[-1].t:
-                frames.add(step, t, u)
+            progress(run.step, run.steps)
+        asked = stop is not None and stop()
+        if asked or keeper.due:
+            frames.records.flush()  # before the checkpoint: whoever goes on from it counts on them
+        kept = (asked or keeper.due) and keeper.keep(t, run.step, run.planned, u, leg.stepper.carry)
+        if asked:
+            if kept and t > frames.moments[-1].t:
+                frames.add(run.step, t, u)
             raise _Stopped
 
     evolve(
         setup.term,
-        setup.u0,
-        setup.times.to(setup.u0.device),
-        stepper=setup.stepper,
+        leg.u0,
+        leg.times.to(setup.u0.device),
+        stepper=leg.stepper,
         dt=setup.dt,
-        save=SaveTo(lambda t, u: frames.add(run.step, t, u)),
+        save=SaveTo(save),
         allow_unstable=setup.config.solver.allow_unstable,
         watch=watch,
     )
-    return None
 
 
 def _record_failure(run: _Run, error: BaseException) -> None:
@@ -182,28 +273,32 @@ def _record_failure(run: _Run, error: BaseException) -> None:
     sentence = str(error) or type(error).__name__
     try:
         run.frames.pack()
-        run.frames.close()
+        run.close(status)
         run.record(status, error=sentence)
     except OutputError:
         pass  # the disk that broke the run cannot take its obituary either; the first error is the one to tell
+    if isinstance(error, SolveError) and (run.folder.path / "checkpoint.npz").exists():
+        error.add_note(f"go on from a saved moment with --resume {run.folder.path}[@TIME] --dt SMALLER")
 
 
 def _finish(run: _Run, status: str, result: Result | None, meter: Meter, started: float) -> RunResult:
     setup, frames = run.setup, run.frames
-    certificates = certify(setup, meter, frames.moments, result)
+    certificates = [*certify(setup, meter, frames.moments, result), *frames.records.certificates()]
     last = frames.moments[-1]
     final = {
         name: {"min": last.low[k], "max": last.high[k], "integral": last.mass[k]}
         for k, name in enumerate(setup.pde.fields)
     }
-    warnings = [*setup.space.warnings, *_remarks(frames)]
+    warnings = [*setup.warnings, *run.notes, *_remarks(frames)]
     numbers = {"certificates": {c.name: c.as_dict() for c in certificates}, "final": final}
     run.record(status, **numbers)  # before the pictures, which somebody may not wait for
     clock = time.perf_counter()
     frames.pack()
     pictures: list[Picture] = []
+    sections: list[Section] = []
     try:
         pictures = draw(frames, run.folder.path / "figures")
+        sections = draw_records(frames, run.folder.path / "figures")
     except OutputError:
         raise
     except InputError as error:
@@ -214,8 +309,8 @@ def _finish(run: _Run, status: str, result: Result | None, meter: Meter, started
     if setup.config.output.report:
         facts = {"timings": run.timings, "command": run.manifest["command"]}
         summary = _summary(run, status, final)
-        write_page(run.folder.path / "report.html", setup, pictures, certificates, facts, summary)
-    frames.close()
+        write_page(run.folder.path / "report.html", setup, pictures, certificates, facts, summary, sections)
+    run.close(status)
     run.record(status, seconds=seconds, warnings=warnings)
     return RunResult(
         status, run.folder.path, unknowns, run.step, seconds, certificates, final, run.folder.files(), warnings
@@ -240,5 +335,5 @@ def _summary(run: _Run, status: str, final: dict[str, dict[str, float]]) -> str:
     ranges = "; ".join(
         f"{name} between {v['min']:.4g} and {v['max']:.4g}, integral {v['integral']:.4g}" for name, v in final.items()
     )
-    stopped = "" if status == "ok" else f" Interrupted after {run.step} of {setup.steps} steps."
+    stopped = "" if status == "ok" else f" Interrupted after {run.step} of {run.steps} steps."
     return f"{run.manifest['unknowns']} unknowns, {took}: {ranges} at the end.{stopped}"

@@ -1,4 +1,4 @@
-"""Newton's method with a line search, the linear systems by GMRES."""
+"""Newton's method with a line search; corrections by GMRES, or by factorisation where the Jacobian is a matrix."""
 
 from __future__ import annotations
 
@@ -8,8 +8,52 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
+from graphpde.errors import SolveError
 from graphpde.solve.krylov import Preconditioner, gmres
+from graphpde.solve.linear import LinearSolver
 from graphpde.solve.result import Result, Status
+
+_SHORTEST = 1e-12  # part of a correction below which rounding decides whether the residual falls
+_PATIENCE = 20  # GMRES iterations that are still cheaper than a factorisation
+
+
+class Corrector:
+    """Solves A x = b for a sequence of similar operators A, such as the Jacobians along Newton's iteration.
+
+    GMRES with the preconditioner given or, once one was made, with the last factorisation; where that takes long and
+    A is a matrix of moderate size, A is factored. Only an A known by its action stays with GMRES to the end.
+
+    Args:
+        precondition: approximately A^-1.
+    """
+
+    def __init__(self, precondition: Preconditioner | None = None):
+        self.precondition = precondition
+
+    def solve(self, a: LinearOperator, b: Tensor, *, rtol: float) -> Result:
+        """The solution [*, n, c] with its status."""
+        start = None
+        if self.precondition is not None:
+            tried = gmres(a, b, rtol=rtol, precondition=self.precondition, max_iterations=_PATIENCE)
+            if tried.converged or tried.status is Status.NON_FINITE:
+                return tried
+            start = tried.value
+        found = self._by_factor(a, b, rtol)
+        if found.converged or found.status is Status.NON_FINITE:
+            return found
+        return gmres(a, b, x0=start, rtol=rtol, precondition=self.precondition, max_iterations=300)
+
+    def _by_factor(self, a: LinearOperator, b: Tensor, rtol: float) -> Result:
+        try:
+            solver = LinearSolver(a, rtol=rtol)
+        except SolveError as error:
+            result: Result = error.result
+            return result
+        if solver.method == "direct":
+            self.precondition = lambda r: solver.solve(r).value
+        elif self.precondition is not None:  # no better than what is about to be tried again
+            return Result(b, Status.MAX_ITERATIONS, "the operator is no matrix that could be factored", 0)
+        return solver.solve(b)
 
 
 def newton(
@@ -26,10 +70,17 @@ def newton(
     """Solve residual(u) = 0 for u [n, c] from ``u0``.
 
     Each correction solves J d = -residual to a tolerance that tightens with the residual (Eisenstat and Walker 1996,
-    choice 2) and is halved until the residual norm falls. Stops at ||residual|| <= max(rtol ||residual(u0)||, floor):
-    what the rounding of the parts of the residual leaves, of norm ``scale``, or, when that is not given, atol times
-    the largest |u| (at least 1) for each unknown.
+    choice 2) and is shortened until the residual norm falls. Stops at ||residual|| <= max(rtol ||residual(u0)||,
+    floor): what the rounding of the parts of the residual leaves, of norm ``scale``, or, when that is not given, atol
+    times the largest |u| (at least 1) for each unknown.
+
+    ``precondition`` is approximately the inverse of the Jacobian; :class:`Corrector` says when it is used.
+
+    Returns:
+        The result; ``STAGNATION`` where no step along the correction lowers the residual, which points at a singular
+        Jacobian or at no root nearby.
     """
+    corrector = Corrector(precondition)
     u = u0
     r = residual(u)
     first = float(r.norm())
@@ -47,7 +98,7 @@ def newton(
         if k == max_iterations:
             break
         forcing = min(1e-2, max(0.1 * goal / norm, 0.5 * (norm / first) ** 2))
-        step = gmres(jacobian(u), -r, rtol=max(forcing, 500 * eps), precondition=precondition, max_iterations=300)
+        step = corrector.solve(jacobian(u), -r, rtol=max(forcing, 500 * eps))
         if step.status is Status.NON_FINITE:
             reason = f"the Jacobian became non-finite at Newton residual {norm:.1e}; check the coefficients"
             return Result(u, Status.NON_FINITE, reason, k, history)
@@ -58,7 +109,7 @@ def newton(
             if float(r.norm()) <= 100 * goal:  # rounding keeps the residual from falling further
                 return Result(u, Status.CONVERGED, f"Newton stagnated {last}", k + 1, history)
             reason = f"Newton made no progress {last}; take a smaller step or a better initial guess"
-            return Result(u, Status.BREAKDOWN, reason, k + 1, history)
+            return Result(u, Status.STAGNATION, reason, k + 1, history)
     reason = (
         f"residual {norm:.1e} after {max_iterations} Newton iterations; take a smaller step or a better initial guess"
     )
@@ -68,11 +119,15 @@ def newton(
 def _line_search(
     residual: Callable[[Tensor], Tensor], u: Tensor, step: Tensor, norm: float
 ) -> tuple[Tensor, Tensor, bool]:
+    """The first of shorter and shorter steps whose residual falls.
+
+    Halves at first, then tenths: a nearly singular Jacobian makes steps that are too long by many orders.
+    """
     length = 1.0
-    for _ in range(12):
+    while length > _SHORTEST:
         trial = u + length * step
         r = residual(trial)
-        if bool(torch.isfinite(r).all()) and float(r.norm()) < (1 - 1e-4 * length) * norm:
+        if float(r.norm()) < (1 - 1e-4 * length) * norm:  # false for what is not finite
             return trial, r, True
-        length /= 2
+        length *= 0.5 if length > 0.02 else 0.1
     return u, residual(u), False

@@ -16,6 +16,7 @@ class Status(enum.Enum):
     CONVERGED = "converged"
     MAX_ITERATIONS = "iteration limit reached"
     BREAKDOWN = "breakdown"
+    STAGNATION = "no further progress"
     NON_FINITE = "non-finite numbers"
     SINGULAR = "singular system"
 

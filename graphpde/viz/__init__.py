@@ -6,17 +6,22 @@ Everything takes plain values (a mesh, arrays), never a solver. matplotlib is lo
 from graphpde.viz.canvas import save_figure
 from graphpde.viz.certificate import Certificate
 from graphpde.viz.curves import plot_curves
+from graphpde.viz.movie import write_gif
+from graphpde.viz.multiples import Panel, plot_multiples
 from graphpde.viz.networks import plot_graph
 from graphpde.viz.pictures import plot_field, plot_frames
 from graphpde.viz.plan import plot_mesh
-from graphpde.viz.report import Picture, Report, Table, mesh_table, write_report
+from graphpde.viz.profiles import plot_profiles
+from graphpde.viz.report import Picture, Report, Section, Table, mesh_table, write_report
 from graphpde.viz.series import SeriesWriter, read_pvd, write_npz, write_series
 from graphpde.viz.xdmf_series import XdmfSeriesWriter
 
 __all__ = [
     "Certificate",
+    "Panel",
     "Picture",
     "Report",
+    "Section",
     "SeriesWriter",
     "Table",
     "XdmfSeriesWriter",
@@ -26,8 +31,11 @@ __all__ = [
     "plot_frames",
     "plot_graph",
     "plot_mesh",
+    "plot_profiles",
+    "plot_multiples",
     "read_pvd",
     "save_figure",
+    "write_gif",
     "write_npz",
     "write_report",
     "write_series",

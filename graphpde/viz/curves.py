@@ -22,7 +22,14 @@ DRIFT = 1e-3
 
 
 def plot_curves(
-    x: Any, curves: Mapping[str, Any], xlabel: str, ylabel: str, *, log: bool = False, title: str | None = None
+    x: Any,
+    curves: Mapping[str, Any],
+    xlabel: str,
+    ylabel: str,
+    *,
+    log: bool = False,
+    title: str | None = None,
+    drifts: bool = True,
 ) -> Figure:
     """Curves y(x) with a common abscissa.
 
@@ -33,6 +40,7 @@ def plot_curves(
         x: abscissa [k]. curves: name -> ordinates [k].
         xlabel, ylabel: with units, e.g. "t [s]".
         log: logarithmic ordinate; values <= 0 leave gaps.
+        drifts: give curves that hardly vary axes of their own; False draws all of them together.
 
     Raises:
         ShapeError: lengths differ. InputError: no curve, or a curve without a value that can be drawn.
@@ -41,7 +49,9 @@ def plot_curves(
     if not curves:
         raise InputError("got no curves to draw, expected {name: values}")
     kept = {name: _ordinates(name, y, len(x), log) for name, y in curves.items()}
-    drifting = {} if log else {k: change for k, y in kept.items() if (change := _small_change(y)) is not None}
+    drifting = (
+        {} if log or not drifts else {k: change for k, y in kept.items() if (change := _small_change(y)) is not None}
+    )
     varying = {k: y for k, y in kept.items() if k not in drifting}
     rows = bool(varying) + len(drifting)
     figure = new_figure(6.4, 0.9 + (2.7 if varying else 0.0) + len(drifting) * (1.5 if varying else 2.3))

@@ -35,7 +35,7 @@ def plot_field(
 ) -> Figure:
     """One picture of a field at the points of a mesh, true in aspect, with a colour bar ``u [unit]``.
 
-    Flat meshes are coloured linearly on each triangle (quadrilaterals are cut, quadratic cells drawn by their corners),
+    Flat meshes are coloured linearly on each triangle (quadrilaterals are cut, quadratic cells at their middle nodes),
     intervals give a curve, networks coloured lines, surfaces and solids a lit view of their faces. Cells with a vertex
     that carries no value stay grey.
 
@@ -55,8 +55,8 @@ def plot_field(
         ShapeError: the values do not fit the mesh. InputError: no finite value, infinite values, limits in the wrong
             order. UnknownName: no such colour map.
     """
-    fields = _channels(values, mesh)
-    labels = _labels(label, fields.shape[1])
+    fields = channels_of(values, mesh)
+    labels = labels_of(label, fields.shape[1])
     scales = [make_scale(u, name, vmin, vmax, cmap) for u, name in zip(fields.T, labels)]
     seen = scene(mesh)
     if ax is None:
@@ -114,8 +114,8 @@ def plot_frames(
     if frames < 1:
         raise InputError(f"frames is {frames}, expected at least 1")
     shown = np.unique(np.linspace(0, len(times) - 1, min(frames, len(times))).round().astype(np.int64))
-    fields = np.stack([_channels(states[k], mesh) for k in shown])
-    labels = _labels(label, fields.shape[2])
+    fields = np.stack([channels_of(states[k], mesh) for k in shown])
+    labels = labels_of(label, fields.shape[2])
     scales = [make_scale(fields[:, :, c].T, name, vmin, vmax, cmap) for c, name in enumerate(labels)]
     titles = [moment(times[k], time_unit) for k in shown]
     seen = scene(mesh)
@@ -139,7 +139,12 @@ def plot_frames(
     return figure
 
 
-def _channels(values: Any, mesh: Mesh) -> np.ndarray:
+def channels_of(values: Any, mesh: Mesh) -> np.ndarray:
+    """Values at points as [n, c], NaN where a point belongs to no cell.
+
+    Raises:
+        ShapeError: they do not fit the mesh.
+    """
     array = as_array(values, "field")
     if array.ndim not in (1, 2) or array.shape[0] != mesh.n or array.size == 0:
         raise ShapeError(
@@ -147,12 +152,17 @@ def _channels(values: Any, mesh: Mesh) -> np.ndarray:
             f"values of unknowns become values at points by space.at_points(u)"
         )
     seen = np.full((mesh.n, array.size // mesh.n), np.nan)  # values beside the mesh must not stretch the colours
-    used = mesh.used_points.numpy()
+    used = np.unique(np.concatenate([nodes.numpy().reshape(-1) for nodes in mesh.cells.values()]))
     seen[used] = array.reshape(mesh.n, -1)[used]
     return seen
 
 
-def _labels(label: str | Sequence[str], channels: int) -> list[str]:
+def labels_of(label: str | Sequence[str], channels: int) -> list[str]:
+    """A name for each channel.
+
+    Raises:
+        InputError: another number of names.
+    """
     if isinstance(label, str):
         return [label] if channels == 1 else [f"{label}[{k}]" for k in range(channels)]
     if len(label) != channels:

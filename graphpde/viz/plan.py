@@ -138,7 +138,7 @@ def _paint_faces(
 def _paint_edges(axes: Any, mesh: Mesh, seen: Scene, sets: Sets, colours: Colours) -> None:
     for k, (name, tag) in enumerate(sets.items()):
         width = 4.0 - 2.0 * k / len(sets)  # a set covered by a later one still shows at its rim
-        ends = _place(seen, mesh.entities(1).nodes[tag.ids].numpy())
+        ends = _place(seen, seen.halved(mesh.entities(1).nodes[tag.ids].numpy()))
         draw_lines(axes, ends, colors=colours[name], linewidths=width, capstyle="round", zorder=3 + k / len(sets))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from graphpde.errors import InputError
 from graphpde.mesh.mesh import Mesh
@@ -27,12 +28,14 @@ class Picture:
     """A picture with its caption.
 
     Args:
-        data: the bytes of a PNG or SVG.
+        data: the bytes of a PNG, SVG or GIF; b"" for one that is linked.
         caption: what it shows, one sentence; also read aloud to those who cannot see it.
+        link: where the picture lies beside the page, for one too large to be carried by it.
     """
 
     data: bytes
     caption: str
+    link: str = ""
 
     @classmethod
     def of(cls, figure: Figure, caption: str) -> Picture:
@@ -43,7 +46,9 @@ class Picture:
 
     @property
     def width(self) -> int | None:
-        """Width on the page [px] at which texts in all pictures have one size; None for SVG, which brings its own."""
+        """Width on the page [px] at which texts in all pictures have one size; None for those that bring their own."""
+        if self.link:
+            return None
         return round(int.from_bytes(self.data[16:20], "big") / 1.3) if self.media == "image/png" else None
 
     @property
@@ -51,13 +56,15 @@ class Picture:
         """Media type, from the first bytes.
 
         Raises:
-            InputError: neither PNG nor SVG.
+            InputError: neither PNG, SVG nor GIF.
         """
         if self.data.startswith(b"\x89PNG"):
             return "image/png"
+        if self.data.startswith(b"GIF8"):
+            return "image/gif"
         if b"<svg" in self.data[:2000]:
             return "image/svg+xml"
-        raise InputError(f"picture '{self.caption}' is neither PNG nor SVG")
+        raise InputError(f"picture '{self.caption}' is neither PNG, SVG nor GIF")
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,27 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of a report under a heading of its own: a sentence, pictures, tables, and files that hold more.
+
+    ``files`` are names relative to the page, which become links.
+    """
+
+    title: str
+    text: str = ""
+    figures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+    files: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """What a report says, from top to bottom.
 
     Args:
         title: what was computed. summary: the result in one sentence.
-        certificates: verdicts, shown first. figures: pictures with captions. tables: parameters, mesh, timings.
+        certificates: verdicts, shown first. figures: pictures with captions. sections: what else was measured.
+        tables: parameters, mesh, timings.
         command: the line that computes it again. versions: name -> version of what computed it.
     """
 
@@ -100,6 +122,7 @@ class Report:
     tables: Sequence[Table] = ()
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    sections: Sequence[Section] = ()
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> Path:
@@ -138,6 +161,7 @@ def render(report: Report) -> str:
         _badges(report.certificates),
         "<h2>Pictures</h2>" if report.figures else "",
         *(_figure(picture) for picture in report.figures),
+        *(_section(section) for section in report.sections),
         *(_table(table) for table in report.tables),
         _again(report),
         "</main>\n</body>\n</html>\n",
@@ -161,14 +185,34 @@ def _badges(certificates: Sequence[Certificate]) -> str:
     return '<ul class="badges">\n' + "\n".join(items) + "\n</ul>"
 
 
+def _section(section: Section) -> str:
+    parts = [f"<h2>{escape(section.title)}</h2>"]
+    if section.text:
+        parts.append(f"<p>{escape(section.text)}</p>")
+    parts += [_figure(picture) for picture in section.figures]
+    parts += ["".join(_grid(table)) for table in section.tables]
+    if section.files:
+        links = ", ".join(f'<a href="{quote(name)}">{escape(name)}</a>' for name in section.files)
+        parts.append(f'<p class="note">In full: {links}</p>')
+    return "<section>\n" + "\n".join(part for part in parts if part) + "\n</section>"
+
+
 def _figure(picture: Picture) -> str:
-    source = f"data:{picture.media};base64,{base64.b64encode(picture.data).decode('ascii')}"
+    source = quote(picture.link)
+    if not source:
+        source = f"data:{picture.media};base64,{base64.b64encode(picture.data).decode('ascii')}"
     caption = escape(picture.caption)
     width = "" if picture.width is None else f' width="{picture.width}"'
     return f'<figure>\n<img src="{source}" alt="{caption}"{width}>\n<figcaption>{caption}</figcaption>\n</figure>'
 
 
 def _table(table: Table) -> str:
+    grid, under = _grid(table)
+    return f"<section>\n<h2>{escape(table.title)}</h2>\n{grid}{under}\n</section>"
+
+
+def _grid(table: Table) -> tuple[str, str]:
+    """The table itself and the remarks below it."""
     numeric = [all(_is_number(row[k]) for row in table.rows) for k in range(len(table.rows[0]) if table.rows else 0)]
     css = [' class="number"' if n else "" for n in numeric] or [""] * len(table.header)
     head = "".join(f"<th{c}>{escape(str(name))}</th>" for name, c in zip(table.header, css))
@@ -180,7 +224,7 @@ def _table(table: Table) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     under = f'\n<ul class="warnings">{notes}</ul>' if notes else ""
     grid = f'<div class="scroll"><table>\n{body}\n</table></div>' if rows or head else ""
-    return f"<section>\n<h2>{escape(table.title)}</h2>\n{grid}{under}\n</section>"
+    return grid, under
 
 
 def _is_number(value: Any) -> bool:

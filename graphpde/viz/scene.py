@@ -12,6 +12,7 @@ from graphpde.viz.axes import camera, frame_flat, frame_space, style_axes
 from graphpde.viz.canvas import INK, entitle, labelled, new_figure, plain
 from graphpde.viz.colours import Scale, add_colour_bar, explain_empty
 from graphpde.viz.draw import draw_flat, draw_interval, draw_network, draw_solid
+from graphpde.viz.middles import Middles
 from graphpde.viz.skin import Skin, skin
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Scene(NamedTuple):
         points: all points [n, d]. used: numbers of the vertices of cells.
         pairs: cells of a curve or network, border edges of a flat mesh [k, 2].
         shape: the faces to paint, for flat and solid.
-        n_cells: number of cells.
+        n_cells: number of cells. middles: middle nodes of quadratic cells, or None.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Scene(NamedTuple):
     pairs: np.ndarray
     shape: Skin | None
     n_cells: int
+    middles: Middles | None = None
 
     @property
     def flat(self) -> bool:
@@ -83,6 +85,10 @@ class Scene(NamedTuple):
             axes.set_xlabel(labelled("x", length_unit))
             style_axes(axes, ticks)
 
+    def halved(self, pairs: np.ndarray) -> np.ndarray:
+        """Sides [k, 2] in two halves where they have a middle node."""
+        return pairs if self.middles is None else self.middles.halved(pairs)
+
     def add_colour_bar(self, figure: Figure, scale: Scale, axes: list[Any], unit: str | None) -> None:
         """The colour bar of one or several panels, where the mesh leaves room."""
         width, height = self.size
@@ -108,6 +114,7 @@ class Scene(NamedTuple):
 
     def draw(self, axes: Any, u: np.ndarray, scale: Scale, style: Style) -> None:
         """Draw the field u [n] into framed axes."""
+        u = u if self.middles is None else self.middles.completed(u)
         lines = self.n_cells < 3000 / style.panels if style.show_mesh is None else style.show_mesh
         self.frame(axes, style.length_unit, style.ticks)
         if self.kind == "curve":
@@ -142,12 +149,13 @@ def scene(mesh: Mesh) -> Scene:
     points, used = mesh.points.numpy(), mesh.used_points.numpy()
     if mesh.dim == 0:
         raise MeshError(f"'{mesh.name}' has only point cells; draw it with plot_graph(points, [], values)")
+    middles = Middles(mesh)
     if mesh.dim == 1:
         kind = "curve" if mesh.space_dim == 1 else "network"
-        return Scene(kind, points, used, mesh.entities(1).nodes.numpy(), None, mesh.n_cells)
+        return Scene(kind, points, used, middles.halved(mesh.entities(1).nodes.numpy()), None, mesh.n_cells, middles)
     kind = "flat" if mesh.space_dim == 2 else "solid"
     border = mesh.facets.nodes[mesh.boundary_facets].numpy() if mesh.dim == 2 else np.empty((0, 2), dtype=np.int64)
-    return Scene(kind, points, used, border, skin(mesh), mesh.n_cells)
+    return Scene(kind, points, used, middles.halved(border), skin(mesh), mesh.n_cells, middles)
 
 
 def _cell(panel: Any, column: bool) -> int:

@@ -70,6 +70,22 @@ class SeriesWriter:
         _write_pvd(self.path, self.frames)
         return frame
 
+    def go_on(self, count: int) -> None:
+        """Take up a series that lies in the folder after its first ``count`` frames; later ones are removed.
+
+        Raises:
+            InputError: it has fewer frames, or cannot be read. OutputError: it cannot be written.
+        """
+        there = read_pvd(self.path)
+        if len(there) < count:
+            raise InputError(f"'{self.path}' has {len(there)} frames, expected at least {count} to go on from")
+        self.frames = there[:count]
+        _write_pvd(self.path, self.frames)
+        kept = {frame for _, frame in self.frames}
+        for frame in self.folder.glob(f"{self.stem}_[0-9]*.vtu"):
+            if frame not in kept:
+                frame.unlink(missing_ok=True)
+
     def _checked(self, t: float, fields: Mapping[str, Any]) -> tuple[float, dict[str, np.ndarray]]:
         """Time and values of a frame that continues the series."""
         t = float(t)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graphpde.mesh.mesh import Mesh
+from graphpde.viz.middles import Middles, cell_centres, faces_in_pieces
 
 
 class Skin(NamedTuple):
@@ -17,7 +18,7 @@ class Skin(NamedTuple):
         triangles: point numbers [k, 3].
         owner: the cell (2-D, surfaces) or the facet number (solids) of each triangle [k].
         outward: normals out of a solid [k, 3]; None where both sides can be seen.
-        faces: the faces as they were, triangles and quadrilaterals [m, 3..4] padded with -1.
+        faces: outlines of the faces as they were, with the middle nodes of quadratic ones [m, 3..8], padded with -1.
     """
 
     points: np.ndarray
@@ -33,22 +34,25 @@ class Skin(NamedTuple):
 
 
 def skin(mesh: Mesh) -> Skin:
-    """The visible faces of a mesh with two- or three-dimensional cells; quadratic cells by their corners."""
-    points = mesh.points.numpy()
+    """The visible faces of a mesh with two- or three-dimensional cells, quadratic ones cut at their middle nodes."""
+    points, middles, centres = mesh.points.numpy(), Middles(mesh), None
     if mesh.dim == 3:
         owner = mesh.boundary_facets.numpy()
         faces = mesh.facets.nodes.numpy()[owner]
     else:
         faces = mesh.entities(2).nodes.numpy()
         owner = np.arange(len(faces))
-    triangles, face = split(faces, points)
+        centres = cell_centres(mesh)
+    cut = faces_in_pieces(faces, middles, centres)
+    triangles, piece = split(cut.pieces, points)
+    face = cut.face[piece]
     outward = None
     if mesh.dim == 3:
         inside = _centres(mesh)[mesh.facets.cells.numpy()[owner, 0]][face]
         outward = normals(points[triangles])
         away = points[triangles].mean(1) - inside
         outward *= np.where((outward * away).sum(1) < 0, -1.0, 1.0)[:, None]
-    return Skin(points, triangles, owner[face], outward, faces)
+    return Skin(points, triangles, owner[face], outward, cut.rings)
 
 
 def _centres(mesh: Mesh) -> np.ndarray:
@@ -103,10 +107,9 @@ def normals(corners: np.ndarray) -> np.ndarray:
 
 
 def _sides(faces: np.ndarray) -> np.ndarray:
-    after = np.roll(faces, -1, axis=1)
-    if faces.shape[1] == 4:
-        closing = faces[:, 3] < 0
-        after[closing, 2] = faces[closing, 0]
+    width = (faces >= 0).sum(1)
+    last = np.arange(faces.shape[1]) == width[:, None] - 1
+    after = np.where(last, faces[:, :1], np.roll(faces, -1, axis=1))
     pairs = np.stack([faces, after], 2).reshape(-1, 2)
     return distinct(np.sort(pairs[(pairs >= 0).all(1)], axis=1))[0]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from graphpde.dynamics import BackwardEuler, Rk4, evolve
-from graphpde.errors import ShapeError
+from graphpde.errors import InputError, ShapeError
 from graphpde.ops import REACTIONS, Reaction
 
 START = torch.tensor(0.0, dtype=torch.float64)
@@ -30,7 +33,18 @@ class TestEveryReaction:
         assert c >= 1 and len(set(reaction.channels)) == c
         assert all(isinstance(channel, str) for channel in reaction.channels)
         assert reaction.equilibria() and all(len(point) == c for point in reaction.equilibria())
-        assert (type(reaction).__doc__ or "").strip()
+        assert "Reference:" in (type(reaction).__doc__ or "") or name == "decay"
+
+    def test_declares_its_constants(self, name: str) -> None:
+        """What the constructor takes is what the table says, in that order, and the defaults lie in their ranges."""
+        reaction, _ = made(name)
+        known = inspect.signature(type(reaction)).parameters
+        assert list(known) == list(reaction.constants) and len(reaction.numbers()) == len(known)
+        for key, constant in reaction.constants.items():
+            assert constant.meaning and constant.unit and known[key].default == getattr(reaction, key)
+            if constant.low > -math.inf:
+                with pytest.raises(InputError, match=f"{key} = .* {'>' if constant.above else '>='} {constant.low:g}"):
+                    type(reaction)(**{key: constant.low - 1.0})
 
     def test_equilibria_have_no_rate_and_stay(self, name: str) -> None:
         reaction, _ = made(name)
@@ -94,7 +108,7 @@ class TestEveryReaction:
         """A reaction of several species refuses other counts; one of a single species acts on each channel."""
         reaction, c = made(name)
         if c > 1:
-            with pytest.raises(ShapeError, match=f"{name} needs {c} channels, the state has {c + 1}"):
+            with pytest.raises(ShapeError, match=f"needs {c} channels .*, the state has {c + 1}"):
                 reaction(state(c + 1, 4))
             return
         u = state(3, 4)

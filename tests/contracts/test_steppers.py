@@ -209,8 +209,8 @@ def test_error_estimate_has_the_order_of_the_embedded_method(name: str) -> None:
     sizes = []
     for dt in (0.1, 0.05, 0.025):
         error = stepper.step(f, START, dt, u, None).error
-        assert isinstance(error, Tensor)
-        sizes.append(float(error.norm()))
+        assert error is not None
+        sizes.append(float(error().norm()))
     assert last_orders(sizes)[-1] == pytest.approx(stepper.order, abs=0.15)
 
 

@@ -35,10 +35,17 @@ from graphpde.mesh import (
     star,
     tag_boundary,
 )
+from graphpde.mesh.shape import quality_measures
 
 # Euler characteristic: vertices - edges + faces - cells
-EULER = {"plate_with_holes": -1, "l_bracket": 0, "sphere": 2}
-COARSE = {"disk": 0.2, "plate_with_holes": 0.1, "l_bracket": 0.1, "sphere": 0.4}
+EULER = {
+    **{"plate_with_holes": -1, "l_bracket": 0, "sphere": 2, "torus": 0, "cylinder": 0, "annulus": 0},
+    **{"annulus_quads": 0, "channel_with_cylinder": 0, "aerofoil": 0, "aerofoil_in_tunnel": 0},
+}
+COARSE = {
+    **{"disk": 0.2, "plate_with_holes": 0.1, "l_bracket": 0.1, "sphere": 0.4, "channel_with_cylinder": 0.08},
+    **{"aerofoil": 2.0, "aerofoil_in_tunnel": 0.8, "ball": 0.4},
+}
 
 
 @pytest.fixture(scope="module", params=sorted(SHAPES))
@@ -70,15 +77,14 @@ def test_shapes_are_positively_oriented_and_well_shaped(shape):
     _, mesh = shape
     if mesh.dim == mesh.space_dim:
         assert signed_measures(mesh).min() > 0
-    if "hexahedron" not in mesh.cells:
-        assert cell_quality(mesh).min() > 0.4
+    assert mesh.dim == 1 or quality_measures(mesh)["quality"].min() > 0.4
 
 
 def test_shapes_have_closed_boundaries(shape):
     name, mesh = shape
     assert len(mesh.nonmanifold_facets) == (1 if name == "star" else 0)
     normals = facet_normals(mesh) * facet_measures(mesh)[:, None]
-    assert normals.sum(0).abs().max() < 1e-13 if len(normals) else name == "sphere"
+    assert normals.sum(0).abs().max() < 1e-13 if len(normals) else name in ("sphere", "torus")
 
 
 def test_named_sets_of_shapes_know_their_points_and_cover_the_boundary(shape):
@@ -144,8 +150,8 @@ def test_box_counts_volume_and_sides(cells, per_cell):
     [
         (lambda: rectangle(0, 3), "expected whole numbers of at least 1"),
         (lambda: rectangle(2, 3, width=0.0), "expected positive numbers"),
-        (lambda: rectangle(2, 3, cells="hexagon"), "no 'hexagon' cells, expected 'triangle' or 'quad'"),
-        (lambda: box(1, 1, 1, cells="wedge"), "no 'wedge' cells, expected 'tetra' or 'hexahedron'"),
+        (lambda: rectangle(2, 3, cells="hexagon"), "no 'hexagon' cells, expected 'triangle', 'quad' or 'mixed'"),
+        (lambda: box(1, 1, 1, cells="prism"), "no 'prism' cells, expected 'tetra', 'hexahedron'"),
         (lambda: box(10_000, 10_000, 10_000), "would have 1.00e[+]12 cells, expected at most"),
         (lambda: interval(2, math.inf), "expected positive numbers"),
         (lambda: sphere(-1), r"expected 0\.\.8"),
@@ -159,6 +165,7 @@ def test_box_counts_volume_and_sides(cells, per_cell):
         (lambda: jittered(sphere(1)), "its points would leave the surface"),
         (lambda: jittered(rectangle(6, 6), 3.0), "turns over [0-9]+ cells"),
         (lambda: jittered(rectangle(6, 6, cells="quad"), 1.0), "turns over [0-9]+ cells"),
+        (lambda: jittered(box(4, cells="hexahedron"), 0.7), "turns over [0-9]+ cells"),
     ],
 )
 def test_what_makes_no_mesh_is_refused(build, words):

@@ -195,7 +195,6 @@ def test_gradients_pass_from_fine_to_coarse_points():
             1,
             "1 triangle6 cells, which have no uniform refinement here; .*keep the vertices of quadratic cells",
         ),
-        (Mesh(CUBE[:5], {"pyramid": [[0, 1, 2, 3, 4]]}), 1, "1 pyramid cells.*split pyramids into tetrahedra"),
     ],
 )
 def test_what_cannot_be_refined_is_refused(mesh, times, words):

@@ -17,6 +17,7 @@ from graphpde.core.linear_operator import Sparse
 from graphpde.errors import ConditionError, MeshError, UnknownName
 from graphpde.mesh import (
     P1,
+    P2,
     Mesh,
     Space,
     box,
@@ -189,7 +190,7 @@ class TestMatrices:
 @pytest.mark.parametrize("name", ["lines", "triangles"])
 def test_quadratic_cells_count_with_their_vertices(name: str) -> None:
     straight = MESHES[name]()
-    space = Space(quadratic(straight))
+    space = Space(quadratic(straight), P1())
     assert space.n == straight.n
     assert_same(our_stiffness(space), our_stiffness(Space(straight)))
     assert any("used at their vertices as" in w for w in space.warnings)
@@ -200,7 +201,7 @@ def test_quadratic_cells_that_are_turned_over_keep_their_vertices() -> None:
     mesh = quadratic(random_square(3, seed=1))
     nodes = mesh.cells["triangle6"]
     turned = Mesh(mesh.points, {"triangle6": nodes[:, [1, 0, 2, 3, 5, 4]]})
-    assert_same(our_stiffness(Space(turned)), our_stiffness(Space(mesh)))
+    assert_same(our_stiffness(Space(turned, P1())), our_stiffness(Space(mesh, P1())))
 
 
 def test_a_mixed_mesh_is_the_sum_of_its_parts() -> None:
@@ -452,10 +453,10 @@ class TestSelection:
 
 
 def test_elements_refuse_cells_they_do_not_know() -> None:
-    with pytest.raises(MeshError, match="element P1 lives on vertex, line, triangle, tetra, not on quad cells"):
+    with pytest.raises(MeshError, match="element P1 lives on line, triangle, tetra cells, not on quad cells; use Q1"):
         Space(rectangle(2, 2, cells="quad"), P1())
     with pytest.raises(MeshError, match="not on hexahedron cells"):
-        Space(box(1, 1, 1, cells="hexahedron"))
+        Space(box(1, 1, 1, cells="hexahedron"), P2())
 
 
 def test_space_is_frozen() -> None:

@@ -15,7 +15,7 @@ from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError, UnknownName
 from graphpde.mesh import Space, box, interval, jittered, random_square, rectangle
 from graphpde.ops import Diffusion, Dirichlet, Neumann, Reaction, System
-from graphpde.ops.boundary import Constraint, Fixed
+from graphpde.ops.constraint import Constraint, Fixed
 
 SPACE = Space(rectangle(4, 4))
 LEFT = [0, 5, 10, 15, 20]

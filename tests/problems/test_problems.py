@@ -10,7 +10,7 @@ import torch
 
 from graphpde.config import Setup, prepare, read_config
 from graphpde.dynamics import STEPPERS, evolve, steady
-from graphpde.errors import ConfigError
+from graphpde.errors import ConfigError, InputError, UnknownName
 from graphpde.formula import Formula
 from graphpde.mesh import Space, rectangle
 from graphpde.ops.reaction import REACTIONS
@@ -101,7 +101,7 @@ def test_materials_and_formulas_as_conductivity() -> None:
     assert typical(space, {"steel": 3.0, "*": 1.0}) == pytest.approx(2.0)
     assert torch.allclose(conductivity(space, Formula("x", ("x",))), x)
     assert conductivity(space, Formula("1+1", ())) == 2.0
-    with pytest.raises(ConfigError, match="16 of 32 cells have no material"):
+    with pytest.raises(InputError, match="16 of 32 cells of 'rectangle' have no conductivity; name them or give"):
         per_cell(space, {"steel": 3.0})
     with pytest.raises(ConfigError, match="expected >= 0 everywhere"):
         conductivity(space, Formula("x - 1", ("x",)))

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from graphpde.core.jacobian import Action, BlockDiagonal
-from graphpde.core.linear_operator import LinearOperator, Sparse
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import SolveError
-from graphpde.solve.newton import newton
+from graphpde.solve.newton import Corrector, newton
 from graphpde.solve.result import Status
 
 F64 = torch.float64
@@ -111,8 +111,14 @@ def test_single_precision_stops_at_its_rounding() -> None:
 @pytest.mark.parametrize(
     ("parts", "start", "limit", "status", "reason"),
     [
-        (scalar(lambda u: u**2 + 1, lambda u: 2 * u), 1.0, 40, Status.BREAKDOWN, "Newton made no progress at residual"),
-        (scalar(lambda u: u**2 + 1, lambda u: 0 * u), 1.0, 40, Status.BREAKDOWN, "a better initial guess"),
+        (
+            scalar(lambda u: u**2 + 1, lambda u: 2 * u),
+            1.0,
+            40,
+            Status.STAGNATION,
+            "Newton made no progress at residual",
+        ),
+        (scalar(lambda u: u**2 + 1, lambda u: 0 * u), 1.0, 40, Status.STAGNATION, "a better initial guess"),
         (scalar(torch.exp, torch.exp), 0.0, 5, Status.MAX_ITERATIONS, "after 5 Newton iterations; take a smaller step"),
         (scalar(lambda u: u - 1, lambda u: u / 0), 2.0, 40, Status.NON_FINITE, "the Jacobian became non-finite"),
         (
@@ -143,3 +149,53 @@ def test_a_jacobian_known_by_its_action_is_enough() -> None:
         return Action(N, forward, lambda v: torch.func.vjp(residual, u)[1](v)[0])
 
     torch.testing.assert_close(newton(residual, jacobian, torch.ones_like(root)).checked().value, root)
+
+
+# corrections
+
+
+def test_a_matrix_is_factored_where_nothing_is_known_of_its_inverse() -> None:
+    """A chain of 400 nodes takes GMRES as many iterations as it has nodes; factored it takes one."""
+    a, b = chain(400), torch.randn(400, 2, dtype=F64)
+    found = Corrector().solve(a, b, rtol=1e-12)
+    assert found.converged and found.iterations == 1 and "direct" in found.reason
+    torch.testing.assert_close(a.matvec(found.value), b)
+
+
+def test_the_last_factorisation_serves_the_next_matrix() -> None:
+    corrector, b = Corrector(), torch.randn(400, 1, dtype=F64)
+    corrector.solve(chain(400), b, rtol=1e-12)
+    near = corrector.solve(chain(400) + Diagonal(torch.full((400,), 1e-6, dtype=F64)), b, rtol=1e-12)
+    assert near.converged and near.iterations > 1 and "direct" not in near.reason
+    far = corrector.solve(chain(400) + Diagonal(torch.linspace(1, 1e4, 400, dtype=F64)), b, rtol=1e-12)
+    assert far.converged and "direct" in far.reason
+
+
+@pytest.mark.parametrize("poor", [lambda r: r, lambda r: r * torch.linspace(1, 1e6, 400, dtype=F64)[:, None]])
+def test_a_poor_preconditioner_is_given_up(poor: Callable[[Tensor], Tensor]) -> None:
+    a, b = chain(400), torch.randn(400, 1, dtype=F64)
+    found = Corrector(poor).solve(a, b, rtol=1e-12)
+    assert found.converged and "direct" in found.reason
+
+
+def test_a_poor_preconditioner_of_an_action_is_all_there_is() -> None:
+    a, b = chain(), torch.randn(N, 1, dtype=F64)
+    found = Corrector(lambda r: r).solve(Action(N, a.matvec, a.matvec), b, rtol=1e-12)
+    assert found.converged and "direct" not in found.reason
+
+
+def test_a_singular_matrix_still_gives_a_step() -> None:
+    """Two nodes joined to nothing and a right-hand side that does not ask about them."""
+    a = chain() * torch.ones((), dtype=F64)
+    free = Diagonal(torch.tensor([0.0] + [1.0] * (N - 1), dtype=F64))
+    b = torch.ones(N, 1, dtype=F64)
+    b[0] = 0
+    found = Corrector().solve(free, b, rtol=1e-10)
+    assert found.converged and torch.allclose(found.value[1:], b[1:])
+    assert Corrector().solve(a * float("nan"), b, rtol=1e-10).status is Status.NON_FINITE
+
+
+def test_steps_too_long_by_orders_are_shortened() -> None:
+    """u^3 = 1 from 1e-5: the first correction is 3e9 times the root."""
+    result = newton(*scalar(lambda u: u**3 - 1, lambda u: 3 * u**2), torch.full((2, 1), 1e-5, dtype=F64))
+    assert result.converged and torch.allclose(result.value, torch.ones(2, 1, dtype=F64))

@@ -1,0 +1,297 @@
+"""Who chooses the next step: equal steps, or a controller that keeps the error of each step within a tolerance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from graphpde.dynamics.state import combine, is_finite, largest, leaves
+from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
+from graphpde.errors import InputError, StepUnderflow
+from graphpde.ops.system import System
+from graphpde.typing import Scalar, State
+
+
+class Leg(NamedTuple):
+    """One step to try.
+
+    Attributes:
+        t, dt: start and length. until: its end as a number. number: in its interval, from 0. gone: time of the interval
+            behind it. start, end: of the interval.
+    """
+
+    t: Tensor
+    dt: Scalar
+    until: float
+    number: int
+    gone: float
+    start: Tensor
+    end: Tensor
+
+
+class Pace(Protocol):
+    """What the loop asks: the next leg, and whether a step may stand."""
+
+    adapts: bool
+
+    def enter(self, start: Tensor, end: Tensor) -> Leg:
+        """The first leg of an interval."""
+        ...
+
+    def after(self, leg: Leg) -> Leg | None:
+        """The leg after an accepted one, None at the end of the interval."""
+        ...
+
+    def accepts(self, f: System, leg: Leg, step: Step | None, u: State) -> bool:
+        """Whether the step from u stands; None: the step could not be computed."""
+        ...
+
+    def again(self, leg: Leg) -> Leg:
+        """A shorter leg in place of a rejected one."""
+        ...
+
+    def steps_left(self, leg: Leg, after: float) -> int:
+        """Steps from the end of the leg to the end of the run, as far as that is known."""
+        ...
+
+    def statistics(self) -> Mapping[str, Any]:
+        """What it has to tell at the end."""
+        ...
+
+
+class Equal:
+    """ceil(interval / dt) equal steps in each interval; one without dt."""
+
+    adapts = False
+
+    def __init__(self, times: Tensor, dt: float | None):
+        ends = times.detach()
+        self.counts = [_steps(float(b - a), dt) for a, b in pairwise(ends)]
+        self._entered = 0
+
+    def enter(self, start: Tensor, end: Tensor) -> Leg:
+        self._count = self.counts[self._entered]
+        self._entered += 1
+        return self._leg(start, end, 0)
+
+    def after(self, leg: Leg) -> Leg | None:
+        following = leg.number + 1
+        return None if following == self._count else self._leg(leg.start, leg.end, following)
+
+    def _leg(self, start: Tensor, end: Tensor, k: int) -> Leg:
+        span, count = end - start, self._count
+        length = float(span.detach())
+        dt: Scalar = span / count if span.requires_grad else length / count
+        until = float(start.detach()) + length * (k + 1) / count
+        return Leg(start + span * (k / count), dt, until, k, length * k / count, start, end)
+
+    def accepts(self, f: System, leg: Leg, step: Step | None, u: State) -> bool:
+        return True
+
+    def again(self, leg: Leg) -> Leg:
+        return leg
+
+    def steps_left(self, leg: Leg, after: float) -> int:
+        return self._count - leg.number - 1 + sum(self.counts[self._entered :])
+
+    def statistics(self) -> Mapping[str, Any]:
+        return {}
+
+
+def _steps(interval: float, dt: float | None) -> int:
+    return 1 if dt is None else max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Steps as long as the tolerance allows.
+
+    The error estimate e of a step is measured by the root mean square of e / (atol + rtol max(|u0|, |u1|)) over all
+    free entries; the step stands where that is at most 1. The next one is dt safety err^(-0.7/k) err_before^(0.4/k), k
+    the power of dt in the estimate. Steps are fitted to the saved times; what the controller would have taken is not
+    forgotten.
+
+    Args:
+        rtol, atol: relative and absolute error allowed in one step; atol in units of u.
+        dt0: first step; None = found from the size of the first two derivatives.
+        dt_min: a controller that asks for less ends the run; None = what rounding in t leaves.
+        dt_max: longest step. safety: factor below 1 on what the estimate allows.
+        limits: smallest and largest ratio of two steps.
+
+    Raises:
+        InputError: tolerances, steps or factors out of range.
+
+    Reference: Gustafsson 1991, ACM Trans. Math. Softw. 17; Hairer and Wanner 1996, section IV.2; the starting step:
+    Hairer, Norsett and Wanner 1993, section II.4.
+    """
+
+    rtol: float = 1e-4
+    atol: float = 1e-7
+    dt0: float | None = None
+    dt_min: float | None = None
+    dt_max: float | None = None
+    safety: float = 0.9
+    limits: tuple[float, float] = (0.2, 5.0)
+
+    def __post_init__(self) -> None:
+        for name in ("rtol", "atol"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} = {getattr(self, name):g}, expected a finite number >= 0")
+        if self.rtol == 0 and self.atol == 0:
+            raise InputError("rtol and atol are both 0, expected one of them > 0")
+        for name in ("dt0", "dt_min", "dt_max"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} = {value:g}, expected a finite step > 0 or None")
+        if self.dt_min is not None and self.dt_max is not None and self.dt_min > self.dt_max:
+            raise InputError(f"dt_min = {self.dt_min:g} exceeds dt_max = {self.dt_max:g}")
+        if not 0 < self.safety < 1:
+            raise InputError(f"safety = {self.safety:g}, expected a factor between 0 and 1")
+        if not 0 < self.limits[0] < 1 < self.limits[1]:
+            raise InputError(f"limits = {self.limits}, expected a ratio below 1 and one above 1")
+
+    def pace(self, f: System, stepper: Stepper, u: State, times: Tensor) -> Adapting:
+        """The controller of one run.
+
+        Raises:
+            InputError: the stepper has no error estimate.
+        """
+        if stepper.error_power is None:
+            able = ", ".join(name for name, kind in STEPPERS.items() if kind().error_power is not None)
+            raise InputError(f"{stepper.name} estimates no error, so nothing can control its step; use one of {able}")
+        return Adapting(self, f, stepper, u, times)
+
+    def size(self, f: System, error: State, u0: State, u1: State) -> float:
+        """The root mean square of the scaled error over all entries that no condition fixes."""
+        total, count = 0.0, 0
+        for e, a, b in zip(leaves(error), leaves(u0), leaves(u1), strict=True):
+            if not e.is_floating_point():
+                continue
+            ratio = e / (self.atol + self.rtol * torch.maximum(a.abs(), b.abs()))
+            if f.fixed is not None:
+                ratio = ratio[..., ~f.fixed.mask, :]
+            # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop
+            ratio = torch.where((e if f.fixed is None else e[..., ~f.fixed.mask, :]) == 0, 0.0, ratio)
+            total += float((ratio.double() ** 2).sum())
+            count += ratio.numel()
+        return math.sqrt(total / max(count, 1))
+
+
+class Adapting:
+    """One run of :class:`Adaptive`: the step it wants, the last error, how often it was refused in a row."""
+
+    adapts = True
+
+    def __init__(self, control: Adaptive, f: System, stepper: Stepper, u: State, times: Tensor):
+        self.control, self.stepper, self.power = control, stepper, float(stepper.error_power or 1)
+        ends = times.detach()
+        self.end = float(ends[-1])
+        span = float(ends[-1] - ends[0])
+        self.longest = min(control.dt_max or math.inf, span or math.inf)
+        self.shortest = control.dt_min or 16 * 2.0**-52 * max(float(ends.abs().max()), span)
+        first = control.dt0
+        if first is None:
+            with torch.no_grad():
+                first = _first_step(control, f, stepper.order, ends[0], u)
+        self.wanted = min(max(first, self.shortest), self.longest)
+        self.before, self.refused, self.last = 1e-4, 0, 0.0
+        self.smallest, self.largest = math.inf, 0.0
+
+    def enter(self, start: Tensor, end: Tensor) -> Leg:
+        return self._leg(start, end, 0, 0.0)
+
+    def after(self, leg: Leg) -> Leg | None:
+        if leg.until == float(leg.end.detach()):
+            return None
+        return self._leg(leg.start, leg.end, leg.number + 1, leg.gone + float(torch.as_tensor(leg.dt).detach()))
+
+    def again(self, leg: Leg) -> Leg:
+        return self._leg(leg.start, leg.end, leg.number, leg.gone)
+
+    def _leg(self, start: Tensor, end: Tensor, number: int, gone: float) -> Leg:
+        """The wanted step, shortened so that a whole number of such steps ends the interval."""
+        left = float(end.detach() - start.detach()) - gone
+        count = max(math.ceil(left / self.wanted * (1 - 1e-9)), 1)
+        dt = left / count
+        if abs(dt - self.last) <= 1e-11 * dt:  # the same up to rounding: a factorisation is then still good
+            dt = self.last
+        t = start + gone
+        if count > 1:
+            return Leg(t, dt, float(t.detach()) + dt, number, gone, start, end)
+        learned = start.requires_grad or end.requires_grad
+        return Leg(t, end - t if learned else dt, float(end.detach()), number, gone, start, end)
+
+    def accepts(self, f: System, leg: Leg, step: Step | None, u: State) -> bool:
+        """Whether the error is within the tolerance; sets the step that is wanted next.
+
+        Raises:
+            StepUnderflow: the wanted step is below the shortest one.
+        """
+        dt, control = float(torch.as_tensor(leg.dt).detach()), self.control
+        least, most = control.limits
+        error = self._error(f, step, u)
+        if not error <= 1:
+            shrink = 0.25 if not math.isfinite(error) else max(least, control.safety * error ** (-1 / self.power))
+            self.wanted, self.refused = dt * min(shrink, 0.9), self.refused + 1
+            if self.wanted < self.shortest:
+                raise self._underflow(f, leg, step, u)
+            return False
+        bounded = max(error, 1e-10)
+        factor = control.safety * bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)
+        factor = min(max(factor, least), 1.0 if self.refused else most)
+        if self.stepper.implicit and 0.95 <= factor < 1.2:
+            factor = 1.0  # a new factorisation costs more than a step that is a little longer saves
+        following = dt * factor
+        if dt < 0.5 * self.wanted:  # cut short by a saved time: the wanted step stays if the estimate allows it
+            following = max(following, min(self.wanted, control.safety * dt * bounded ** (-1 / self.power)))
+        self.wanted = min(following, self.longest)
+        self.before, self.refused, self.last = max(error, 1e-4), 0, dt
+        self.smallest, self.largest = min(self.smallest, dt), max(self.largest, dt)
+        return True
+
+    def _error(self, f: System, step: Step | None, u: State) -> float:
+        if step is None or step.error is None or not is_finite(step.u):
+            return math.inf
+        with torch.no_grad():
+            return self.control.size(f, step.error(), u, step.u)
+
+    def _underflow(self, f: System, leg: Leg, step: Step | None, u: State) -> StepUnderflow:
+        suspect = f.label
+        if isinstance(u, Tensor):
+            with torch.no_grad():
+                bad = u if step is None or step.error is None else step.error()
+                if f.fixed is not None:
+                    bad = f.fixed.clear(bad)
+                flat = torch.nan_to_num(bad.detach().abs(), nan=math.inf).amax(-1)
+                node = int(flat.reshape(-1, flat.shape[-1]).amax(0).argmax())
+                suspect = f"{f.blame((leg.t, leg.t + leg.dt), u, node)} at node {node}"
+        bound = f.spectral_bound() if self.stepper.stiff == "none" else None
+        stiff = bound is not None and bound * self.wanted > 0.1 * self.stepper.real_extent()
+        return StepUnderflow(float(leg.t), self.wanted, largest(u), suspect, stiff, u)
+
+    def steps_left(self, leg: Leg, after: float) -> int:
+        return math.ceil(max(self.end - after, 0.0) / self.wanted * (1 - 1e-9))
+
+    def statistics(self) -> Mapping[str, Any]:
+        """Smallest and largest step taken."""
+        return {"dt_smallest": self.smallest, "dt_largest": self.largest} if self.largest else {}
+
+
+def _first_step(control: Adaptive, f: System, order: float, t: Tensor, u: State) -> float:
+    """A step whose explicit Euler error is a hundredth of the tolerance."""
+    slope = f.rate(t, u)
+    d0, d1 = control.size(f, u, u, u), control.size(f, slope, u, u)
+    h = 1e-6 if not (math.isfinite(d0) and math.isfinite(d1)) or min(d0, d1) < 1e-5 else 0.01 * d0 / d1
+    there = f.rate(t + h, f.reset(t + h, combine(u, [h], [slope])))
+    d2 = control.size(f, combine(there, [-1.0], [slope]), u, u) / h
+    steep = max(d1, d2)
+    if not math.isfinite(steep):
+        return h
+    longer = max(1e-6, 1e-3 * h) if steep <= 1e-15 else (0.01 / steep) ** (1 / (order + 1))
+    return min(100 * h, longer)

@@ -1,0 +1,85 @@
+"""The steps of one run: counted, checked, and repeated where a controller refuses them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from graphpde.dynamics.control import Leg, Pace
+from graphpde.dynamics.state import first_bad_node, is_finite, largest
+from graphpde.dynamics.stepper import Carry, Step, Stepper
+from graphpde.errors import Diverged, SolveError
+from graphpde.ops.system import System
+from graphpde.typing import State
+
+Watch = Callable[[int, int, float, State], None]
+_CHECK = 16  # equal steps between finite checks; the exact step is found by going over them again
+
+
+class Loop:
+    """The one loop over time steps.
+
+    Attributes:
+        done: steps taken. counted: what they cost, with rejected ones.
+    """
+
+    def __init__(self, f: System, stepper: Stepper, pace: Pace, watch: Watch | None):
+        self.f, self.stepper, self.pace, self.watch = f, stepper, pace, watch
+        self.done = 0
+        self.counted: Counter[str] = Counter(accepted=0, rejected=0)
+
+    def interval(self, start: Tensor, end: Tensor, u: State, carry: Carry) -> tuple[State, Carry]:
+        """Every step from start to end."""
+        leg: Leg | None = self.pace.enter(start, end)
+        good: tuple[Leg | None, State, Carry] = (leg, u, carry)
+        while leg is not None:
+            step = self._step(leg, u, carry)
+            if not self.pace.accepts(self.f, leg, step, u):
+                self.counted["rejected"] += 1
+                leg = self.pace.again(leg)
+                continue
+            assert step is not None
+            u, carry = step.u, step.carry
+            self.done += 1
+            self.counted["accepted"] += 1
+            if self.watch is not None:
+                self.watch(self.done, self.done + self.pace.steps_left(leg, leg.until), leg.until, u)
+            following = self.pace.after(leg)
+            if not self.pace.adapts and ((leg.number + 1) % _CHECK == 0 or following is None):
+                if not is_finite(u):
+                    self._find_divergence(*good, leg.number, u)
+                good = (following, u, carry)
+            leg = following
+        return u, carry
+
+    def _step(self, leg: Leg, u: State, carry: Carry) -> Step | None:
+        """The step, or None where it has no solution and a controller can try a shorter one."""
+        f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+        try:
+            step = self.stepper.step(f, leg.t, leg.dt, u, carry)
+        except SolveError as error:
+            if self.pace.adapts:
+                return None
+            total = self.done + 1 + self.pace.steps_left(leg, leg.until)
+            where = f"step {self.done + 1} of {total} (t={float(leg.t):.6g}, {self.stepper.name})"
+            raise SolveError(f"{where}: {error}", error.result) from error
+        self.counted.update(step.work)
+        return step
+
+    def _find_divergence(self, leg: Leg | None, u: State, carry: Carry, until: int, bad: State) -> None:
+        """Go over the steps since the last check again and name the first bad one."""
+        with torch.no_grad():
+            while leg is not None:
+                step = self._step(leg, u, carry)
+                assert step is not None
+                if not is_finite(step.u) or leg.number == until:
+                    # a function that answers differently the second time hides the step, not the node
+                    node = first_bad_node(bad if is_finite(step.u) else step.u)
+                    after = leg.t + leg.dt
+                    term = self.f.blame((leg.t, after), u, node) if isinstance(u, Tensor) else self.f.label
+                    number = self.done - until + leg.number
+                    raise Diverged(float(after), number, largest(u), node, term, u)
+                u, carry, leg = step.u, step.carry, self.pace.after(leg)

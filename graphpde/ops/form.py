@@ -1,0 +1,256 @@
+"""Weak forms given by a local function of values and gradients at quadrature points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor
+
+from graphpde.core.graph import Where
+from graphpde.core.linear_operator import LinearOperator
+from graphpde.errors import InputError, ShapeError
+from graphpde.mesh.space import Space
+from graphpde.ops.integration import Integration, Slopes
+from graphpde.ops.term import LinearTerm, Term
+from graphpde.ops.values import evaluate
+from graphpde.registry import Registry
+from graphpde.typing import check_shape
+
+FORMS: Registry[type[Form]] = Registry("form")
+
+Values = Mapping[str, Any]
+Local = tuple[Tensor | None, Tensor | None]
+Coefficient = float | Tensor | Callable[..., Any] | Mapping[str, float]
+
+
+class Form(Term):
+    r"""A conservation law in weak form: M u' = F(u), F_i = \int s N_i + f . grad N_i, one shape function N_i a node.
+
+    s is the source and f the flux of u' + div f = s, both local functions of the place, the time, u and grad u: heat
+    is s = 0, f = -kappa grad u. Where nothing is said no flux crosses the boundary. A subclass gives :meth:`local`;
+    quadrature, assembly, the sparse Jacobian and derivatives by coefficients and node positions follow.
+
+    Args:
+        domain: a space on any cells.
+        degree: the quadrature is exact for polynomials of this degree; default: twice that of the element, which keeps
+            the element's order.
+        where: facets (a named set, numbers or a predicate); the integrals then run over these facets, and gradients
+            are tangential. None = the cells.
+        coefficients: what :meth:`local` finds in ``p``: a number, a tensor without dimensions, f(x [k, d], t), and on
+            cells {set of cells: number} or a tensor with one row per cell [m, ...].
+
+    Attributes:
+        channels: names of the channels, or () for any number. symmetric: whether the Jacobian is.
+        units: what the coefficients are measured in. reference: source of the equation.
+
+    Raises:
+        InputError: the domain is no space. ShapeError: a coefficient has neither one value nor one per cell.
+        ConditionError, UnknownName: no such facets, or no such set of cells.
+    """
+
+    channels: tuple[str, ...] = ()
+    symmetric: bool = False
+    units: ClassVar[Mapping[str, str]] = {}
+    reference: ClassVar[str] = ""
+
+    def __init__(
+        self, domain: Any, *, degree: int | None = None, where: Where | None = None, **coefficients: Coefficient
+    ):
+        super().__init__()
+        if not isinstance(domain, Space):
+            raise InputError(f"a form is integrated over cells, got {domain!r}; build a Space from a mesh")
+        self.domain: Space = domain
+        self.degree = 2 * domain.element.degree if degree is None else degree
+        self.where = where
+        self._given: dict[str, Any] = {}
+        for name, value in coefficients.items():
+            value = _checked(domain, name, value, on_cells=where is None)
+            self._given[name] = value
+            if isinstance(value, Tensor | torch.nn.Module):
+                setattr(self, name, value)
+        self._points: Integration | None = None
+        _ = self.points  # refuses now, not in the first step
+
+    def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
+        """Source [*, m, q, c] and flux [*, m, q, c, d] at the quadrature points; None for one that is zero.
+
+        Args:
+            t: time. x: points [m, q, d]. u: [*, m, q, c]. grad: du_c/dx_d [*, m, q, c, d].
+            p: the coefficients by name: a number, or [m, q, 1 or c] or [m, 1, ...] at the points.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define local(t, x, u, grad, p)")
+
+    @property
+    def points(self) -> Integration:
+        """The quadrature; kept unless the node positions are being learned."""
+        if self._points is None:
+            found = Integration(self.domain, self.degree, self.where)
+            if self.domain.mesh.points.requires_grad:
+                return found
+            self._points = found
+        return self._points
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        points = self.points
+        parts = [self._local(t, k, points, *fields) for k, fields in enumerate(self._fields(points, u))]
+        return points.integrate(parts)
+
+    def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
+        """The assembled Jacobian at u [n, c]; for a batch its action alone."""
+        if u.dim() != 2:
+            return super().linearise(t, u)
+        points = self.points
+        slopes = [self._slopes(t, k, points, *fields) for k, fields in enumerate(self._fields(points, u))]
+        return points.matrix(slopes, symmetric=self.symmetric)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        mine = [v for v in (*vars(self).values(), self.domain.mesh.points) if isinstance(v, Tensor)]
+        return (*self.parameters(), *(v for v in mine if v.requires_grad))
+
+    def _fields(self, points: Integration, u: Tensor) -> list[tuple[Tensor, Tensor]]:
+        check_shape(u, "* n c", "state", n=self.domain.n)
+        if self.channels and u.shape[-1] != len(self.channels):
+            raise ShapeError(
+                f"{self.label} needs {len(self.channels)} channels ({', '.join(self.channels)}), "
+                f"the state has {u.shape[-1]}"
+            )
+        return points.fields(u)
+
+    def _local(self, t: Tensor, k: int, points: Integration, u: Tensor, grad: Tensor) -> Local:
+        return self._shaped(*self.local(t, points.blocks[k].points, u, grad, self._at(t, k, points)), u, grad)
+
+    def _shaped(self, source: Tensor | None, flux: Tensor | None, u: Tensor, grad: Tensor) -> Local:
+        for what, value, like in (("source", source, u), ("flux", flux, grad)):
+            if value is not None and value.shape != like.shape:
+                raise ShapeError(
+                    f"the {what} of {self.label} has shape {list(value.shape)}, expected {list(like.shape)}"
+                )
+        if source is None and flux is None:
+            return torch.zeros_like(u), None
+        return source, flux
+
+    def _slopes(self, t: Tensor, k: int, points: Integration, u: Tensor, grad: Tensor) -> Slopes:
+        """Every row of the point Jacobians at once: the pullback of a unit vector, the same at all points."""
+
+        def local(v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+            source, flux = self._local(t, k, points, v, g)
+            # adding 0 u ties a part that does not read the state to it
+            return 0 * v if source is None else source + 0 * v, 0 * g if flux is None else flux + 0 * g
+
+        (source, flux), pull = cast(Any, torch.func.vjp(local, u, grad))
+        c, d = grad.shape[-2:]
+        one = torch.eye(c * (1 + d), dtype=u.dtype, device=u.device)
+        rows = []
+        for unit in one:
+            e_source = unit[:c].expand_as(source)
+            e_flux = unit[c:].reshape(c, d).expand_as(flux)
+            rows.append(pull((e_source, e_flux)))
+        by_u = torch.stack([row[0] for row in rows], -2)
+        by_grad = torch.stack([row[1] for row in rows], -3)
+        return Slopes(
+            by_u[..., :c, :],
+            by_grad[..., :c, :, :],
+            by_u[..., c:, :].unflatten(-2, (c, d)),
+            by_grad[..., c:, :, :].unflatten(-3, (c, d)),
+        )
+
+    def _at(self, t: Tensor, k: int, points: Integration) -> dict[str, Any]:
+        """The coefficients at the points of block k."""
+        block, found = points.blocks[k], {}
+        for name, given in self._given.items():
+            value = getattr(self, name) if isinstance(given, Tensor | torch.nn.Module) else given
+            if callable(value):
+                at = evaluate(value, block.points.flatten(0, 1), t, f"{name} of {self.label}")
+                value = at.unflatten(0, block.points.shape[:2])
+            elif isinstance(value, Tensor) and value.dim():
+                value = (value if len(value) == 1 else value[block.ids])[:, None]
+                value = value[..., None] if value.dim() == 2 else value
+            found[name] = value
+        return found
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Term:
+        self._points = None
+        return super()._apply(fn, recurse)
+
+
+class LinearForm(LinearTerm, Form):
+    """A form whose source and flux are linear in u and grad u and do not depend on time: assembled once."""
+
+    _cached: LinearOperator | None = None
+
+    @property
+    def operator(self) -> LinearOperator:
+        if self._cached is not None:
+            return self._cached
+        with torch.enable_grad():  # whether anything is being learned must not depend on who asks first
+            c = max(len(self.channels), 1)
+            zero = torch.zeros(self.domain.n, c, dtype=self.domain.dtype, device=self.domain.device)
+            operator = Form.linearise(self, torch.zeros((), dtype=torch.float64, device=zero.device), zero)
+        if not any(w.requires_grad for w in operator.tensors()):
+            self._cached = operator
+        return operator
+
+    def forward(self, t: Tensor, u: Tensor) -> Tensor:
+        return LinearTerm.forward(self, t, u)
+
+    def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
+        return self.operator
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return Form.tensors(self)
+
+
+class Energy(Form):
+    r"""A form that descends an energy: M u' = -E'(u), E(u) = \int e(x, u, grad u).
+
+    A subclass gives :meth:`density`; its derivatives are taken by torch.func. Along the exact flow E never grows, and
+    the Jacobian is symmetric.
+    """
+
+    symmetric = True
+
+    def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
+        """The energy density e [*, m, q] at the quadrature points; arguments as in :meth:`Form.local`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define density(t, x, u, grad, p)")
+
+    def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
+        def total(v: Tensor, g: Tensor) -> Tensor:
+            return self.density(t, x, v, g, p).sum()
+
+        by_u, by_grad = torch.func.grad(total, argnums=(0, 1))(u, grad)
+        return -by_u, -by_grad
+
+    def energy(self, u: Tensor, t: float | Tensor = 0.0) -> Tensor:
+        """E(u) [*] of u [*, n, c]."""
+        points, now = self.points, torch.as_tensor(t, dtype=torch.float64, device=u.device)
+        parts = []
+        for k, (v, g) in enumerate(self._fields(points, u)):
+            e = self.density(now, points.blocks[k].points, v, g, self._at(now, k, points))
+            if e.shape != v.shape[:-1]:
+                raise ShapeError(
+                    f"the density of {self.label} has shape {list(e.shape)}, expected {list(v.shape[:-1])}"
+                )
+            parts.append(e)
+        return points.total(parts)
+
+
+def _checked(domain: Space, name: str, value: Coefficient, *, on_cells: bool) -> Any:
+    """The coefficient as it is kept: materials become one value per cell."""
+    m = domain.mesh.n_cells
+    if isinstance(value, Mapping):
+        if not on_cells:
+            raise InputError(f"{name} is given by sets of cells, a form on facets takes a number or f(x, t)")
+        return domain.cell_values(value, name).to(domain.device, domain.dtype)
+    if isinstance(value, Tensor):
+        rows = (1, m) if on_cells else (1,)
+        if value.dim() and len(value) not in rows:
+            raise ShapeError(f"{name} has shape {list(value.shape)}, expected one entry or one per cell: {m}")
+        return value
+    if callable(value):
+        return value
+    value = float(value)
+    if not abs(value) < float("inf"):
+        raise InputError(f"{name} = {value:g}, expected a finite number")
+    return value

@@ -1,0 +1,189 @@
+"""The last good state of a run in one file: whole or not there, and refused where it is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphpde.config import Setup
+from graphpde.errors import InputError
+from graphpde.mesh.mesh import Mesh
+from graphpde.viz.files import written
+
+FILE = "checkpoint.npz"
+EVERY = 30.0  # seconds of wall time that a run may lose between two saved moments
+_FORM = 1
+
+
+class Origin(NamedTuple):
+    """Where the present schedule of steps began: at the start of the run, or where it was resumed with another step.
+
+    Attributes:
+        t, step: the moment. frames: saved moments before its first step; 0 for the start of the run.
+    """
+
+    t: float
+    step: int
+    frames: int
+
+
+class Checkpoint(NamedTuple):
+    """A moment from which a run can go on.
+
+    Attributes:
+        t, step: when. frames: planned moments saved up to it. state: [n, c].
+        origin: where the schedule of its steps began.
+        carry: what the stepper hands on where that is one tensor, else None.
+        kind: what the stepper hands on: "tensor", "cache" (made again by a step) or "history" (started anew).
+        config: the problem as nested plain values. mesh: checksums that tell whether it is still the same.
+    """
+
+    t: float
+    step: int
+    frames: int
+    state: Tensor
+    origin: Origin
+    carry: Tensor | None
+    kind: str
+    config: dict[str, Any]
+    mesh: dict[str, Any]
+
+
+def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint aside and move it into place; it holds plain arrays and text, never pickled objects.
+
+    Raises:
+        OutputError: it cannot be written; an older one stays.
+    """
+    meta = {
+        "form": _FORM,
+        **{key: getattr(checkpoint, key) for key in ("t", "step", "frames", "kind", "config", "mesh")},
+        "origin": checkpoint.origin._asdict(),
+    }
+    arrays = {"state": _array(checkpoint.state)}
+    if checkpoint.carry is not None:
+        arrays["carry"] = _array(checkpoint.carry)
+    text = json.dumps(meta, sort_keys=True)
+    with written(path) as aside, aside.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, meta=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)
+        stream.flush()
+        os.fsync(stream.fileno())  # before the old one goes: a machine that loses power keeps one of them
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint back.
+
+    Raises:
+        InputError: missing, damaged, or of a later version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            text, checksum = str(file["meta"]), str(file["checksum"])
+            arrays = {name: file[name] for name in ("state", "carry") if name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"there is no checkpoint '{path}'; the run was stopped before its first saved moment") from None
+    except Exception as error:  # zipfile and numpy raise whatever the damage leads to
+        raise InputError(f"the checkpoint '{path}' is damaged ({' '.join(str(error).split())}); {_WAY_OUT}") from error
+    if checksum != _checksum(text, arrays):
+        raise InputError(f"the checkpoint '{path}' is damaged (its checksum differs); {_WAY_OUT}")
+    meta = json.loads(text)
+    if meta.pop("form") != _FORM:
+        raise InputError(f"the checkpoint '{path}' was written by another version of graphpde; take that one to go on")
+    carry = torch.from_numpy(arrays["carry"]) if "carry" in arrays else None
+    origin = Origin(**meta.pop("origin"))
+    return Checkpoint(state=torch.from_numpy(arrays["state"]), carry=carry, origin=origin, **meta)
+
+
+_WAY_OUT = "run again, or start from a saved moment with --resume RUN@TIME"
+
+
+class Keeper:
+    """Keeps the last good state of one run in its folder.
+
+    Args:
+        folder: of the run. setup: what runs. origin: where its schedule of steps begins.
+        every: seconds of wall time between two checkpoints at most.
+    """
+
+    def __init__(self, folder: Path, setup: Setup, origin: Origin, every: float = EVERY):
+        self.path, self.setup, self.origin, self.every = folder / FILE, setup, origin, every
+        self._config = setup.config.as_dict()
+        self._mesh: dict[str, Any] | None = None
+        self._last = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last checkpoint is too old."""
+        return time.monotonic() - self._last >= self.every
+
+    def keep(self, t: float, step: int, frames: int, state: Tensor, carry: Any) -> bool:
+        """Write the state [n, c]; False for one that is not finite, which no run could go on from.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if not bool(torch.isfinite(state).all()):
+            return False
+        self._mesh = self._mesh or fingerprint(self.setup.space.mesh, self.setup.config.mesh.path)
+        kind = carry_kind(carry)
+        kept = carry if kind == "tensor" else None
+        write_checkpoint(
+            self.path, Checkpoint(t, step, frames, state, self.origin, kept, kind, self._config, self._mesh)
+        )
+        self._last = time.monotonic()
+        return True
+
+
+def carry_kind(carry: Any) -> str:
+    """What a stepper's carry is: one "tensor"; a "cache" without any, made again by a step; or a "history"."""
+    if isinstance(carry, Tensor):
+        return "tensor"
+    return "history" if _holds_tensor(carry) else "cache"
+
+
+def fingerprint(mesh: Mesh, path: Path | None) -> dict[str, Any]:
+    """Checksums of the file and of what was read from it: points, cells and named sets."""
+    digest = hashlib.sha256()
+    digest.update(_array(mesh.points).tobytes())
+    for kind, nodes in mesh.cells.items():
+        digest.update(kind.encode())
+        digest.update(_array(nodes).tobytes())
+    for name, tag in sorted(mesh.tags.items()):
+        digest.update(f"{name}:{tag.dim}".encode())
+        digest.update(_array(tag.ids).tobytes())
+    return {"file": None if path is None else file_checksum(path), "content": digest.hexdigest()}
+
+
+def file_checksum(path: Path) -> str | None:
+    """SHA-256 of a file, None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(isinstance(part, Tensor) or _holds_tensor(part) for part in value)
+    return False
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(values.detach().cpu().numpy())
+
+
+def _checksum(text: str, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, values in sorted(arrays.items()):
+        digest.update(f"{name}{values.dtype.str}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Flows through the boundary over a run: their values after every step, and what has crossed since the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphpde.run.fluxes import Balance, BoundaryFluxes, Forces
+
+AMOUNT = "amount"
+_THETA = {"backward_euler": 1.0, "crank_nicolson": 0.5}  # steppers whose step is a mean of F at its two ends
+
+
+class FluxRecord:
+    """One row of numbers a step, and the certificates of the balance.
+
+    Flows are those of the moment. Amounts are their integrals over time: exactly what the method let through for
+    backward Euler and Crank-Nicolson, by the trapezoidal rule for other steppers.
+
+    Args:
+        fluxes: what is measured. fields: names of the channels. stepper: of the run; None for a steady state.
+
+    Attributes:
+        worst: largest defect of the balance so far, relative to the size of its terms.
+        exact: whether the amounts are those of the method.
+    """
+
+    def __init__(self, fluxes: BoundaryFluxes, fields: Sequence[str], stepper: object | None):
+        self.fluxes, self.fields = fluxes, tuple(fields)
+        self.steady = stepper is None
+        self.theta = _THETA.get(getattr(stepper, "name", ""))
+        self.exact = self.theta is not None
+        self.worst = 0.0
+        self._amounts = torch.zeros(len(fluxes.names) + 3, len(self.fields), dtype=torch.float64)
+        self._start: Tensor | None = None
+        self._last: tuple[float, Tensor, Forces, Balance] | None = None
+        self._content = torch.zeros(len(self.fields), dtype=torch.float64)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the numbers of a row, the time first."""
+        flows = [*self.fluxes.names, "elsewhere", "total", "sources"]
+        out = [f"{name}.{field}" for name in [*flows, "storage", "content"] for field in self.fields]
+        if not self.steady:
+            out += [f"{name}.{field}.{AMOUNT}" for name in flows for field in self.fields]
+        return ["t", *out]
+
+    def row(self, t: float, u: Tensor) -> list[float]:
+        """The numbers of the state u [n, c] at time t, later than the last."""
+        self._take(t, u)
+        assert self._last is not None
+        balance = self._last[3]
+        flows = _flows(balance)
+        parts = [flows, balance.storage.double()[None], self._content[None].to(flows.device)]
+        if not self.steady:
+            parts.append(self._amounts.to(flows.device))
+        return [t, *torch.cat([part.cpu() for part in parts]).reshape(-1).tolist()]
+
+    def _take(self, t: float, u: Tensor) -> None:
+        """Measure a state and add what has crossed since the last one."""
+        fluxes = self.fluxes
+        forces = fluxes.forces(t, u)
+        balance = fluxes.balance(t, u, forces, torch.zeros_like(u) if self.steady else None)
+        self._content = fluxes.content(u).double().cpu()
+        if self._last is not None:
+            before = self._last
+            if self.theta is not None:
+                mean = fluxes.step_balance((before[0], t), (before[1], u), (before[2], forces), self.theta)
+                self._judge(mean)
+                flows = _flows(mean)
+            else:
+                flows = (_flows(before[3]) + _flows(balance)) / 2
+            self._amounts = self._amounts + (t - before[0]) * flows.cpu()
+        if self._start is None:
+            self._start = self._content
+        self._judge(balance)
+        self._last = (t, u, forces, balance)
+
+    def go_on(self, columns: Sequence[str], rows: np.ndarray, t: float, u: Tensor) -> None:
+        """Take up amounts and content from the rows [k, columns] of a run that was stopped in the state u at time t."""
+        self._take(t, u)
+        if list(columns) != self.columns or not len(rows):
+            return
+        c = len(self.fields)
+        first = self.columns.index(f"content.{self.fields[0]}")
+        self._start = torch.from_numpy(rows[0, first : first + c].copy())
+        self._amounts = torch.from_numpy(rows[-1, first + c :].copy()).reshape(-1, c)
+
+    def drift(self) -> float:
+        """How far the change of the content is from the amounts that came in, relative to their size."""
+        assert self._start is not None
+        came = self._amounts[-2] + self._amounts[-1]
+        size = torch.maximum(self._amounts.abs().amax(0), torch.maximum(self._content.abs(), self._start.abs()))
+        gap = (self._content - self._start - came).abs()
+        return float((gap / size.clamp(min=1e-300)).max())
+
+    def _judge(self, balance: Balance) -> None:
+        scale = balance.scale.double().clamp(min=1e-300)
+        self.worst = max(self.worst, float((balance.defect.double().abs() / scale).max()))
+
+
+def _flows(balance: Balance) -> Tensor:
+    """Flows through the sets, elsewhere, in total, and sources [r + 3, c]."""
+    rest = torch.stack([balance.elsewhere, balance.total, balance.sources])
+    return torch.cat([balance.through, rest]).double()
