@@ -63,6 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--gif", action="store_true", help="an animation of the saved moments")
     where.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     where.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+    where.add_argument("--show-code", action="store_true", help="print a Python script that does the same, and stop")
     where.add_argument("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, mps")
     where.add_argument("--dtype", metavar="NAME", help="float64 (default) or float32")
     where.add_argument("--seed", type=int, metavar="N", help="of the noise on initial values (default: 0)")

@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         if args.resume is not None:
             return _go_on(args, given, command)
         problem = load(args.problem) if args.problem else {}
+        if args.show_code:
+            return _show_code(merge(problem, given), command)
         return carry_out(merge(problem, given), args.output, command=command, as_json=args.json, dry=args.dry_run)
     except BrokenPipeError:
         raise
@@ -72,6 +74,17 @@ def run(args: argparse.Namespace) -> int:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             say_json({"status": status, "error": " ".join(str(error).split()) or type(error).__name__})
         raise
+
+
+def _show_code(problem: Mapping[str, Any], command: str) -> int:
+    """Print the script that does what the command would do."""
+    from graphpde.config import prepare, read_config
+    from graphpde.run.show_code import show_code
+
+    setup = prepare(read_config(problem))
+    warn(setup.warnings)
+    say(show_code(setup, command.replace(" --show-code", "")).rstrip("\n"))
+    return 0
 
 
 def _go_on(args: argparse.Namespace, given: Mapping[str, Any], command: str) -> int:

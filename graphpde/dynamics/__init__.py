@@ -8,6 +8,7 @@ from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sd
 from graphpde.dynamics.multistep import Bdf2, Sbdf2
 from graphpde.dynamics.steady import steady
 from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
+from graphpde.dynamics.symplectic import Leapfrog
 from graphpde.dynamics.trajectory import SaveAll, SaveLast, SaveTo, Trajectory
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Esdirk4",
     "Euler",
     "Heun",
+    "Leapfrog",
     "Midpoint",
     "Ralston",
     "Rk4",

@@ -235,6 +235,7 @@ class Adapting:
         """
         dt, control = float(torch.as_tensor(leg.dt).detach()), self.control
         least, most = control.limits
+        most = min(most, getattr(self.stepper, "longest_ratio", math.inf))  # where a method of several steps has one
         error = self._error(f, step, u)
         if not error <= 1:
             shrink = 0.25 if not math.isfinite(error) else max(least, control.safety * error ** (-1 / self.power))

@@ -12,7 +12,7 @@ from graphpde.dynamics.stage import Factored, factored, smoothed, solve_stage
 from graphpde.dynamics.state import combine
 from graphpde.dynamics.stepper import STEPPERS, Carry, Step, require_tensor
 from graphpde.ops.system import System
-from graphpde.ops.term import times_mass
+from graphpde.ops.term import divide_by_mass, times_mass
 from graphpde.solve.linear import LinearSolver
 from graphpde.typing import Scalar, State
 
@@ -140,7 +140,7 @@ class Imex:
             extra = _added(u * 0, dt, pair.beyond, rest)
             if f.fixed is not None:
                 extra = f.fixed.clear(extra)
-            value = value + (_divided(f, extra) if kept.mass is None else kept.mass(extra))
+            value = value + (divide_by_mass(f.mass, extra) if kept.mass is None else kept.mass(extra))
             solves += kept.mass is not None
 
         def error() -> Tensor:
@@ -179,10 +179,6 @@ def _added(known: Tensor, dt: Scalar, weights: tuple[float, ...], rest: list[Ten
     if rest[0] is None:
         return known
     return combine(known, [dt * w for w in weights], rest)
-
-
-def _divided(f: System, weak: Tensor) -> Tensor:
-    return weak if f.mass is None else weak / f.mass.to(weak.dtype)[:, None]  # type: ignore[union-attr]
 
 
 @STEPPERS.add("ars222")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from graphpde.dynamics.imex import Ars222
-from graphpde.dynamics.implicit import Sdirk2
+from graphpde.dynamics.implicit import TrBdf2
 from graphpde.dynamics.stage import Factored, factored, solve_stage
 from graphpde.dynamics.stepper import STEPPERS, Carry, Step, require_tensor
 from graphpde.ops.system import System
 from graphpde.ops.term import times_mass
 from graphpde.typing import Scalar, State
-
-_LONGEST_RATIO = 2.4  # below 1 + sqrt 2, where steps that keep growing lose stability (Grigorieff 1983)
 
 
 class _Behind(NamedTuple):
@@ -44,6 +43,7 @@ class _TwoStep:
     implicit, symplectic, accepts = True, "no", "any"
     name: str
     order = 2.0
+    longest_ratio = 2.4  # below 1 + sqrt 2, where steps that keep growing lose stability (Grigorieff 1983)
 
     def __init__(self, *, method: str = "auto", rtol: float = 1e-10):
         self.method, self.rtol = method, rtol
@@ -66,7 +66,7 @@ class Bdf2(_TwoStep):
     """Backward differentiation over two steps: order 2, L-stable, one solve a step.
 
     M (u_new - now u - before u_old) = gamma dt F(t + dt, u_new), with variable coefficients where steps change. The
-    first step, and any more than 2.4 times the one before it, is one of ``sdirk2``.
+    first step, and any more than 2.4 times the one before it, is one of ``tr_bdf2``.
 
     Reference: Curtiss and Hirschfelder 1952; the error estimate by the leapfrog predictor: Gresho, Lee and Sani 1980.
     """
@@ -75,9 +75,9 @@ class Bdf2(_TwoStep):
     error_power: float | None = 3.0
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: State, carry: Carry) -> Step:
-        ratio = None if carry is None else dt / carry.dt
-        if carry is None or ratio > _LONGEST_RATIO:
-            first = Sdirk2(method=self.method, rtol=self.rtol).step(f, t, dt, u, None)
+        ratio: Any = math.inf if carry is None else dt / carry.dt
+        if ratio > self.longest_ratio * (1 + 1e-9):
+            first = TrBdf2(method=self.method, rtol=self.rtol).step(f, t, dt, u, None)
             return Step(first.u, first.error, _Behind(u, dt, None if carry is None else carry.kept), first.work)
         weights = _Weights.of(ratio)
         kept, fresh = self._kept(f, weights.gamma * dt, u, carry)
@@ -109,8 +109,8 @@ class Sbdf2(_TwoStep):
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: State, carry: Carry) -> Step:
         rest = f.rest(t, u)
-        ratio = None if carry is None else dt / carry.dt
-        if carry is None or ratio > _LONGEST_RATIO:
+        ratio: Any = math.inf if carry is None else dt / carry.dt
+        if ratio > self.longest_ratio * (1 + 1e-9):
             first = Ars222(method=self.method, rtol=self.rtol).step(f, t, dt, u, None)
             return Step(first.u, None, _Behind(u, dt, None if carry is None else carry.kept, rest), first.work)
         weights = _Weights.of(ratio)

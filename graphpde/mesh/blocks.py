@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.relation import Relation
+from graphpde.mesh.affine import AFFINE, affine
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.elements import Element
 
@@ -77,27 +78,25 @@ def block(element: Element, piece: Piece, points: Tensor, degree: int | None) ->
     if shape.gradients.shape[-1] == 0:
         flat = x.new_zeros(len(ids), 1, 1, points.shape[1])
         return Block(kind, ids, dofs, shape.values, flat, at.new_ones(len(ids), 1), at)
-    jacobian = jacobians(shape.gradients if not _affine(kind) else shape.gradients[:1], x)
+    if kind in AFFINE:  # one gradient for all points
+        gradients, size = affine(x)
+        return Block(
+            kind, ids, dofs, shape.values,
+            gradients[:, None].expand(-1, len(shape.weights), -1, -1), size[:, None] * shape.weights, at,
+        )  # fmt: skip
+    jacobian = jacobians(shape.gradients, x)
     if jacobian.shape[-1] == jacobian.shape[-2]:
         size, pseudo = torch.linalg.det(jacobian).abs(), torch.linalg.inv(jacobian).mT
     else:  # surfaces: grad N = J (J^T J)^-1 dN, the tangential gradient
         metric = jacobian.mT @ jacobian
         size, pseudo = torch.linalg.det(metric).clamp(min=0).sqrt(), jacobian @ torch.linalg.inv(metric)
-    volume = size * shape.weights
-    if _affine(kind):  # one gradient for all points
-        gradients = torch.einsum("mqdr,qkr->mqkd", pseudo, shape.gradients[:1])
-        return Block(kind, ids, dofs, shape.values, gradients.expand(-1, len(shape.weights), -1, -1), volume, at)
     gradients = torch.einsum("mqdr,qkr->mqkd", pseudo, shape.gradients)
-    return Block(kind, ids, dofs, shape.values, gradients, volume, at)
+    return Block(kind, ids, dofs, shape.values, gradients, size * shape.weights, at)
 
 
 def jacobians(gradients: Tensor, x: Tensor) -> Tensor:
     """d x / d xi [m, q, d, r] of cells with nodes x [m, k, d]; from differences, so that far from 0 nothing is lost."""
     return torch.einsum("qkr,mkd->mqdr", gradients, x - x[:, :1])
-
-
-def _affine(kind: str) -> bool:
-    return kind in ("line", "triangle", "tetra")
 
 
 def quadrature(blocks: list[Block], n: int) -> Quadrature:

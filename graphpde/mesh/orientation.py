@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from itertools import combinations
 
 import torch
@@ -105,8 +104,10 @@ def _sizes(kind: str, x: Tensor) -> tuple[Tensor, Tensor]:
     with a collapsed edge is flat at its corners and sound inside).
     """
     linear = CELLS[kind].corners
-    pairs = combinations(x.unbind(1)[: CELLS[linear].nodes], 2)
-    square = reduce(torch.maximum, (((a - b) ** 2).sum(-1) for a, b in pairs), x.new_zeros(len(x)))  # longest diagonal
+    square = x.new_zeros(len(x))
+    for i, j in combinations(range(CELLS[linear].nodes), 2):  # the longest edge or diagonal
+        parts = [(c[:, i] - c[:, j]) ** 2 for c in x.unbind(-1)]
+        square = torch.maximum(square, sum(parts[1:], parts[0]))
     if kind == "vertex":
         return x.new_ones(len(x), 1), x.new_ones(len(x))
     if kind == "quad":

@@ -26,7 +26,7 @@ _INNER: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 # Children of another type: between the pyramids at the corners, one tetrahedron behind each triangle.
 _OTHER: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
-    "pyramid": ("tetra", ((5, 10, 9, 13), (6, 11, 10, 13), (7, 12, 11, 13), (8, 9, 12, 13))),
+    "pyramid": ("tetra", ((5, 9, 10, 13), (6, 10, 11, 13), (7, 11, 12, 13), (8, 12, 9, 13))),
 }
 _KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 

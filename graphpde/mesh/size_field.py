@@ -84,8 +84,8 @@ def _grouped(size: float, points: np.ndarray, local: np.ndarray) -> list[tuple[f
 class _Background:
     """A function of the place, cut down where it grows faster than ``GRADING``.
 
-    It is sampled in squares that are quartered until they are no longer than half its value, so features much narrower than
-    the lengths around them are missed.
+    It is sampled in squares that are quartered until they are no longer than half its value, so features much narrower
+    than the lengths around them are missed.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], low: np.ndarray, high: np.ndarray):

@@ -13,6 +13,7 @@ from graphpde.core.graph import Graph, TagSet, Where, numbers, selected
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError, InputError, MeshError
+from graphpde.mesh.affine import AFFINE, couplings, masses
 from graphpde.mesh.blocks import Block, Piece, Quadrature, block, quadrature
 from graphpde.mesh.elements import Element
 from graphpde.mesh.mesh import Mesh
@@ -183,20 +184,23 @@ class Space(Graph):
     def stiffness(self, kappa: Tensor | None = None) -> Tensor:
         """Minus the off-diagonal stiffness [e] or [e, c] for conductivities per cell, [m|1], [m|1, c] or tensors
         [m|1, d, d]."""
-        local = []
-        for b in self.blocks():
+        off = []
+        for piece in self._cells:
+            k = kappa if kappa is None or kappa.shape[0] == 1 else kappa[piece.ids]
+            if piece.kind in AFFINE and (k is None or k.dim() < 3):
+                off.append(couplings(self.mesh.points[piece.nodes], k).flatten(0, 1))
+                continue
+            b = block(self.element, piece, self.mesh.points, None)
             grad = b.gradients
             weighted = grad * b.volume[..., None, None]
-            if kappa is None:
-                local.append(torch.einsum("mqid,mqjd->mij", weighted, grad))
-                continue
-            k = kappa if kappa.shape[0] == 1 else kappa[b.ids]
-            if kappa.dim() == 3:
-                local.append(torch.einsum("mqid,mde,mqje->mij", weighted, k.expand(len(grad), -1, -1), grad))
+            if k is not None and k.dim() == 3:
+                local = torch.einsum("mqid,mde,mqje->mij", weighted, k.expand(len(grad), -1, -1), grad)
             else:
-                plain = torch.einsum("mqid,mqjd->mij", weighted, grad)
-                local.append(plain.reshape(*plain.shape, *[1] * (k.dim() - 1)) * k[:, None, None])
-        return -self.assemble_weight(local)
+                local = torch.einsum("mqid,mqjd->mij", weighted, grad)
+                if k is not None:
+                    local = local.reshape(*local.shape, *[1] * (k.dim() - 1)) * k[:, None, None]
+            off.append(local[:, off_diagonal(local.shape[1])].flatten(0, 1))
+        return -self.edges.own(torch.cat(off).to(self.device))
 
     @cached
     def weight(self) -> Tensor:
@@ -210,8 +214,15 @@ class Space(Graph):
 
     def _lumped_mass(self, density: Tensor | None) -> Tensor:
         parts = []
-        for b in self.blocks(2 * self.element.degree):
-            volume = b.volume if density is None else b.volume * density[b.ids][:, None]
+        for piece in self._cells:
+            rho = None if density is None else density[piece.ids]
+            if piece.kind in AFFINE:
+                k = piece.nodes.shape[1]
+                each = (k + 1) * masses(self.mesh.points[piece.nodes], rho)
+                parts.append(each[:, None].expand(-1, k).flatten())
+                continue
+            b = block(self.element, piece, self.mesh.points, 2 * self.element.degree)
+            volume = b.volume if rho is None else b.volume * rho[:, None]
             parts.append(torch.einsum("qk,mq->mk", b.values, volume).flatten())
         return self.assemble_vector(parts).to(self.device, self.dtype)
 
@@ -221,11 +232,22 @@ class Space(Graph):
         return self._consistent_mass(None)
 
     def _consistent_mass(self, density: Tensor | None) -> Sparse:
-        local = []
-        for b in self.blocks(2 * self.element.degree):
-            volume = b.volume if density is None else b.volume * density[b.ids][:, None]
-            local.append(torch.einsum("qi,qj,mq->mij", b.values, b.values, volume))
-        return self.assemble(local, symmetric=True).to(self.device, self.dtype)
+        off, diag = [], []
+        for piece in self._cells:
+            rho = None if density is None else density[piece.ids]
+            if piece.kind in AFFINE:
+                k = piece.nodes.shape[1]
+                each = masses(self.mesh.points[piece.nodes], rho)[:, None]
+                off.append(each.expand(-1, k * (k - 1)).flatten())
+                diag.append((2 * each).expand(-1, k).flatten())
+                continue
+            b = block(self.element, piece, self.mesh.points, 2 * self.element.degree)
+            volume = b.volume if rho is None else b.volume * rho[:, None]
+            local = torch.einsum("qi,qj,mq->mij", b.values, b.values, volume)
+            off.append(local[:, off_diagonal(local.shape[1])].flatten())
+            diag.append(local.diagonal(dim1=1, dim2=2).flatten())
+        weight = self.edges.own(torch.cat(off).to(self.device))
+        return Sparse(self.edges, weight, self.assemble_vector(diag), symmetric=True).to(self.device, self.dtype)
 
     @cached
     def mass(self) -> Tensor | Sparse:

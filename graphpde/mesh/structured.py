@@ -48,7 +48,8 @@ def tag_boundary(mesh: Mesh, **where: Callable[[Tensor], Tensor]) -> Mesh:
 def spacing(n: int, grading: Grading = 1.0) -> Tensor:
     """Positions 0 .. 1 of the ends of ``n`` pieces [n + 1], each ``grading`` times as long as the one before.
 
-    A pair (a, b) makes boundary layers: pieces grow by a from 0 and by b from 1, the first and last being equal; 1 makes no layer.
+    A pair (a, b) makes boundary layers: pieces grow by a from 0 and by b from 1, the first and last being equal; 1
+    makes no layer.
 
     Raises:
         MeshError: a ratio that is not positive, one of a pair below 1, the shortest piece below 1e-12.

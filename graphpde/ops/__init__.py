@@ -19,6 +19,7 @@ from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Sum, Term
+from graphpde.ops.wave import Held, Wave
 
 __all__ = [
     "FORMS",
@@ -31,6 +32,7 @@ __all__ = [
     "Dirichlet",
     "Energy",
     "Form",
+    "Held",
     "Helmholtz",
     "LimitedAdvection",
     "LinearForm",
@@ -49,4 +51,5 @@ __all__ = [
     "System",
     "Term",
     "VectorBurgers",
+    "Wave",
 ]

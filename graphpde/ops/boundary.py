@@ -138,7 +138,7 @@ class Exchange(LinearTerm):
 
     def __init__(self, domain: Graph, a: Field, inflow: Load, where: Where, what: str):
         super().__init__()
-        self.domain, self.a, self.inflow, self.what, self._where = domain, a, inflow, what, where
+        self.domain, self.a, self.inflow, self.what, self.where = domain, a, inflow, what, where
         self._kept = None if is_learned(a) else self._build()
         self.check(torch.zeros((), dtype=torch.float64, device=domain.device))
 
@@ -176,10 +176,10 @@ class Exchange(LinearTerm):
         domain = self.domain
         assert domain is not None
         if not isinstance(domain, Space):
-            nodes = torch.unique(domain.nodes_of(self._where))
+            nodes = torch.unique(domain.nodes_of(self.where))
             a = self._coefficient(positions(domain, nodes))
             return Diagonal(-a.new_zeros(domain.n, a.shape[1]).index_copy(0, nodes, a))
-        over = Integration(domain, 2 * domain.element.degree, self._where)
+        over = Integration(domain, 2 * domain.element.degree, self.where)
         local = []
         for b in over.blocks:
             a = self._coefficient(b.points.flatten(0, 1)).unflatten(0, b.volume.shape)

@@ -16,6 +16,7 @@ from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.finite_volume import diffusive_fluxes
+from graphpde.ops.finite_volume_conditions import CellFluxes
 from graphpde.ops.term import LinearTerm, Term
 from graphpde.typing import Scalar
 
@@ -51,7 +52,7 @@ class Diffusion(LinearTerm):
         self.domain = as_graph(domain)
         self.conservative = conservative
         if isinstance(kappa, Mapping):
-            if not isinstance(self.domain, Space):
+            if not isinstance(self.domain, Space | CellSpace):
                 raise InputError("materials by name need a Space; on a graph give kappa per edge")
             kappa = self.domain.cell_values(kappa)
         self.kappa = self._checked(kappa)
@@ -77,18 +78,17 @@ class Diffusion(LinearTerm):
         return isinstance(self.domain, CellSpace)
 
     def with_boundary(self, conditions: Any, factor: Scalar = 1.0) -> Term:
-        if not isinstance(self.domain, CellSpace):
-            return self
+        return self._on_cells(self.domain, conditions, factor) if isinstance(self.domain, CellSpace) else self
+
+    def _on_cells(self, space: CellSpace, conditions: Any, factor: Scalar) -> CellFluxes:
         kappa = torch.as_tensor(self.kappa, dtype=torch.float64)
-        return diffusive_fluxes(
-            self.domain, kappa[None] if kappa.dim() == 0 else kappa, conditions, factor, self.label
-        )
+        return diffusive_fluxes(space, kappa[None] if kappa.dim() == 0 else kappa, conditions, factor, self.label)
 
     def _build(self) -> LinearOperator:
         domain, kappa = self.domain, self.kappa
         assert domain is not None
         if isinstance(domain, CellSpace):
-            return self.with_boundary(None).operator
+            return self._on_cells(domain, None, 1.0).operator
         if not isinstance(kappa, Tensor):
             weight = domain.weight * kappa
         elif isinstance(domain, Space) and kappa.dim() and (kappa.shape[0] > 1 or kappa.dim() == 3):
@@ -114,13 +114,13 @@ class Diffusion(LinearTerm):
             if not 0 <= kappa < float("inf"):
                 raise InputError(f"kappa = {kappa:g}, expected a finite number >= 0")
             return kappa
-        on_mesh = isinstance(domain, Space | CellSpace)
-        count = domain.mesh.n_cells if on_mesh else domain.edges.n_edges
-        what = "cell" if on_mesh else "edge"
+        mesh = domain.mesh if isinstance(domain, Space | CellSpace) else None
+        count = domain.edges.n_edges if mesh is None else mesh.n_cells
+        what = "edge" if mesh is None else "cell"
         given = kappa  # what is kept: a parameter stays one
         if kappa.dim() == 0:
             kappa = kappa[None]
-        matrix = on_mesh and tuple(kappa.shape[1:]) == (domain.mesh.space_dim,) * 2
+        matrix = mesh is not None and tuple(kappa.shape[1:]) == (mesh.space_dim,) * 2
         if not (kappa.dim() in (1, 2) or matrix) or kappa.shape[0] not in (1, count):
             raise ShapeError(f"kappa has shape {list(kappa.shape)}, expected one entry or one per {what}: {count}")
         low = _lowest(kappa.detach(), what) if matrix else kappa.detach()

@@ -60,6 +60,8 @@ def diffusive_fluxes(
     """
     kappa = kappa.to("cpu", torch.float64)
     tensor = kappa.dim() == 3
+    if tensor:  # also of the gradient: a tensor that is being learned stays symmetric
+        kappa = (kappa + kappa.mT) / 2
     exchange = None
     if conditions is not None and conditions.exchange is not None:
         exchange = conditions.exchange / torch.as_tensor(factor, dtype=torch.float64)
@@ -69,8 +71,8 @@ def diffusive_fluxes(
         k = kappa if tensor or kappa.dim() == 1 else kappa[:, c if kappa.shape[1] > 1 else 0]
         a = None if exchange is None else exchange[:, c if exchange.shape[1] > 1 else 0]
         sides.append(_sides(space, k, conditions, a))
-    size = max(float((s.skew.detach().norm(dim=1) / space.sides.area).max()) for s in sides)
-    scale = max(float((s.half.detach() * space.sides.distance / space.sides.area).max()) for s in sides)
+    size = max(float((s.skew.norm(dim=1) / space.sides.area).detach().max()) for s in sides)
+    scale = max(float((s.half * space.sides.distance / space.sides.area).detach().max()) for s in sides)
     built = [_two_point(space, s) if size <= _ORTHOGONAL * scale else _corrected(space, s) for s in sides]
     relation, to_cells = built[0].relation, built[0].to_cells
     weight, diag, load = (_stacked([getattr(b, name) for b in built]) for name in ("weight", "diag", "load"))
@@ -81,9 +83,7 @@ def diffusive_fluxes(
         load = load[:, 0] if load.shape[1] == 1 else load
     symmetric = size <= _ORTHOGONAL * scale
     operator = Sparse(relation, weight, diag, symmetric=symmetric).to(space.device, space.dtype)
-    return CellFluxes(
-        space, operator, to_cells.to(space.device), load.to(space.device, space.dtype), conditions, label
-    )
+    return CellFluxes(space, operator, to_cells.to(space.device), load.to(space.device, space.dtype), conditions, label)
 
 
 class _Built(NamedTuple):

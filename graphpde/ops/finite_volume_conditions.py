@@ -17,6 +17,7 @@ from graphpde.ops.term import LinearTerm, Term
 from graphpde.ops.values import evaluate, is_constant, require_finite, spread
 from graphpde.typing import Field, Scalar
 
+
 class FacetConditions:
     """What holds on the boundary facets b of a cell space, numbered as in ``space.boundary_facets``.
 

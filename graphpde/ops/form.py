@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
@@ -106,7 +107,8 @@ class Form(Term):
         return points.matrix(slopes, symmetric=self.symmetric)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        mine = [v for v in (*vars(self).values(), self.domain.mesh.points) if isinstance(v, Tensor)]
+        materials = [v for given in self._given.values() if isinstance(given, Mapping) for v in given.values()]
+        mine = [v for v in (*vars(self).values(), *materials, self.domain.mesh.points) if isinstance(v, Tensor)]
         return (*self.parameters(), *(v for v in mine if v.requires_grad))
 
     def _fields(self, points: Integration, u: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -134,33 +136,33 @@ class Form(Term):
     def _slopes(self, t: Tensor, k: int, points: Integration, u: Tensor, grad: Tensor) -> Slopes:
         """Every row of the point Jacobians at once: the pullback of a unit vector, the same at all points."""
 
-        def local(v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-            source, flux = self._local(t, k, points, v, g)
-            # adding 0 u ties a part that does not read the state to it
-            return 0 * v if source is None else source + 0 * v, 0 * g if flux is None else flux + 0 * g
+        both: list[bool] = []
 
-        (source, flux), pull = cast(Any, torch.func.vjp(local, u, grad))
-        c, d = grad.shape[-2:]
-        one = torch.eye(c * (1 + d), dtype=u.dtype, device=u.device)
-        rows = []
-        for unit in one:
-            e_source = unit[:c].expand_as(source)
-            e_flux = unit[c:].reshape(c, d).expand_as(flux)
-            rows.append(pull((e_source, e_flux)))
-        by_u = torch.stack([row[0] for row in rows], -2)
-        by_grad = torch.stack([row[1] for row in rows], -3)
-        return Slopes(
-            by_u[..., :c, :],
-            by_grad[..., :c, :, :],
-            by_u[..., c:, :].unflatten(-2, (c, d)),
-            by_grad[..., c:, :, :].unflatten(-3, (c, d)),
-        )
+        def local(v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+            found = self._local(t, k, points, v, g)
+            both[:] = [part is not None for part in found]
+            return tuple(part for part in found if part is not None)
+
+        parts, pull = cast(Any, torch.func.vjp(local, u, grad))
+        found = []
+        for i, part in enumerate(parts):
+            shape = part.shape[2:]
+            rows = []
+            for unit in torch.eye(math.prod(shape), dtype=u.dtype, device=u.device):
+                others = [torch.zeros_like(other) for other in parts]
+                others[i] = unit.reshape(shape).expand_as(part)
+                rows.append(pull(tuple(others)))
+            found.append([torch.stack(each, 2).unflatten(2, shape) for each in zip(*rows, strict=True)])
+        none = [None, None]
+        return Slopes(*(found[0] if both[0] else none), *(found[-1] if both[1] else none))
 
     def _at(self, t: Tensor, k: int, points: Integration) -> dict[str, Any]:
         """The coefficients at the points of block k."""
         block, found = points.blocks[k], {}
         for name, given in self._given.items():
             value = getattr(self, name) if isinstance(given, Tensor | torch.nn.Module) else given
+            if isinstance(value, Mapping):  # of materials with a number that is being learned
+                value = self.domain.cell_values(value, name).to(self.domain.device, self.domain.dtype)
             if callable(value):
                 at = evaluate(value, block.points.flatten(0, 1), t, f"{name} of {self.label}")
                 value = at.unflatten(0, block.points.shape[:2])
@@ -242,7 +244,8 @@ def _checked(domain: Space, name: str, value: Coefficient, *, on_cells: bool) ->
     if isinstance(value, Mapping):
         if not on_cells:
             raise InputError(f"{name} is given by sets of cells, a form on facets takes a number or f(x, t)")
-        return domain.cell_values(value, name).to(domain.device, domain.dtype)
+        found = domain.cell_values(value, name).to(domain.device, domain.dtype)
+        return dict(value) if found.requires_grad else found
     if isinstance(value, Tensor):
         rows = (1, m) if on_cells else (1,)
         if value.dim() and len(value) not in rows:

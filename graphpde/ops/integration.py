@@ -21,14 +21,16 @@ from graphpde.mesh.space import Space
 class Slopes(NamedTuple):
     """Derivatives of a source [.., a] and a flux [.., a, d] by a state [.., b] and its gradient [.., b, e], in a block.
 
+    None where there is no source, or no flux.
+
     Attributes:
         source_u: [m, q, a, b]. source_grad: [m, q, a, b, e]. flux_u: [m, q, a, d, b]. flux_grad: [m, q, a, d, b, e].
     """
 
-    source_u: Tensor
-    source_grad: Tensor
-    flux_u: Tensor
-    flux_grad: Tensor
+    source_u: Tensor | None
+    source_grad: Tensor | None
+    flux_u: Tensor | None
+    flux_grad: Tensor | None
 
 
 class Integration:
@@ -62,8 +64,7 @@ class Integration:
             m, k = block.dofs.shape
             mine = corners[..., start : start + m * k, :].unflatten(-2, (m, k))
             start += m * k
-            values, gradients = block.values.to(u.dtype), block.gradients.to(u.dtype)
-            out.append((_values(values, mine), torch.einsum("mqkd,...mkc->...mqcd", gradients, mine)))
+            out.append((_values(block.values.to(u.dtype), mine), _gradients(block.gradients, mine)))
         return out
 
     def integrate(self, parts: Sequence[tuple[Tensor | None, Tensor | None]]) -> Tensor:
@@ -77,7 +78,7 @@ class Integration:
                 )
             if flux is not None:
                 weighted = flux * block.volume[..., None, None].to(flux.dtype)
-                total.append(torch.einsum("mqkd,...mqcd->...mkc", block.gradients.to(flux.dtype), weighted))
+                total.append(_against_gradients(block.gradients, weighted))
             corners.append(sum(total[1:], total[0]).flatten(-3, -2))
         return self._corners.transpose().propagate(torch.cat(corners, -2))
 
@@ -130,7 +131,12 @@ def _moved(block: Block, device: torch.device, dtype: torch.dtype) -> Block:
     fields = {}
     for name, value in block._asdict().items():
         if isinstance(value, Tensor):
-            value = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            one = (
+                name == "gradients" and value.dim() == 4 and value.stride(1) == 0
+            )  # kept so: it saves most of the work
+            part = value[:, :1] if one else value
+            part = part.to(device=device, dtype=dtype if value.is_floating_point() else None)
+            value = part.expand(value.shape) if one else part
         fields[name] = value
     return Block(**fields)
 
@@ -140,13 +146,45 @@ def _values(table: Tensor, x: Tensor) -> Tensor:
     return torch.einsum("qk,...mkc->...mqc", table, x)
 
 
+def _gradients(gradients: Tensor, x: Tensor) -> Tensor:
+    """Gradients [*, m, q, c, d] of corner values x [*, m, k, c]."""
+    if gradients.stride(1) == 0:  # the same at all points of a cell
+        one = torch.einsum("mkd,...mkc->...mcd", gradients[:, 0].to(x.dtype), x)
+        return one[..., None, :, :].expand(*one.shape[:-2], gradients.shape[1], *one.shape[-2:])
+    return torch.einsum("mqkd,...mkc->...mqcd", gradients.to(x.dtype), x)
+
+
+def _against_gradients(gradients: Tensor, flux: Tensor) -> Tensor:
+    """Sums [*, m, k, c] over the points of flux [*, m, q, c, d] against the gradients of the shape functions."""
+    if gradients.stride(1) == 0:
+        return torch.einsum("mkd,...mcd->...mkc", gradients[:, 0].to(flux.dtype), flux.sum(-3))
+    return torch.einsum("mqkd,...mqcd->...mkc", gradients.to(flux.dtype), flux)
+
+
 def _local_matrices(block: Block, slopes: Slopes) -> Tensor:
     """Local matrices [m, k, k, a, b]: rows i of the test function, columns j of the state."""
-    values, gradients = block.values, block.gradients
-    source = torch.einsum("mqab,qj->mqabj", slopes.source_u, values)
-    source = source + torch.einsum("mqabe,mqje->mqabj", slopes.source_grad, gradients)
-    flux = torch.einsum("mqadb,qj->mqadbj", slopes.flux_u, values)
-    flux = flux + torch.einsum("mqadbe,mqje->mqadbj", slopes.flux_grad, gradients)
-    tested = torch.einsum("mq,qi->mqi", block.volume, values)
-    rows = torch.einsum("mqi,mqabj->mijab", tested, source)
-    return rows + torch.einsum("mqid,mqadbj->mijab", gradients * block.volume[..., None, None], flux)
+    n, grad, volume = block.values, block.gradients, block.volume
+    parts = []
+    if slopes.source_u is not None and slopes.source_grad is not None:
+        weighted = torch.einsum("mq,mqab->mqab", volume, slopes.source_u)
+        parts.append(torch.einsum("mqab,qij->mijab", weighted, torch.einsum("qi,qj->qij", n, n)))
+        tested = torch.einsum("mq,mqabe->mqabe", volume, slopes.source_grad)
+        parts.append(_at_points(torch.einsum("mqabe,qi->mqiabe", tested, n), grad, "mqiabe,mqje->mijab"))
+    if slopes.flux_u is not None and slopes.flux_grad is not None:
+        weighted = torch.einsum("mq,mqadb->mqadb", volume, slopes.flux_u)
+        parts.append(_at_points(torch.einsum("mqadb,qj->mqadbj", weighted, n), grad, "mqadbj,mqid->mijab"))
+        weighted = torch.einsum("mq,mqadbe->mqadbe", volume, slopes.flux_grad)
+        if grad.stride(1) == 0:
+            right = torch.einsum("madbe,mje->madbj", weighted.sum(1), grad[:, 0])
+            parts.append(torch.einsum("madbj,mid->mijab", right, grad[:, 0]))
+        else:
+            right = torch.einsum("mqadbe,mqje->mqadbj", weighted, grad)
+            parts.append(torch.einsum("mqadbj,mqid->mijab", right, grad))
+    return sum(parts[1:], parts[0])
+
+
+def _at_points(x: Tensor, grad: Tensor, sums: str) -> Tensor:
+    """The einsum of both; gradients that are the same at all points of a cell (stride 0) meet the sum over them."""
+    if grad.stride(1) == 0:
+        return torch.einsum(sums.replace("q", ""), x.sum(1), grad[:, 0])
+    return torch.einsum(sums, x, grad)

@@ -37,6 +37,7 @@ from graphpde.run.flux_shares import (
     plain_shares,
     weighted_shares,
 )
+from graphpde.typing import Scalar
 
 
 class Balance(NamedTuple):
@@ -106,7 +107,7 @@ class BoundaryFluxes:
         self._corners = facet_corners(self.space, self._ids)
         self._reactions, self._groups = self._reaction_shares()
         parts = [*problem.linear, *problem.rates, *problem.weak]
-        self._terms = [(factor, term, self._boundary_shares(term)) for factor, term in parts]
+        self._terms = [_Part(factor, term, self._boundary_shares(term), _moves_only(term)) for factor, term in parts]
 
     def _facets_of(self, name: str) -> Tensor:
         ids = self.space.facet_ids(name)
@@ -157,16 +158,14 @@ class BoundaryFluxes:
         t = _moment(t, u)
         regions = u.new_zeros(*u.shape[:-2], len(self._regions), u.shape[-1])
         f, boundary, sources = torch.zeros_like(u), torch.zeros_like(u[..., 0, :]), torch.zeros_like(u[..., 0, :])
-        for factor, term, shares in self._terms:
+        for factor, term, shares, moves_only in self._terms:
             part = term(t, u) * factor
             if term.domain is None:
                 part = times_mass(self.system.mass, part)
             f, total = f + part, part.sum(-2)
-            if shares is None:  # what only moves things about sums to rounding
-                idle = total.abs() <= 1e-13 * part.abs().sum(-2)
-                sources = sources + torch.where(idle, torch.zeros_like(total), total)
-                continue
-            if _carries(term):
+            if shares is None:
+                sources = sources if moves_only else sources + total
+            elif _carries(term):
                 load = term.load(t, u)
                 made = torch.zeros_like(total) if load is None else load.sum(-2) * factor
                 regions, boundary = regions + shares(u) * factor, boundary + (total - made)
@@ -264,6 +263,28 @@ def boundary_sets(space: Graph) -> list[str]:
         for name, tag in mesh.tags.items()
         if tag.dim == mesh.dim - 1 and len(tag.ids) and not bool(inner[tag.ids].any())
     ]
+
+
+class _Part(NamedTuple):
+    """A term with its factor: how what it brings in is divided among the regions, and whether it makes nothing."""
+
+    factor: Scalar
+    term: Term
+    shares: Shares | None
+    moves_only: bool
+
+
+def _moves_only(term: Term) -> bool:
+    """Whether a term only shifts things about: then its sum, which is rounding, must not pass for a source."""
+    if not isinstance(term, LinearTerm) or term.operator is None:
+        return False
+    back, like = term.operator.transpose(), torch.zeros((), dtype=torch.float64)
+    with torch.no_grad():
+        if term.domain is None or term.load(like, term.domain.measure[:, None]) is not None:
+            return False
+        made = back.matvec(torch.ones_like(term.domain.measure)[:, None].expand(-1, back.channels))
+        diagonal = term.operator.diagonal()
+    return diagonal is not None and float(made.abs().max()) <= 1e-9 * float(diagonal.abs().max())
 
 
 def _carries(term: Term) -> TypeGuard[Any]:

@@ -77,12 +77,9 @@ def _fluxes(frames: Frames, folder: Path) -> Section:
     assert record is not None
     header, values = _table(frames, FLUXES)
     names = [*record.fluxes.names, "elsewhere", "sources", "storage"]
-    dim, length, time = setup.space.mesh.dim, setup.units["length"], setup.units["time"]
     figures, tables = [], []
     for field in setup.pde.fields:
-        held = "" if setup.units[field] == "1" else f"{setup.units[field]} "
-        content = f"{held}{_power(length, dim)}"
-        unit = f"{content}/{time}"
+        unit, content = _flow_units(frames, field)
         columns = {name: values[:, header.index(f"{name}.{field}")] for name in names}
         # the flow into a boundary value that jumps at the start is as large as the mesh is fine
         later = slice(1, None) if len(values) > 2 else slice(None)
@@ -112,6 +109,18 @@ def _fluxes(frames: Frames, folder: Path) -> Section:
     if inside:
         text += f" Sets inside of the domain are no part of its boundary: {', '.join(inside)}."
     return Section("Flow through the boundary", text, figures, tables, [FLUXES])
+
+
+def _flow_units(frames: Frames, field: str) -> tuple[str, str]:
+    """Of flows and of amounts: u length^dim / time and u length^dim; with named materials power and energy."""
+    setup, dim = frames.setup, frames.setup.space.mesh.dim
+    length, time = setup.units["length"], setup.units["time"]
+    if setup.config.materials:
+        missing = {3: "", 2: f"/{length}", 1: f"/{_power(length, 2)}"}[dim]
+        return f"W{missing}", f"J{missing}"
+    held = "" if setup.units[field] == "1" else f"{setup.units[field]} "
+    content = f"{held}{_power(length, dim)}"
+    return f"{content}/{time}", content
 
 
 def _inside(frames: Frames) -> list[str]:

@@ -13,6 +13,7 @@ body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; background: 
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2.2rem 0 .7rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
 p.summary { font-size: 1.08rem; margin: 0; overflow-wrap: anywhere; }
+a { color: inherit; }
 p.note, footer { color: var(--soft); font-size: .88rem; }
 ul.badges { list-style: none; display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: .6rem;
             margin: 1.2rem 0 0; padding: 0; }

@@ -149,6 +149,23 @@ def test_make_mesh_then_info(graphpde, shape: str) -> None:
     assert read["nodes"] == made.n and set(read["tags"]) == set(made.tags)
 
 
+def test_make_mesh_takes_the_options_of_a_shape(graphpde) -> None:
+    assert graphpde("make-mesh", "annulus_quads", "ring.vtu", "--option", "inner=0.25", "--option", "outer=2").code == 0
+    radius = read_mesh("ring.vtu").points.norm(dim=1)
+    assert radius.min().item() == pytest.approx(0.25) and radius.max().item() == pytest.approx(2)
+    assert graphpde("make-mesh", "rectangle", "r.vtu", "--size", 0.5, "--option", "grading=[3,[1,1]]").code == 0
+    assert sorted(set(read_mesh("r.vtu").points[:, 0].tolist())) == pytest.approx([0, 0.25, 1])
+    for word, says in (
+        ("radus=2", "unknown option 'radus'; known: inner, outer"),
+        ("inner=wide", "--option inner=wide: expected inner= a number or a list"),
+        ("inner=true", "expected inner= a number"),
+        ("inner=3", "radii of the ring are 3 and 1.0"),
+        ("inner=[1]", "cannot be made with inner = [1]"),
+    ):
+        done = graphpde("make-mesh", "annulus", "ring.vtu", "--option", word)
+        assert done.code != 0 and says in done.err
+
+
 def test_make_mesh_chooses_the_format_by_extension(graphpde) -> None:
     assert graphpde("make-mesh", "disk", "disk.msh").code == 0
     assert "outer" in read_mesh("disk.msh").tags

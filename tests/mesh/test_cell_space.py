@@ -80,7 +80,8 @@ def test_measures_of_surfaces_and_networks() -> None:
     globe = CellSpace(sphere(2))
     assert float(globe.measure.sum()) == pytest.approx(4 * math.pi, rel=0.03)
     assert len(globe.boundary_facets) == 0
-    assert CellSpace(network()).n == network().n_cells
+    pipes = CellSpace(network([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], [[0, 1], [0, 2]], size=0.25))
+    assert float(pipes.measure.sum()) == pytest.approx(3.0, rel=1e-14)
 
 
 def test_shares_of_a_trapezium() -> None:

@@ -50,6 +50,8 @@ MESHES = {
     "tetra": lambda: random_cube(2, seed=1),
     "hexahedra": lambda: box(2, 1, 2, cells="hexahedron"),
     "mixed solids": mixed_solids,
+    "pyramids": lambda: jittered(box(2, 1, 1, cells="pyramid"), 0.2),
+    "mixed box": lambda: jittered(box(4, 2, 1, cells="mixed"), 0.2),
 }
 
 
@@ -60,7 +62,11 @@ def mesh(request):
 
 def test_counts_and_measure(mesh):
     fine = refine(mesh)
-    assert {k: len(v) for k, v in fine.cells.items()} == {k: len(v) * 2**mesh.dim for k, v in mesh.cells.items()}
+    expected = {k: len(v) * 2**mesh.dim for k, v in mesh.cells.items()}
+    if "pyramid" in mesh.cells:
+        expected["pyramid"] = 6 * len(mesh.cells["pyramid"])
+        expected["tetra"] = expected.get("tetra", 0) + 4 * len(mesh.cells["pyramid"])
+    assert {k: len(v) for k, v in fine.cells.items()} == expected
     quads = int((mesh.facets.nodes[:, 3] >= 0).sum()) if mesh.dim == 3 and mesh.facets.nodes.shape[1] == 4 else 0
     centres = sum(len(v) for k, v in mesh.cells.items() if k in ("quad", "hexahedron"))
     assert fine.n == mesh.n + len(mesh.entities(1).nodes) + quads + centres
@@ -85,7 +91,8 @@ def test_named_sets_keep_their_measure_and_know_their_points(mesh):
     assert list(fine.tags) == list(mesh.tags)
     for name, tag in mesh.tags.items():
         new = fine.tags[name]
-        assert new.dim == tag.dim and len(new.ids) == len(tag.ids) * 4**tag.dim
+        assert new.dim == tag.dim
+        assert "pyramid" in mesh.cells or len(new.ids) == len(tag.ids) * 4**tag.dim
         nodes = fine.entities(tag.dim).nodes[new.ids]
         assert torch.equal(torch.unique(nodes[nodes >= 0]), new.nodes)
         if tag.dim == mesh.dim - 1:
@@ -133,6 +140,23 @@ def test_tetrahedra_of_a_box_have_one_shape_for_ever():
         assert quality.min().item() == pytest.approx(0.7559526299, rel=1e-9)
 
 
+def test_a_pyramid_becomes_six_half_its_size_and_four_tetrahedra():
+    pyramid = Mesh([[0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0], [1, 1, 1]], {"pyramid": [[0, 1, 2, 3, 4]]})
+    pyramid = pyramid.with_tags(
+        base=pyramid.make_tag(2, pyramid.find(2, torch.tensor([[0, 1, 2, 3]]))), whole=pyramid.make_tag(3, [0])
+    )
+    fine = refine(pyramid)
+    volumes = cell_measures(fine)
+    assert volumes[:6].tolist() == pytest.approx([4 / 3 / 8] * 6) and volumes[6:].tolist() == pytest.approx(
+        [1 / 12] * 4
+    )
+    assert fine.n == 14 and len(fine.boundary_facets) == 20 and len(fine.tags["whole"].ids) == 10
+    base = fine.tags["base"].ids
+    assert len(base) == 4 and facet_measures(fine, base).tolist() == pytest.approx([1] * 4)
+    # for ever the same two shapes: the regular pyramid and its tetrahedron, and the children of that
+    assert signed_measures(refine(pyramid, 3)).min() > 0
+
+
 def test_any_tetrahedron_knows_at_most_three_shapes():
     # Bey 1995: the children of every later round are similar to one of three
     points = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
@@ -149,7 +173,7 @@ def test_data_goes_over_linearly_and_cell_by_cell(mesh):
     assert torch.allclose(fine.point_data["u"], fine.points @ slope, atol=1e-14)
     assert fine.point_data["id"].dtype == torch.int64
     parent = torch.bincount(fine.cell_data["label"], cell_measures(fine), minlength=mesh.n_cells)
-    if mesh.dim < 3 or "hexahedron" not in mesh.cells:
+    if mesh.dim < 3 or not {"hexahedron", "wedge", "pyramid"} & set(mesh.cells):  # faces of solids may bend
         assert torch.allclose(parent, cell_measures(mesh), rtol=1e-12)
 
 

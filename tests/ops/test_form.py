@@ -339,6 +339,17 @@ def test_a_learned_coefficient_is_listed_and_differentiated() -> None:
     assert len(learned.tensors()) == 4
 
 
+def test_a_material_can_be_learned_more_than_once() -> None:
+    mesh = random_square(3, seed=1)
+    mesh = mesh.with_tags(core=mesh.make_tag(2, torch.arange(5)))
+    space, inside = Space(mesh), torch.ones((), dtype=F64, requires_grad=True)
+    form = PLaplacian(space, 3.0, {"core": inside, "*": 2.0})
+    assert any(w is inside for w in form.tensors())
+    u = torch.rand(space.n, 1, dtype=F64)
+    slopes = [torch.autograd.grad(form(NOW, u).square().sum(), inside)[0] for _ in range(2)]
+    assert torch.equal(*slopes) and float(slopes[0]) != 0
+
+
 # refusals
 
 

@@ -16,7 +16,7 @@ from graphpde.errors import ConditionError, InputError, UnknownName
 from graphpde.mesh import Mesh, Space, box, interval, rectangle
 from graphpde.mesh.elements import P2
 from graphpde.mesh.generate import SHAPES
-from graphpde.ops import Advection, Diffusion, Dirichlet, Neumann, Reaction, Source
+from graphpde.ops import Advection, Diffusion, Dirichlet, Neumann, Reaction, Robin, Source
 from graphpde.run.fluxes import BoundaryFluxes, boundary_flux, boundary_sets
 
 D = torch.float64
@@ -188,3 +188,15 @@ def test_a_mesh_of_one_cell_can_be_balanced() -> None:
     u = solved(f, space.n)
     found = BoundaryFluxes(f, ["boundary"]).at(0.0, u, torch.zeros_like(u))
     assert found.through.abs().item() < 1e-15 and found.defect.abs().item() < 1e-15
+
+
+def test_exchange_with_something_outside() -> None:
+    """A wall between two fluids: k (u0 - u1) / (L + k/a0 + k/a1) flows through each side."""
+    space = Space(rectangle(5, 3))
+    f = Diffusion(space, KAPPA) + Robin("left", 2.0, 2.0 * 10.0) + Robin("right", 5.0, 0.0)
+    u = solved(f, space.n)
+    fluxes = BoundaryFluxes(f)
+    found = fluxes.at(0.0, u, torch.zeros_like(u))
+    exact = 10.0 / (1 / KAPPA + 1 / 2 + 1 / 5)
+    assert found.through[:2, 0].tolist() == pytest.approx([exact, -exact], rel=1e-12)
+    assert found.sources.item() == 0 and found.elsewhere.abs().item() < 1e-12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphpde.core.linear_operator import Sparse
+from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.mesh.cell_space import CellSpace, least_squares
 from graphpde.ops.finite_volume_conditions import CellFluxes, FacetConditions
@@ -54,7 +54,7 @@ def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
     part = torch.where(inner, -flow / count, 0.0)[gets, None] * reach[gives]
     pair, entry = stencil.path
     value = (part[pair] * gradient[entry]).sum(1)
-    there, here = space.ends
+    _, here = space.ends
     mean = -(flow / count)[here]
     kept = space.to_cells.propagate(torch.where(inner, flow / count, 0.0)[:, None])
     lost = kept + _at_boundary(space, torch.relu(flow[space.boundary_sides]))
@@ -70,7 +70,7 @@ def _reach(space: CellSpace) -> Tensor:
 
 
 def with_inflow(
-    space: CellSpace, operator: Sparse, flow: Tensor, conditions: FacetConditions, label: str
+    space: CellSpace, operator: LinearOperator, flow: Tensor, conditions: FacetConditions, label: str
 ) -> CellFluxes:
     """The fluxes with the values that are held at the boundary carried in; elsewhere nothing comes in."""
     arriving = torch.relu(-flow[space.boundary_sides]) * conditions.held

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import InputError, ShapeError
+from graphpde.mesh.blocks import Block
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.geometry import facet_normals
 from graphpde.mesh.quadrature import rule
-from graphpde.mesh.blocks import Block
 from graphpde.mesh.space import Space
 from graphpde.typing import check_shape
 

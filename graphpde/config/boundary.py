@@ -1,0 +1,103 @@
+"""The tables [boundary.NAME]: a value, an inflow or an exchange with the surroundings on each named set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphpde.config.by_field import ByField, by_field, every_field
+from graphpde.config.section import Section, truth
+from graphpde.errors import ConfigError
+from graphpde.formula import Formula
+from graphpde.ops.boundary import Neumann, Robin
+from graphpde.ops.term import Condition
+from graphpde.problems import Pde
+from graphpde.problems.pde import SPACE
+from graphpde.problems.values import as_field
+
+KINDS = ("value", "inflow", "robin")
+_TIME = (*SPACE, "t")
+
+
+@dataclass(frozen=True)
+class BoundaryRule:
+    """What holds on a named set: a value, an inflow, or kappa du/dn + a u = g (``robin`` = a, g), for each field.
+
+    ``override``: the value wins where the set shares nodes with another one.
+    """
+
+    value: ByField | None = None
+    inflow: ByField | None = None
+    override: bool = False
+    robin: tuple[ByField, ByField] | None = None
+
+
+def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
+    """The rule of every set; ``outer = 0.0`` is short for ``[boundary.outer] value = 0.0``.
+
+    Raises:
+        ConfigError: none or several of a value, an inflow and an exchange on one set, or fields left out.
+    """
+    out = {}
+    for name, rule in Section(value, where).values.items():
+        section = Section(rule if isinstance(rule, Mapping) else {"value": rule}, f"{where}.{name}")
+        given = section.take("value", lambda v, at: every_field(v, at, pde.held_fields, _TIME, pde.name), None)
+        inflow = section.take("inflow", lambda v, at: by_field(v, at, pde.pushed_fields, _TIME, pde.name), None)
+        robin = section.take("robin", lambda v, at: _robin(v, at, pde), None)
+        override = section.take("override", truth, False)
+        section.close()
+        kinds = [kind for kind, part in zip(KINDS, (given, inflow, robin), strict=True) if part is not None]
+        if len(kinds) != 1:
+            got = f"both {' and '.join(_ARTICLE[k] for k in kinds)}" if kinds else "neither a value nor an inflow"
+            raise ConfigError(f"{where}.{name} has {got}, expected one of value, inflow, robin")
+        if override and given is None:
+            raise ConfigError(
+                f"{where}.{name} overrides with {_ARTICLE[kinds[0]]}, which takes nothing from other sets; leave it out"
+            )
+        out[str(name)] = BoundaryRule(given, inflow, override, robin)
+    return out
+
+
+_ARTICLE = {"value": "a value", "inflow": "an inflow", "robin": "a robin condition"}
+
+
+def _robin(value: Any, where: str, pde: Pde) -> tuple[ByField, ByField]:
+    """a and g, said as {a, g} or as {coefficient, ambient}: then g = coefficient ambient."""
+    section, fields = Section(value, where), pde.pushed_fields
+
+    def exchange(v: Any, at: str) -> ByField:
+        found = every_field(v, at, fields, SPACE, pde.name)
+        for name, part in found.items():
+            if isinstance(part, float) and part < 0:
+                raise ConfigError(f"{at} is {part:g} for {name}, expected a number >= 0: a negative one feeds on u")
+        return found
+
+    def gain(v: Any, at: str) -> ByField:
+        return by_field(v, at, fields, _TIME, pde.name)
+
+    a, g = section.take("a", exchange, None), section.take("g", gain, None)
+    coefficient, ambient = section.take("coefficient", exchange, None), section.take("ambient", gain, None)
+    section.close()
+    if a is not None and coefficient is None and ambient is None:
+        return a, g or {}
+    if coefficient is not None and a is None and g is None:
+        return coefficient, {name: _times(coefficient[name], part) for name, part in (ambient or {}).items()}
+    raise ConfigError(f"{where} needs {{a, g}}: kappa du/dn + a u = g, or {{coefficient, ambient}}: g their product")
+
+
+def _times(a: float | Formula, b: float | Formula) -> float | Formula:
+    if isinstance(a, float) and isinstance(b, float):
+        return a * b
+    texts = [f"({part.text})" if isinstance(part, Formula) else repr(part) for part in (a, b)]
+    return Formula(" * ".join(texts), _TIME)
+
+
+def condition(place: str, rule: BoundaryRule, pde: Pde) -> Condition:
+    """The condition that a rule stands for."""
+    if rule.inflow is not None:
+        return Neumann(place, as_field(rule.inflow, pde.fields))
+    if rule.robin is not None:
+        return Robin(place, *(as_field(part, pde.fields) for part in rule.robin))
+    assert rule.value is not None
+    return pde.held(place, as_field(rule.value, pde.held_fields), override=rule.override)
