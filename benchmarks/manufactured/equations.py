@@ -13,7 +13,7 @@ from graphpde.core.linear_operator import Diagonal
 from graphpde.dynamics import Heun, Stepper, evolve, steady
 from graphpde.dynamics.evolve import longest_stable_step
 from graphpde.mesh import Space
-from graphpde.ops import Advection, Diffusion, Dirichlet, LinearTerm, Neumann, Source, Sum, System
+from graphpde.ops import Advection, Diffusion, Dirichlet, LinearTerm, Neumann, Robin, Source, Sum, System
 
 Conditions = Callable[[Exact, Space], list[Any]]
 Solve = Callable[[Space], Tensor]
@@ -52,6 +52,20 @@ def mixed(exact: Exact, space: Space) -> list[Any]:
     """Dirichlet values on "left" and "right", Neumann values on the other sides."""
     others = {side: way for side, way in _SIDES[space.mesh.dim].items() if side not in ("left", "right")}
     return at_ends(exact, space) + [_flux(exact, side, axis, sign) for side, (axis, sign) in others.items()]
+
+
+def exchanged(exact: Exact, space: Space) -> list[Any]:
+    """Robin values kappa du/dn + a u = g on every side, a different a on each."""
+    out = []
+    for k, (side, (axis, sign)) in enumerate(_SIDES[space.mesh.dim].items()):
+        a = 0.5 + k
+        out.append(Robin(side, a, lambda x, t, a=a, axis=axis, sign=sign: sign * exact.flux(x, t, axis) + a * exact(x, t)))
+    return out
+
+
+def above_and_below(exact: Exact, space: Space) -> list[Any]:
+    """Dirichlet values on "bottom" and "top"; the other sides are periodic."""
+    return [Dirichlet("bottom", exact), Dirichlet("top", exact)]
 
 
 def _flux(exact: Exact, side: str, axis: int, sign: int) -> Neumann:

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphpde.mesh import (
     Mesh,
     box,
+    disk,
     interval,
     jittered,
     network,
@@ -22,6 +23,7 @@ from graphpde.mesh import (
     sphere,
     tag_boundary,
 )
+from graphpde.mesh.second_order import completed, nodes_of
 
 SEED = 7
 
@@ -61,12 +63,55 @@ def half_cubes(level: int) -> Mesh:
     return refine(_mirrored(jittered(box(2, 4, 4), 0.15, seed=SEED)), level)
 
 
+def mixed(level: int) -> Mesh:
+    """Random triangles and quadrilaterals side by side; 4225 points at level 4."""
+    return refine(jittered(rectangle(4, 4, cells="mixed"), 0.2, seed=SEED), level)
+
+
+def solids(cells: str, blocks: tuple[int, int, int] = (3, 3, 3)) -> Callable[[int], Mesh]:
+    """Solids of one kind (or "mixed") with their points moved at random; hexahedra have 15,625 points at level 3."""
+
+    def mesh(level: int) -> Mesh:
+        return refine(jittered(box(*blocks, cells=cells), 0.12, seed=SEED), level)
+
+    return mesh
+
+
 def globe(level: int) -> Mesh:
     """The unit sphere in triangles between random points; 10,242 points at level 4."""
     coarse = sphere(1)
     rng = np.random.default_rng(SEED)
     moved = coarse.points + torch.from_numpy(0.08 * rng.standard_normal((coarse.n, 3)))
     return refine(coarse.with_points(_onto(moved)), level, project=_onto)
+
+
+def curved_globe(level: int) -> Mesh:
+    """The sphere in triangles whose sides are parabolas between points of the sphere."""
+    mesh = completed(globe(level))
+    return mesh.with_points(_onto(mesh.points))
+
+
+def curved_disk(level: int) -> Mesh:
+    """The unit disk in random triangles, quadratic along the boundary."""
+    mesh = _random_disk()
+    for _ in range(level):
+        mesh = _rounded(refine(mesh))
+    return _rounded(completed(mesh))
+
+
+def _random_disk() -> Mesh:
+    coarse = disk(0.5)
+    rng = np.random.default_rng(SEED)
+    moved = coarse.points + torch.from_numpy(0.04 * rng.standard_normal((coarse.n, 2)))
+    moved[coarse.boundary_nodes] = coarse.points[coarse.boundary_nodes]
+    return coarse.with_points(moved)
+
+
+def _rounded(mesh: Mesh) -> Mesh:
+    """The mesh with every node of its boundary on the unit circle."""
+    tag = mesh.tag("boundary")
+    nodes = nodes_of(mesh, tag) if any(kind == "triangle6" for kind in mesh.cells) else tag.nodes
+    return mesh.with_points(mesh.points.index_copy(0, nodes, _onto(mesh.points[nodes])))
 
 
 def patch(level: int) -> Mesh:

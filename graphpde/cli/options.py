@@ -20,6 +20,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--bc", nargs="+", action="extend", metavar="NAME=VALUE", help="value on a set: number or formula"
     )
     what.add_argument("--inflow", nargs="+", action="extend", metavar="NAME=VALUE", help="what enters through a set")
+    what.add_argument(
+        "--robin", nargs="+", action="extend", metavar="NAME=A:AMBIENT", help="exchange A (ambient - u) through a set"
+    )
     what.add_argument("--override", nargs="+", action="extend", metavar="NAME", help="this --bc wins on shared nodes")
     what.add_argument("--initial", nargs="+", metavar="VALUE", help="value at the start, or FIELD=VALUE")
     what.add_argument(
@@ -140,6 +143,14 @@ def _boundary(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
             if name in out:
                 raise ConfigError(f"'{name}' is given twice, by {option} {text} and before; say it once")
             out[name] = {kind: value_of(value)}
+    for text in args.robin or ():
+        name, value = _pair("--robin", text)
+        a, colon, ambient = value.partition(":")
+        if not colon:
+            raise ConfigError(f"--robin takes NAME=COEFFICIENT:AMBIENT, such as wall=25:293, got '{text}'")
+        if name in out:
+            raise ConfigError(f"'{name}' is given twice, by --robin {text} and before; say it once")
+        out[name] = {"robin": {"coefficient": value_of(a), "ambient": value_of(ambient)}}
     for name in args.override or ():
         out.setdefault(name, {})["override"] = True
     return out

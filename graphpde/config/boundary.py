@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from graphpde.config.by_field import ByField, by_field, every_field
+from graphpde.config.schema import BoundaryRule
 from graphpde.config.section import Section, truth
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
@@ -18,19 +18,6 @@ from graphpde.problems.values import as_field
 
 KINDS = ("value", "inflow", "robin")
 _TIME = (*SPACE, "t")
-
-
-@dataclass(frozen=True)
-class BoundaryRule:
-    """What holds on a named set: a value, an inflow, or kappa du/dn + a u = g (``robin`` = a, g), for each field.
-
-    ``override``: the value wins where the set shares nodes with another one.
-    """
-
-    value: ByField | None = None
-    inflow: ByField | None = None
-    override: bool = False
-    robin: tuple[ByField, ByField] | None = None
 
 
 def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:

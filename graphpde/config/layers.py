@@ -12,6 +12,7 @@ from typing import Any
 from graphpde.config.initial_from import FieldFile
 from graphpde.errors import ConfigError
 
+_KINDS = ("value", "inflow", "robin")  # of a condition: one excludes the others
 LARGEST = 10_000_000  # bytes of a problem file; more is not one
 
 
@@ -81,9 +82,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(rules, dict) and name in rules and not isinstance(rules[name], dict):
             rules[name] = {"value": rules[name]}  # left = 1.0 is short for that
         mine = rules.get(name) if isinstance(rules, dict) else None
-        if isinstance(mine, dict) and isinstance(rule, Mapping) and ("value" in rule) != ("inflow" in rule):
-            for key in ("value", "inflow"):
-                if key not in rule:
+        if isinstance(mine, dict) and isinstance(rule, Mapping) and sum(kind in rule for kind in _KINDS) == 1:
+            for key in _KINDS:
+                if key not in rule or key == "robin":
                     mine.pop(key, None)
     return _merged(merged, over)
 

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.config.boundary import condition
 from graphpde.config.domain import open_space
 from graphpde.config.initial_from import Loaded, load_fields
-from graphpde.config.schema import BoundaryRule, Config, MeshSource, ReactionChoice, TimePlan
+from graphpde.config.schema import Config, MeshSource, ReactionChoice, TimePlan
 from graphpde.dynamics import STEPPERS
 from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
 from graphpde.dynamics.stepper import Stepper
@@ -23,7 +24,6 @@ from graphpde.formula import Formula
 from graphpde.mesh.generate import SHAPES
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
-from graphpde.ops.boundary import Dirichlet, Neumann
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.system import System
 from graphpde.ops.term import Sum
@@ -165,7 +165,7 @@ def build_term(pde: Pde, space: Space, config: Config) -> Sum:
     if config.reaction is not None:
         total = total + Reaction(_kinetics(config.reaction, space))
     for place, rule in config.boundary.items():
-        total = total + _condition(place, rule, pde)
+        total = total + condition(place, rule, pde)
     return total
 
 
@@ -193,19 +193,13 @@ def _kinetics(chosen: ReactionChoice, space: Space, *, mean: bool = False) -> nn
     return REACTIONS[chosen.name](**constants)
 
 
-def _condition(place: str, rule: BoundaryRule, pde: Pde) -> Dirichlet | Neumann:
-    if rule.inflow is not None:
-        return Neumann(place, as_field(rule.inflow, pde.fields))
-    assert rule.value is not None
-    return Dirichlet(place, as_field(rule.value, pde.fields), override=rule.override)
-
-
 def _require_level(config: Config, space: Space, system: System) -> None:
-    if system.fixed is None and not system.nonlinear and not PDES[config.pde].levelled:
+    exchanging = any(rule.robin is not None for rule in config.boundary.values())
+    if system.fixed is None and not system.nonlinear and not exchanging and not PDES[config.pde].levelled:
         sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
         raise ConditionError(
             f"a steady {config.pde} solution needs a value somewhere, or it is only known up to a constant; "
-            f"give one with --bc NAME=VALUE; the sets of '{space.mesh.name}' are {sets}"
+            f"give one with --bc NAME=VALUE, or an exchange with --robin; the sets of '{space.mesh.name}' are {sets}"
         )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graphpde.config.boundary import read_boundary
+from graphpde.config.by_field import by_field
 from graphpde.config.initial_from import FieldFile
 from graphpde.config.materials import read_materials
 from graphpde.config.output import read_output
-from graphpde.config.schema import BoundaryRule, ByField, Config, MeshSource, Output, ReactionChoice, Solver, TimePlan
+from graphpde.config.schema import ByField, Config, MeshSource, Output, ReactionChoice, Solver, TimePlan
 from graphpde.config.section import Section, choice, integer, number, quantity, text, truth
 from graphpde.dynamics import STEPPERS
 from graphpde.errors import ConfigError
@@ -62,8 +64,8 @@ def read_config(values: Mapping[str, Any]) -> Config:
         initial=initial,
         initial_from=source,
         noise=noise,
-        boundary=top.take("boundary", lambda v, where: _boundary(v, where, pde), {}),
-        source=top.take("source", lambda v, where: _by_field(v, where, pde, SPACE_TIME), {}),
+        boundary=top.take("boundary", lambda v, where: read_boundary(v, where, pde), {}),
+        source=top.take("source", lambda v, where: by_field(v, where, pde.pushed_fields, SPACE_TIME, pde.name), {}),
         reaction=top.take("reaction", lambda v, where: _reaction(v, where, pde), None),
         time=top.take("time", _time, TimePlan()),
         output=top.take("output", lambda v, where: read_output(v, where, pde), Output()),
@@ -151,24 +153,9 @@ def _vector(value: Any, where: str) -> list[Any]:
 _READERS = {"vector": _vector, "conductivity": _conductivity}
 
 
-def _by_field(value: Any, where: str, pde: Pde, names: Sequence[str]) -> ByField:
-    """A value for each field; one value alone is enough where there is one field."""
-    if not isinstance(value, Mapping):
-        if len(pde.fields) > 1:
-            table = ", ".join(f"{name} = ..." for name in pde.fields)
-            raise ConfigError(
-                f"{where} is one value and {pde.name} has fields {', '.join(pde.fields)}; give {where} = {{{table}}}"
-            )
-        return {pde.fields[0]: quantity(names)(value, where)}
-    section = Section(value, where)
-    found = {name: section.take(name, quantity(names), None) for name in pde.fields}
-    section.close()
-    return {name: part for name, part in found.items() if part is not None}
-
-
 def _initial(value: Any, where: str, pde: Pde) -> tuple[ByField, float | None]:
     if not isinstance(value, Mapping):
-        return _by_field(value, where, pde, SPACE), None
+        return by_field(value, where, pde.fields, SPACE, pde.name), None
     section = Section(value, where)
     found = {name: section.take(name, quantity(SPACE), None) for name in pde.fields}
     noise = section.take("noise", number(0.0), None)
@@ -179,37 +166,6 @@ def _initial(value: Any, where: str, pde: Pde) -> tuple[ByField, float | None]:
 
 def _initial_from(value: Any) -> FieldFile | None:
     return FieldFile.of(value["from"]) if isinstance(value, Mapping) and "from" in value else None
-
-
-def _boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
-    out = {}
-    for name, rule in Section(value, where).values.items():
-        if not isinstance(rule, Mapping):  # outer = 0.0 is short for [boundary.outer] value = 0.0
-            rule = {"value": rule}
-        section = Section(rule, f"{where}.{name}")
-        given = section.take("value", lambda v, at: _complete(v, at, pde), None)
-        inflow = section.take("inflow", lambda v, at: _by_field(v, at, pde, SPACE_TIME), None)
-        override = section.take("override", truth, False)
-        section.close()
-        if (given is None) == (inflow is None):
-            got = "both a value and an inflow" if given is not None else "neither a value nor an inflow"
-            raise ConfigError(f"{where}.{name} has {got}, expected one of them")
-        if override and given is None:
-            raise ConfigError(
-                f"{where}.{name} overrides with an inflow, which takes nothing from other sets; leave it out"
-            )
-        out[str(name)] = BoundaryRule(given, inflow, override)
-    return out
-
-
-def _complete(value: Any, where: str, pde: Pde) -> ByField:
-    found = _by_field(value, where, pde, SPACE_TIME)
-    missing = [name for name in pde.fields if name not in found]
-    if missing:
-        raise ConfigError(
-            f"{where} says nothing about {', '.join(missing)}; a boundary value needs every field of {pde.name}"
-        )
-    return found
 
 
 def _reaction(value: Any, where: str, pde: Pde) -> ReactionChoice:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from graphpde.config.by_field import ByField
 from graphpde.config.initial_from import FieldFile
 from graphpde.formula import Formula
-from graphpde.problems import PDES
+from graphpde.problems import PDES, Pde
 from graphpde.problems.materials import Material
 
 Value = float | Formula
-ByField = Mapping[str, Value]
 Point = tuple[float, ...]
 Segment = tuple[Point, Point]
 
@@ -35,7 +35,7 @@ class MeshSource:
 
 @dataclass(frozen=True)
 class BoundaryRule:
-    """What holds on a named set: a value or an inflow for each field.
+    """What holds on a named set: a value, an inflow, or kappa du/dn + a u = g (``robin`` = a, g), for each field.
 
     ``override``: the value wins where the set shares nodes with another one.
     """
@@ -43,6 +43,7 @@ class BoundaryRule:
     value: ByField | None = None
     inflow: ByField | None = None
     override: bool = False
+    robin: tuple[ByField, ByField] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Config:
         out["initial"] = _plain(self.initial) | ({} if self.noise is None else {"noise": self.noise})
         if self.initial_from is not None:
             out["initial"] = {"from": str(self.initial_from), **out["initial"]}
-        out["boundary"] = {name: _rule(rule, len(PDES[self.pde].fields)) for name, rule in self.boundary.items()}
+        out["boundary"] = {name: _rule(rule, PDES[self.pde]) for name, rule in self.boundary.items()}
         out["source"] = _plain(self.source)
         if self.reaction is not None:
             out["reaction"] = {"name": self.reaction.name, **_plain(self.reaction.parameters)}
@@ -158,11 +159,18 @@ class Config:
         return {key: value for key, value in out.items() if value != {}}
 
 
-def _rule(rule: BoundaryRule, fields: int) -> dict[str, Any]:
+def _rule(rule: BoundaryRule, pde: type[Pde]) -> dict[str, Any]:
+    def plain(given: ByField, fields: Sequence[str]) -> Any:
+        return _plain(given) if len(fields) > 1 else _plain(given.get(fields[0], 0.0))
+
+    held, pushed = pde().held_fields, pde().pushed_fields
     out: dict[str, Any] = {}
-    for kind, given in (("value", rule.value), ("inflow", rule.inflow)):
-        if given is not None:
-            out[kind] = _plain(given) if fields > 1 else _plain(next(iter(given.values())))
+    if rule.value is not None:
+        out["value"] = plain(rule.value, held)
+    if rule.inflow is not None:
+        out["inflow"] = plain(rule.inflow, pushed)
+    if rule.robin is not None:
+        out["robin"] = {key: plain(part, pushed) for key, part in zip(("a", "g"), rule.robin, strict=True)}
     return out | ({"override": True} if rule.override else {})
 
 

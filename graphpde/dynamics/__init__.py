@@ -3,9 +3,12 @@
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ralston, Rk4, Tsit5
+from graphpde.dynamics.exponential import Etd2Rk, Etdrk4, ExponentialEuler, ExponentialRosenbrock
 from graphpde.dynamics.imex import Ark3, Ark4, Ars222, Ars443
 from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sdirk2, TrBdf2
 from graphpde.dynamics.multistep import Bdf2, Sbdf2
+from graphpde.dynamics.splitting import Lie, Strang
+from graphpde.dynamics.stabilised import Rkc2
 from graphpde.dynamics.steady import steady
 from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
 from graphpde.dynamics.symplectic import Leapfrog
@@ -24,12 +27,18 @@ __all__ = [
     "CrankNicolson",
     "Dopri5",
     "Esdirk4",
+    "Etd2Rk",
+    "Etdrk4",
     "Euler",
+    "ExponentialEuler",
+    "ExponentialRosenbrock",
     "Heun",
     "Leapfrog",
+    "Lie",
     "Midpoint",
     "Ralston",
     "Rk4",
+    "Rkc2",
     "SaveAll",
     "SaveLast",
     "SaveTo",
@@ -37,6 +46,7 @@ __all__ = [
     "Sdirk2",
     "Step",
     "Stepper",
+    "Strang",
     "TrBdf2",
     "Trajectory",
     "Tsit5",

@@ -65,7 +65,17 @@ class Leapfrog:
             )
 
     def real_extent(self) -> float:
+        """Of M^-1 K, which leapfrog sees as squared frequencies times dt: no bound by itself."""
         return float("inf")
+
+    def longest_step(self, f: System) -> float | None:
+        """2 / largest frequency of the terms that know theirs, such as ``Wave``."""
+        bounds = [
+            abs(float(factor)) * bound
+            for factor, term in f.linear
+            if hasattr(term, "frequency_bound") and (bound := term.frequency_bound())
+        ]
+        return 2 / sum(bounds) if bounds else None
 
 
 def _halves(u: Any) -> tuple[Tensor, Tensor]:

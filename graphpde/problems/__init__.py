@@ -14,6 +14,7 @@ from graphpde.problems.poisson import Poisson
 from graphpde.problems.reaction_diffusion import ReactionDiffusion
 from graphpde.problems.turing import BrusselatorProblem, GiererMeinhardtProblem, SchnakenbergProblem
 from graphpde.problems.values import FieldsAt, Vector, conductivity, initial_state
+from graphpde.problems.wave import WaveProblem
 
 __all__ = [
     "MATERIALS",
@@ -41,6 +42,7 @@ __all__ = [
     "ReactionDiffusion",
     "SchnakenbergProblem",
     "Vector",
+    "WaveProblem",
     "conductivity",
     "initial_state",
 ]

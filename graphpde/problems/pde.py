@@ -12,9 +12,10 @@ from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.mesh.space import Space
+from graphpde.ops.boundary import Dirichlet
 from graphpde.ops.reactions import REACTIONS
 from graphpde.ops.source import Source
-from graphpde.ops.term import Sum
+from graphpde.ops.term import Condition, Sum
 from graphpde.registry import Registry
 from graphpde.typing import Field
 
@@ -143,6 +144,20 @@ class Pde:
             kinetics = REACTIONS[self.reaction]()
         self.kinetics = kinetics
         self.scheme = scheme or (self.schemes[0] if self.schemes else None)
+
+    @property
+    def held_fields(self) -> tuple[str, ...]:
+        """The fields that boundary values speak of."""
+        return self.fields
+
+    @property
+    def pushed_fields(self) -> tuple[str, ...]:
+        """The fields that sources, inflows and exchanges act on."""
+        return self.fields
+
+    def held(self, place: str, value: Field, *, override: bool = False) -> Condition:
+        """The condition that a boundary value stands for; ``value`` has one channel for each of ``held_fields``."""
+        return Dirichlet(place, value, override=override)
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         """A value for every coefficient, in the scale of the domain where it must have one."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphpde.config import Setup
 from graphpde.core.linear_operator import Sparse, columns
+from graphpde.ops.boundary import Exchange
 from graphpde.ops.source import Load
 from graphpde.ops.values import is_constant
 from graphpde.run.measure import Meter, Moment
@@ -35,7 +36,8 @@ def certify(setup: Setup, meter: Meter, moments: Sequence[Moment], result: Resul
 
 
 def _loads(setup: Setup) -> list[Load]:
-    return [term for _, term in setup.system.linear if isinstance(term, Load)]
+    terms = [term.inflow if isinstance(term, Exchange) else term for _, term in setup.system.linear]
+    return [term for term in terms if isinstance(term, Load)]
 
 
 def _loads_constant(setup: Setup) -> bool:
@@ -45,7 +47,7 @@ def _loads_constant(setup: Setup) -> bool:
 def _mass_balance(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
     """Nothing leaves a closed domain; constant sources and inflows add what they say."""
     system = setup.system
-    if not meter.gradient_flow or system.fixed is not None or not _loads_constant(setup):
+    if not meter.gradient_flow or system.fixed is not None or not _loads_constant(setup) or _leaks(setup, meter):
         return []
     with torch.no_grad():
         load = system.load(torch.zeros((), dtype=torch.float64, device=setup.u0.device), setup.u0)
@@ -61,6 +63,14 @@ def _mass_balance(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list
     lost = setup.steps * setup.config.solver.rtol if setup.stepper is not None and setup.stepper.implicit else 0.0
     target = max(lost, 0.1 * _ROUNDING[setup.u0.dtype])
     return [Certificate("mass balance" if load is not None else "mass drift", worst, target)]
+
+
+def _leaks(setup: Setup, meter: Meter) -> bool:
+    """Whether the operator makes or loses something of a constant, as an exchange with the surroundings does."""
+    assert meter.operator is not None
+    one, diagonal = torch.ones_like(setup.u0), meter.operator.diagonal()
+    size = 1.0 if diagonal is None else float(diagonal.abs().max())
+    return float(meter.operator.matvec(one).abs().max()) > _ROUNDING[setup.u0.dtype] * size
 
 
 def _energy_decay(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
@@ -80,7 +90,9 @@ def _energy_decay(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list
 def _maximum_principle(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
     """No value beyond those of the start and the boundary: how far the run overshoots, relative to their range."""
     system, matrix = setup.system, meter.operator
-    if system.nonlinear or _loads(setup) or not isinstance(matrix, Sparse) or setup.u0.shape[-1] != 1:
+    start = torch.tensor(setup.config.time.start, dtype=torch.float64, device=setup.u0.device)
+    driven = system.load(start, setup.u0) is not None
+    if system.nonlinear or driven or not isinstance(matrix, Sparse) or setup.u0.shape[-1] != 1:
         return []
     rows = _row_sums(matrix, setup)
     low, high = meter.data

@@ -160,6 +160,8 @@ def test_a_torus_is_closed_outward_and_of_one_shape(minor):
     tube = torch.hypot(ring - 1.0, mesh.points[:, 2])
     assert torch.allclose(tube, torch.full_like(tube, minor), rtol=1e-13)
     assert cell_quality(mesh).mean() > 0.9 and cell_angles(mesh).min().rad2deg() > 45
+    if minor > 0.1:  # a conformal map of equilateral triangles: only their size changes round the tube
+        assert cell_quality(mesh).min() > 0.985
     assert edge_lengths(mesh).max() < 1.1 * 0.15
     corner = mesh.points[mesh.cells["triangle"]]
     enclosed = torch.linalg.det(corner).sum().item() / 6  # positive where triangles look outward

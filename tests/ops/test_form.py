@@ -16,7 +16,15 @@ from graphpde.mesh import CELLS, Mesh, Space, box, interval, jittered, random_cu
 from graphpde.mesh.elements import P2, Q2, Element
 from graphpde.ops.diffusion import Diffusion
 from graphpde.ops.form import FORMS, Energy, Form, Local, Values
-from graphpde.ops.forms import AllenCahn, Burgers, MinimalSurface, NonlinearDiffusion, PLaplacian, ReactionForm
+from graphpde.ops.forms import (
+    AllenCahn,
+    Burgers,
+    Helmholtz,
+    MinimalSurface,
+    NonlinearDiffusion,
+    PLaplacian,
+    ReactionForm,
+)
 
 F64 = torch.float64
 NOW = torch.tensor(0.0, dtype=F64)
@@ -221,10 +229,10 @@ class Radiation(Form):
 
 
 class Film(Form):
-    """A conducting film on the boundary: tangential diffusion."""
+    """A film that flows along the boundary: nothing in it is symmetric."""
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
-        return u * 0.5, -grad
+        return u * grad[..., 0] * 0.5, x[..., None, :] * u[..., None] - grad
 
 
 @pytest.mark.parametrize("where", [name for name in SPACES if name != "sphere"])
@@ -337,6 +345,19 @@ def test_a_learned_coefficient_is_listed_and_differentiated() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
     learned = NonlinearDiffusion(space, network)
     assert len(learned.tensors()) == 4
+
+
+def test_a_linear_form_keeps_its_operator_unless_it_is_learned() -> None:
+    space = space_of("triangles")
+    fixed = Helmholtz(space, 2.0)
+    assert fixed.operator is fixed.operator
+    k = torch.full((space.mesh.n_cells,), 2.0, dtype=F64, requires_grad=True)
+    form, u = Helmholtz(space, k), torch.rand(space.n, 1, dtype=F64)
+    slopes = [torch.autograd.grad(form(NOW, u).square().sum(), k)[0] for _ in range(2)]
+    assert torch.equal(*slopes) and bool((slopes[0] != 0).all())
+    with torch.no_grad():
+        k += 1
+    assert torch.allclose(form(NOW, u), Helmholtz(space, 3.0)(NOW, u), atol=1e-13)
 
 
 def test_a_material_can_be_learned_more_than_once() -> None:
