@@ -56,7 +56,7 @@ def _solids() -> list[Case]:
     first = {
         "hexahedra": meshes.solids("hexahedron"),
         "wedges": meshes.solids("wedge"),
-        "pyramids": meshes.solids("pyramid", (2, 2, 2)),
+        "pyramids": meshes.pyramids,
         "hexahedra, wedges, pyramids and tetrahedra": meshes.solids("mixed", (4, 3, 3)),
     }
     second = {"hexahedra": meshes.solids("hexahedron", (2, 2, 2)), "wedges": meshes.solids("wedge", (2, 2, 2))}
@@ -65,6 +65,8 @@ def _solids() -> list[Case]:
     ]
     for name, mesh in first.items():
         out.append(Family(name, mesh, (1, 2, 3), Q1()).steady("mixed Dirichlet and Neumann", still, eq.mixed))
+    children = Family("pyramids refined into pyramids and tetrahedra", meshes.solids("pyramid", (2, 2, 2)), (2, 3, 4), Q1())
+    out.append(children.steady("mixed Dirichlet and Neumann", still, eq.mixed))
     hexahedra = Family("hexahedra", first["hexahedra"], (1, 2, 3), Q1())
     out.append(hexahedra.implicit("mixed in time", PlaneWave(speed=3.0), eq.mixed, 0.05, 25))
     out.append(hexahedra.steady("Robin", still, eq.exchanged))

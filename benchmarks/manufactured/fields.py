@@ -175,13 +175,16 @@ class Spherical:
 
 
 class Travelling:
-    """u = sin(a . (x - v t) + p): carried along by a constant velocity."""
+    """u = sin(s a . (x - v t) + p): carried along by a constant velocity; with s = 0.3 without extrema in the box."""
+
+    def __init__(self, scale: float = 1.0):
+        self.scale = scale
 
     def velocity(self, dim: int) -> Tensor:
         return torch.tensor((1.0, 0.6)[:dim], dtype=torch.float64)
 
     def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:
-        waves = _waves(x)
+        waves = self.scale * _waves(x)
         return torch.sin(x @ waves + _PHASE - float(waves @ self.velocity(len(waves)).to(x.dtype)) * t)
 
 

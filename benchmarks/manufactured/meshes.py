@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.mesh import (
+    CELLS,
     Mesh,
     box,
     disk,
@@ -75,6 +76,18 @@ def solids(cells: str, blocks: tuple[int, int, int] = (3, 3, 3)) -> Callable[[in
         return refine(jittered(box(*blocks, cells=cells), 0.12, seed=SEED), level)
 
     return mesh
+
+
+def pyramids(level: int) -> Mesh:
+    """Random hexahedra refined, each cut into six pyramids round its centre: 5,100 points at level 2."""
+    blocks = refine(jittered(box(3, cells="hexahedron"), 0.12, seed=SEED), level)
+    ((_, nodes, _),) = blocks.corners()
+    tips = torch.arange(blocks.n, blocks.n + len(nodes))
+    faces = torch.tensor([[face[k] for k in (0, 3, 2, 1)] for face in CELLS["hexahedron"].facets])
+    cells = torch.cat([nodes[:, faces], tips[:, None, None].expand(-1, 6, 1)], 2).reshape(-1, 5)
+    mesh = Mesh(torch.cat([blocks.points, blocks.points[nodes].mean(1)]), {"pyramid": cells}, name="pyramids")
+    sides = {"left": (0, 0.0), "right": (0, 1.0), "front": (1, 0.0), "back": (1, 1.0), "bottom": (2, 0.0), "top": (2, 1.0)}
+    return tag_boundary(mesh, **{name: _at(*where) for name, where in sides.items()})
 
 
 def globe(level: int) -> Mesh:

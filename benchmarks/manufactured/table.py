@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.manufactured import elements, linear
+from benchmarks.manufactured import elements, linear, nonlinear, transport
 from benchmarks.manufactured.cases import Case
 
-CASES: dict[str, Case] = {case.name: case for case in [*linear.rows(), *elements.rows()]}
+CASES: dict[str, Case] = {
+    case.name: case for part in (linear, elements, nonlinear, transport) for case in part.rows()
+}

@@ -7,7 +7,20 @@ import sys
 from collections.abc import Sequence
 
 from graphpde import __version__
-from graphpde.cli import check, compare, convert, demo, doctor, extract, info, listing, make_mesh, repair, simulate, transfer
+from graphpde.cli import (
+    check,
+    compare,
+    convert,
+    demo,
+    doctor,
+    extract,
+    info,
+    listing,
+    make_mesh,
+    repair,
+    simulate,
+    transfer,
+)
 from graphpde.cli.parser import Parser, UsageError, described
 from graphpde.errors import GraphpdeError, InputError
 

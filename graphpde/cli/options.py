@@ -14,7 +14,7 @@ _ASSIGNED = re.compile(r"([^=<>!]+)=(?!=)(.*)", re.DOTALL)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare every option, in groups."""
     what = parser.add_argument_group("problem")
-    what.add_argument("--pde", metavar="NAME", help="heat, poisson, advection, gray-scott; see 'graphpde list pdes'")
+    what.add_argument("--pde", metavar="NAME", help="heat, poisson, wave, ...; see 'graphpde list pdes'")
     what.add_argument("--mesh", metavar="FILE", help="mesh file; 'graphpde info FILE' says how its sets are called")
     what.add_argument(
         "--bc", nargs="+", action="extend", metavar="NAME=VALUE", help="value on a set: number or formula"
@@ -26,7 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--override", nargs="+", action="extend", metavar="NAME", help="this --bc wins on shared nodes")
     what.add_argument("--initial", nargs="+", metavar="VALUE", help="value at the start, or FIELD=VALUE")
     what.add_argument(
-        "--initial-from", metavar="FILE", help="start from a field: RUN, FILE, FILE:FIELD, FILE@TIME (default: the last)"
+        "--initial-from",
+        metavar="FILE",
+        help="start from a field: RUN, FILE, FILE:FIELD, FILE@TIME (default: the last)",
     )
     what.add_argument("--source", nargs="+", metavar="VALUE", help="source, or FIELD=VALUE")
     what.add_argument("--kappa", nargs="+", metavar="VALUE", help="conductivity, or MATERIAL=VALUE with * for the rest")
@@ -36,9 +38,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--velocity", metavar="VX,VY[,VZ]", help="of advection; write --velocity=-y,x if it starts with -"
     )
-    what.add_argument("--element", metavar="NAME", help="p1, p2, q1, ...; see 'graphpde list elements'")
-    what.add_argument("--scheme", metavar="NAME", help="of advection: upwind, limited, supg or centred")
-    what.add_argument(
+    how = parser.add_argument_group("discretisation")
+    how.add_argument("--element", metavar="NAME", help="p1, p2, q1, ...; see 'graphpde list elements'")
+    how.add_argument("--scheme", metavar="NAME", help="of advection: upwind, limited, supg or centred")
+    how.add_argument(
         "--periodic", nargs="+", action="extend", metavar="SET=SET", help="two sets of the boundary that are one"
     )
     what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="any key of a problem file")
@@ -53,7 +56,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--allow-unstable", action="store_true", help="take explicit steps beyond the stability bound")
     many = parser.add_argument_group("sweeps")
     many.add_argument(
-        "--sweep", nargs="+", action="extend", metavar="NAME=VALUES", help="one run each: 0.1,1,10 or log:0.1:10:5, lin:0:1:3"
+        "--sweep",
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUES",
+        help="one run each: 0.1,1,10 or log:0.1:10:5, lin:0:1:3",
     )
     many.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
     on = parser.add_argument_group("going on")

@@ -28,12 +28,18 @@ examples:
   graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --source "exp(-x**2)"
   graphpde simulate problem.toml --dt 0.01 -o runs/fine
   graphpde simulate problem.toml --probe tip=0.5,0.2 --line mid=0,0.5:1,0.5 --fluxes --integrals --gif
+  graphpde simulate problem.toml --sweep kappa=0.1,1,10 dt=log:1e-3:1e-1:5 --jobs 4
+  graphpde simulate --resume runs/heat-part-1                    go on with what was stopped, killed or failed
+  graphpde simulate --resume runs/heat-part-1@0.5 --dt 1e-4      go on from its moment t = 0.5 with another step
+  graphpde simulate problem.toml --initial-from runs/heat-part-1@0.5
+  graphpde simulate problem.toml --show-code > problem.py
 
 Without --bc the boundary is insulated. Formulas may use x, y, z, t, pi, e, + - * / **, comparisons, a if c else b
 and functions such as sin, exp, sqrt, min, max, where. The run folder gets config.toml (everything said and assumed;
 running it again gives the same), manifest.json, metrics.jsonl, fields/ (run.pvd for ParaView, run.npz), figures/ and
 report.html; --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
-Ctrl-C keeps what has been computed (exit code 130)."""
+Ctrl-C keeps what has been computed (exit code 130), and so does the end of a process: checkpoint.npz holds the last
+good state. One-step methods with a fixed step go on to the bits of an uninterrupted run."""
 
 
 def add(verbs: Any, name: str) -> None:
@@ -93,6 +99,8 @@ def _go_on(args: argparse.Namespace, given: Mapping[str, Any], command: str) -> 
     from graphpde.errors import ConfigError
     from graphpde.run import open_run
 
+    if args.show_code:
+        raise UsageError(f"--show-code shows a run from its start; name {args.resume}/config.toml instead of --resume")
     stopped = open_run(args.resume)
     if args.output is not None and Path(args.output).resolve() != stopped.path.resolve():
         raise ConfigError(

@@ -28,8 +28,9 @@ def run(args: argparse.Namespace, given: Mapping[str, Any], command: str) -> int
 
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs is {args.jobs}, expected at least 1")
-    if args.dry_run:
-        raise UsageError("--dry-run shows one run; leave out --sweep, or set one value of it with --set")
+    for option, asked in (("--dry-run", args.dry_run), ("--show-code", args.show_code)):
+        if asked:
+            raise UsageError(f"{option} shows one run; leave out --sweep, or set one value of it with --set")
     with StopRequest("every run ends after its step") as stop, progress_bar("sweep", not args.json) as progress:
 
         def ended(count: int, total: int, member: Member, outcome: Outcome) -> None:

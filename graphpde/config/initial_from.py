@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import ConfigError
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
 from graphpde.registry import unknown
@@ -56,7 +57,9 @@ class Loaded(NamedTuple):
     notes: list[str]
 
 
-def load_fields(source: FieldFile, fields: Sequence[str], space: Space, given: Collection[str] = ()) -> Loaded:
+def load_fields(
+    source: FieldFile, fields: Sequence[str], space: Space | CellSpace, given: Collection[str] = ()
+) -> Loaded:
     """The initial values that a file holds for the fields of a problem, but those ``given`` otherwise.
 
     On the same mesh the values are taken as they are, from another one they are interpolated linearly.
@@ -83,7 +86,7 @@ def load_fields(source: FieldFile, fields: Sequence[str], space: Space, given: C
     return Loaded(values, notes)
 
 
-def _raw(series: Path, k: int, space: Space) -> dict[str, Tensor] | None:
+def _raw(series: Path, k: int, space: Space | CellSpace) -> dict[str, Tensor] | None:
     """The states that a run of the library packed beside its series, where they stand on the same unknowns."""
     packed, config = series.with_suffix(".npz"), series.parent.parent / "config.toml"
     try:
@@ -133,15 +136,15 @@ def _columns(values: Tensor, wanted: Sequence[str], source: FieldFile) -> dict[s
     return {name: flat[:, j] for j, name in enumerate(wanted)}
 
 
-def _at_unknowns(values: Tensor, mesh: Mesh, space: Space, source: FieldFile) -> tuple[Tensor, list[str]]:
+def _at_unknowns(values: Tensor, mesh: Mesh, space: Space | CellSpace, source: FieldFile) -> tuple[Tensor, list[str]]:
     """Values [n] at the unknowns of an array at the points or cells of the file's mesh."""
     from graphpde.mesh.transfer import interpolation, transfer
 
     own = space.mesh
     at_points = len(values) == mesh.n
-    if at_points and mesh.points.shape == own.points.shape and torch.equal(mesh.points, own.points):
-        if space.n == len(own.used_points):
-            return space.from_points(values[:, None].to(space.device))[:, 0], []
+    same = mesh.points.shape == own.points.shape and torch.equal(mesh.points, own.points)
+    if at_points and same and space.n == len(own.used_points):
+        return space.from_points(values[:, None].to(space.device))[:, 0], []
     assert space.pos is not None
     target = space.pos.cpu().double()
     if target.shape[1] != mesh.space_dim:
@@ -159,7 +162,7 @@ def _at_unknowns(values: Tensor, mesh: Mesh, space: Space, source: FieldFile) ->
     if bool(away.any()):
         far = float(operator.location.distance[away].max())
         notes.append(
-            f"{int(away.sum())} of {space.n} unknowns lie outside of the mesh of '{source.path}', up to {far:.3g} away, "
-            f"and start from the value at its nearest point"
+            f"{int(away.sum())} of {space.n} unknowns lie outside of the mesh of '{source.path}', up to {far:.3g} "
+            f"away, and start from the value at its nearest point"
         )
     return operator(values[:, None].double())[:, 0], notes

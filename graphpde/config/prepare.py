@@ -21,6 +21,7 @@ from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
 from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import ConditionError, ConfigError, MeshError
 from graphpde.formula import Formula
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.generate import SHAPES
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
@@ -49,7 +50,7 @@ class Setup:
 
     config: Config
     pde: Pde
-    space: Space
+    space: Space | CellSpace
     term: Sum
     system: System
     u0: Tensor
@@ -156,7 +157,7 @@ def open_mesh(source: MeshSource) -> Mesh:
         raise MeshError(f"shape '{source.shape}' cannot be made with {given or 'its defaults'}: {error}") from error
 
 
-def build_term(pde: Pde, space: Space, config: Config) -> Sum:
+def build_term(pde: Pde, space: Space | CellSpace, config: Config) -> Sum:
     """The terms of the PDE with sources, reaction and conditions."""
     if config.source:
         total = pde.driven_terms(space, config.coefficients, as_field(config.source, pde.fields))
@@ -178,7 +179,7 @@ def _reaction(config: Config, pde: type[Pde]) -> ReactionChoice | None:
     return ReactionChoice(name, {**defaults, **(config.reaction.parameters if config.reaction else {})})
 
 
-def _kinetics(chosen: ReactionChoice, space: Space, *, mean: bool = False) -> nn.Module:
+def _kinetics(chosen: ReactionChoice, space: Space | CellSpace, *, mean: bool = False) -> nn.Module:
     """The reaction itself; a constant given as a formula has one value per node, or their mean for finding scales.
 
     Raises:
@@ -193,7 +194,7 @@ def _kinetics(chosen: ReactionChoice, space: Space, *, mean: bool = False) -> nn
     return REACTIONS[chosen.name](**constants)
 
 
-def _require_level(config: Config, space: Space, system: System) -> None:
+def _require_level(config: Config, space: Space | CellSpace, system: System) -> None:
     exchanging = any(rule.robin is not None for rule in config.boundary.values())
     if system.fixed is None and not system.nonlinear and not exchanging and not PDES[config.pde].levelled:
         sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
@@ -213,7 +214,7 @@ def _require_finite(u0: Tensor, pde: Pde) -> None:
         )
 
 
-def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[TimePlan, Stepper, Tensor]:
+def _plan(config: Config, pde: Pde, space: Space | CellSpace, system: System) -> tuple[TimePlan, Stepper, Tensor]:
     """The plan with its end and step filled in, the stepper, and the times to save."""
     plan = config.time
     name = plan.stepper or pde.stepper
@@ -233,6 +234,12 @@ def _plan(config: Config, pde: Pde, space: Space, system: System) -> tuple[TimeP
     if not math.isfinite(interval) or not bool((times.diff() > 0).all()):
         raise ConfigError(
             f"{plan.frames} frames from {plan.start:g} to {end:g} do not fit; take fewer or another start"
+        )
+    shortest = 4 * math.ulp(max(abs(plan.start), abs(end)))
+    if dt < shortest:
+        raise ConfigError(
+            f"a step of {dt:g} does not move time on from {plan.start:g} to {end:g}, whose rounding is "
+            f"{shortest / 4:.2g}; take a longer one (time.dt or --dt), or leave it out"
         )
     per_frame = max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
     dt = interval / per_frame

@@ -10,6 +10,7 @@ from typing import Any
 
 from graphpde.config.boundary import read_boundary
 from graphpde.config.by_field import by_field
+from graphpde.config.domain import NAMES
 from graphpde.config.initial_from import FieldFile
 from graphpde.config.materials import read_materials
 from graphpde.config.output import read_output
@@ -17,7 +18,6 @@ from graphpde.config.schema import ByField, Config, MeshSource, Output, Reaction
 from graphpde.config.section import Section, choice, integer, number, quantity, text, truth
 from graphpde.dynamics import STEPPERS
 from graphpde.errors import ConfigError
-from graphpde.mesh.elements import ELEMENTS
 from graphpde.mesh.generate import SHAPES
 from graphpde.ops.reaction import REACTIONS
 from graphpde.problems import PDES, Pde
@@ -56,7 +56,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         seed=top.take("seed", integer(0, 2**63 - 1), 0),
         device=top.take("device", text, "cpu"),
         dtype=top.take("dtype", choice("dtype", ("float64", "float32")), "float64"),
-        element=top.take("element", choice("element", ELEMENTS), None),
+        element=top.take("element", choice("element", NAMES), None),
         scheme=top.take("scheme", lambda v, where: _scheme(v, where, pde), None),
         periodic=top.take("periodic", _periodic, ()),
         materials=top.take("materials", lambda v, where: read_materials(v, where, pde, steady), {}),

@@ -25,7 +25,7 @@ class Scaled(LinearOperator):
 
     def __init__(self, base: LinearOperator, factor: Scalar, *, before: bool = False):
         self.base, self.factor, self.before, self.n = base, factor, before, base.n
-        self.symmetric = base.symmetric and not self._per_channel
+        self.symmetric = base.symmetric and (not self._per_channel or isinstance(base, Sparse | Diagonal))
 
     @property
     def _per_channel(self) -> bool:
@@ -63,8 +63,15 @@ class Scaled(LinearOperator):
         matrix = self.base.to_matrix(channels)
         return (matrix @ factors if self.before else factors @ matrix).tocsr()
 
+    def _times(self, factor: Scalar) -> LinearOperator:
+        if self.before or (isinstance(factor, Tensor) and factor.requires_grad):
+            return Scaled(self, factor)
+        return Scaled(self.base, self.factor * factor)
+
     def assembled(self) -> LinearOperator:
         base = self.base.assembled()
+        if isinstance(base, Sparse):  # factors that differ from channel to channel become weights that do
+            return base * self.factor
         return self if base is self.base or self.before else base * self.factor
 
     def tensors(self) -> tuple[Tensor, ...]:

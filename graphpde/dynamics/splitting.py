@@ -96,7 +96,10 @@ class Strang(_Split):
 
 @STEPPERS.add("lie")
 class Lie(_Split):
-    """A nonlinear step, then a linear one: order 1, and the Dirichlet values hold at the end. Reference: Trotter 1959."""
+    """A nonlinear step, then a linear one: order 1, and the Dirichlet values hold at the end.
+
+    Reference: Trotter 1959.
+    """
 
     name, order = "lie", 1.0
 

@@ -70,11 +70,12 @@ class Leapfrog:
 
     def longest_step(self, f: System) -> float | None:
         """2 / largest frequency of the terms that know theirs, such as ``Wave``."""
-        bounds = [
-            abs(float(factor)) * bound
-            for factor, term in f.linear
-            if hasattr(term, "frequency_bound") and (bound := term.frequency_bound())
-        ]
+        bounds = []
+        for factor, term in f.linear:
+            own: Any = getattr(term, "frequency_bound", None)
+            bound = None if own is None else own()
+            if bound is not None:
+                bounds.append(abs(float(factor)) * bound)
         return 2 / sum(bounds) if bounds else None
 
 

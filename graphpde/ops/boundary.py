@@ -74,7 +74,7 @@ class Dirichlet(Placed):
         def at(t: Tensor) -> Tensor:
             return evaluate(value, x, t, what) if kept is None else kept
 
-        return Constraint(nodes, at, f"Dirichlet on {self.place}", constant=constant, override=self.override)
+        return Constraint(nodes, at, f"Dirichlet on {self.place}", constant=constant, override=self.override, places=x)
 
 
 class Neumann(Placed):

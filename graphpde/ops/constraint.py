@@ -19,7 +19,8 @@ class Constraint:
     Args:
         nodes: sorted unique node numbers [k].
         value: t -> [k, 1 or c].
-        label: for messages. constant: the value does not change in time.
+        label: for messages. constant: the value does not change in time. override: wins over another one.
+        places: where the nodes lie [k, d], for messages.
     """
 
     def __init__(
@@ -30,9 +31,17 @@ class Constraint:
         *,
         constant: bool = False,
         override: bool = False,
+        places: Tensor | None = None,
     ):
         self.nodes, self.value, self.label = nodes, value, label
-        self.constant, self.override = constant, override
+        self.constant, self.override, self.places = constant, override, places
+
+    def at_place(self, node: int) -> str:
+        """`` at (0, 1)`` for one of its nodes; nothing where places are not known."""
+        if self.places is None or not self.places.shape[1]:
+            return ""
+        place = self.places[int((self.nodes == node).nonzero()[0])].tolist()
+        return " at (" + ", ".join(f"{x:.6g}" for x in place) + ")"
 
     def rate(self, t: Tensor) -> Tensor:
         """Time derivative of the value [k, 1 or c].
@@ -121,7 +130,7 @@ class Fixed:
         """Refuse two values for one node at time t.
 
         Raises:
-            ConditionError: names both conditions, the first node and both values.
+            ConditionError: names both conditions, the first node, its place and both values.
         """
         for i, a in enumerate(self.constraints):
             for b in self.constraints[i + 1 :]:
@@ -133,10 +142,11 @@ class Fixed:
                 differ = (va - vb).abs() > 1e-9 * (1 + va.abs())
                 if bool(differ.any()):
                     k, channel = differ.nonzero()[0].tolist()
+                    node = int(shared[k])
                     raise ConditionError(
                         f"{a.label} and {b.label} clash on {int(differ.any(1).sum())} shared nodes, first node "
-                        f"{int(shared[k])} ({float(va[k, channel]):.6g} against {float(vb[k, channel]):.6g} at "
-                        f"t={float(t):.6g}); set override=True on the one that wins (--override NAME)"
+                        f"{node}{a.at_place(node)} ({float(va[k, channel]):.6g} against {float(vb[k, channel]):.6g} "
+                        f"at t={float(t):.6g}); set override=True on the one that wins (--override NAME)"
                     )
 
     def value(self, t: Tensor, like: Tensor) -> Tensor:

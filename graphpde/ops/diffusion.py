@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.bridges import as_graph
+from graphpde.core.combined import Scaled
 from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import LinearOperator, Sparse
@@ -89,18 +90,23 @@ class Diffusion(LinearTerm):
         assert domain is not None
         if isinstance(domain, CellSpace):
             return self._on_cells(domain, None, 1.0).operator
+        each = None  # of the channels, where they differ by a factor only: the weights are then shared
         if not isinstance(kappa, Tensor):
             weight = domain.weight * kappa
         elif isinstance(domain, Space) and kappa.dim() and (kappa.shape[0] > 1 or kappa.dim() == 3):
             if kappa.dim() == 3:  # also of the gradient: a tensor that is being learned stays symmetric
                 kappa = (kappa + kappa.mT) / 2
             weight = domain.stiffness(kappa.to("cpu", torch.float64)).to(domain.device, domain.dtype)
+        elif kappa.dim() == 2 and kappa.shape[0] == 1 and not self.conservative:
+            weight, each = domain.weight, kappa[0]
         else:
             weight = domain.weight[:, None] * kappa if kappa.dim() == 2 else domain.weight * kappa
         if not isinstance(domain, Space):
             weight = _without_loops(domain, weight)
             _require_symmetric(domain, weight)
         matrix = Sparse.laplacian(domain.edges, weight, symmetric=True)
+        if each is not None:
+            return Scaled(matrix, each.to(matrix.weight))
         if not self.conservative:
             return matrix
         incidence = domain.incidence

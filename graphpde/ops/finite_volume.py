@@ -9,7 +9,8 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import Sparse
 from graphpde.core.relation import Relation
-from graphpde.mesh.cell_space import CellSpace, least_squares
+from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.cell_stencil import least_squares
 from graphpde.ops.finite_volume_conditions import CellFluxes, FacetConditions
 from graphpde.typing import Scalar
 

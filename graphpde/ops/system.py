@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
 
-from graphpde.core.combined import pin
+from graphpde.core.combined import Scaled, pin
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
@@ -116,10 +117,13 @@ class System:
 
     def rest(self, t: Tensor, u: Tensor) -> Tensor | None:
         """The nonlinear part N(t, u) of the weak form, or None."""
-        weak = [term(t, u) * factor for factor, term in self.weak]
+        weak = [_times(factor, term(t, u)) for factor, term in self.weak]
         if self.rates:
-            weak.append(times_mass(self.mass, _total([term(t, u) * factor for factor, term in self.rates])))
+            weak.append(times_mass(self.mass, self._rates(t, u)))
         return _total(weak)
+
+    def _rates(self, t: Tensor, u: Tensor) -> Tensor:
+        return _total([_times(factor, term(t, u)) for factor, term in self.rates])
 
     def __call__(self, t: Tensor, u: Tensor) -> Tensor:
         """The weak form F(t, u), Dirichlet nodes included as if free."""
@@ -129,13 +133,40 @@ class System:
 
     def rate(self, t: Tensor, u: Any) -> Any:
         """u' = M^-1 F, with the rates of the Dirichlet values at the fixed nodes."""
-        if self.rates and not self.linear and not self.weak:  # nothing is weak: spare the mass and its inverse
-            r = _total([_times(factor, term(t, u)) for factor, term in self.rates])
-        elif isinstance(self.mass, LinearOperator):
+        if isinstance(self.mass, LinearOperator) and (self.linear or self.weak):
             return self._rate_by_solving(self.mass, self(t, u), t)
-        else:
-            r = divide_by_mass(self.mass, self(t, u))
+        weak = [b for b in [self.load(t, u)] if b is not None]
+        weak += [_times(factor, term(t, u)) for factor, term in self.weak]
+        parts = [] if self.operator is None else [self._linear_rate(u)]
+        parts += [divide_by_mass(self.mass, _total(weak))] if weak else []
+        parts += [self._rates(t, u)] if self.rates else []  # spared the mass and its inverse
+        r = _total(parts) if parts else torch.zeros_like(u)
         return r if self.fixed is None else self.fixed.put(r, self.fixed.rate(t, u))
+
+    def _linear_rate(self, u: Tensor) -> Tensor:
+        """M^-1 L u for a lumped mass; factors of the channels and the mass are one factor for each number of the state.
+
+        Torch multiplies [n, c] by [n, 1] or [c] several times slower than by [n, c].
+        """
+        whole = self.operator
+        assert whole is not None
+        base, factor = (whole.base, whole.factor) if isinstance(whole, Scaled) and not whole.before else (whole, None)
+        if self.mass is None and factor is None:
+            return base(u)
+        assert self.mass is None or isinstance(self.mass, Tensor)
+        given = [x for x in (self.mass, factor) if isinstance(x, Tensor)]
+        if any(x.requires_grad for x in given) or _functorch.maybe_current_level() is not None:
+            return divide_by_mass(self.mass, whole(u))
+        key = (u.shape[-1], u.dtype)
+        if key not in self._factors:
+            ones = torch.ones(base.n, u.shape[-1], dtype=u.dtype, device=u.device)
+            one = ones if factor is None else ones * (factor.to(u.dtype) if isinstance(factor, Tensor) else factor)
+            self._factors[key] = divide_by_mass(self.mass, one)
+        return base(u) * self._factors[key]
+
+    @cached_property
+    def _factors(self) -> dict[Any, Tensor]:
+        return {}
 
     def _rate_by_solving(self, mass: LinearOperator, f: Tensor, t: Tensor) -> Tensor:
         """M^-1 f; fixed nodes move as they are told and drag their neighbours along through the mass."""

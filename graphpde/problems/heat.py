@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from graphpde.core.graph import Graph
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.diffusion import Diffusion
 from graphpde.ops.term import Sum
@@ -39,6 +40,6 @@ class Heat(Pde):
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         kappa = typical(space, coefficients["kappa"])
-        if isinstance(space, Space) and space.density is not None:
+        if isinstance(space, Space | CellSpace) and space.density is not None:
             kappa /= float(space.density.mean())
         return diffusion_time(Box.of(space).length, kappa, 0.2)

@@ -11,6 +11,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Dirichlet
 from graphpde.ops.reactions import REACTIONS
@@ -81,7 +82,7 @@ def spacing(space: Graph) -> float:
     A domain that is not a space counts as filling its box.
     """
     box = Box.of(space)
-    if isinstance(space, Space):
+    if isinstance(space, Space | CellSpace):
         return (float(space.measure.double().sum()) / max(space.n, 1)) ** (1 / max(space.mesh.dim, 1))
     sides = (box.high - box.low).clamp(min=0)
     sides = sides[sides > 0]

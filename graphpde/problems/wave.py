@@ -9,6 +9,7 @@ import torch
 
 from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.term import Condition, Sum
 from graphpde.ops.wave import Held, Wave
@@ -23,8 +24,8 @@ class WaveProblem(Pde):
     """The wave equation as two fields, u and its rate v.
 
     Boundary values are those of u; sources, inflows and exchanges act on v, so ``robin`` with a = speed and g = 0 is a
-    boundary that waves leave through, to first order. Free boundaries reflect. It starts from a bump at rest unless told
-    otherwise. The Crank-Nicolson method keeps the energy; a run takes 1.5 length / speed.
+    boundary that waves leave through, to first order. Free boundaries reflect. It starts from a bump at rest unless
+    told otherwise. The Crank-Nicolson method keeps the energy; a run takes 1.5 length / speed.
     """
 
     name, title = "wave", "Wave equation"
@@ -58,7 +59,7 @@ class WaveProblem(Pde):
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         speed = conductivity(space, coefficients["speed"], "speed")
         if not isinstance(speed, float | int):
-            assert isinstance(space, Space)
+            assert isinstance(space, Space | CellSpace)
             if isinstance(speed, torch.Tensor) and speed.dim() > 1:
                 raise ConfigError("the speed is a matrix, expected a number, a formula or a number per set of cells")
             speed = per_cell(space, speed).to(space.device, space.dtype)

@@ -89,7 +89,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             text, checksum = str(file["meta"]), str(file["checksum"])
             arrays = {name: file[name] for name in ("state", "carry") if name in file.files}
     except FileNotFoundError:
-        raise InputError(f"there is no checkpoint '{path}'; the run was stopped before its first saved moment") from None
+        raise InputError(
+            f"there is no checkpoint '{path}'; the run was stopped before its first saved moment"
+        ) from None
     except Exception as error:  # zipfile and numpy raise whatever the damage leads to
         raise InputError(f"the checkpoint '{path}' is damaged ({' '.join(str(error).split())}); {_WAY_OUT}") from error
     if checksum != _checksum(text, arrays):

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     """The difference A - B of one field at one time.
 
     Attributes:
-        t, field: which. l2: its norm, (integral of its square)^(1/2). largest: its largest size. at: the point [d] there.
+        t, field: which. l2: its norm, (integral of its square)^(1/2). largest: its size at the point ``at`` [d].
         relative: l2 over the larger norm of the two; 0 where both are zero. a, b: their own norms.
     """
 

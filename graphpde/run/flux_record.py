@@ -38,6 +38,7 @@ class FluxRecord:
         self._start: Tensor | None = None
         self._last: tuple[float, Tensor, Forces, Balance] | None = None
         self._content = torch.zeros(len(self.fields), dtype=torch.float64)
+        self._largest = torch.zeros(len(self.fields), dtype=torch.float64)  # of the contents with all signs positive
 
     @property
     def columns(self) -> list[str]:
@@ -65,6 +66,7 @@ class FluxRecord:
         forces = fluxes.forces(t, u)
         balance = fluxes.balance(t, u, forces, torch.zeros_like(u) if self.steady else None)
         self._content = fluxes.content(u).double().cpu()
+        self._largest = torch.maximum(self._largest, fluxes.content(u.abs()).double().cpu())
         if self._last is not None:
             before = self._last
             if self.theta is not None:
@@ -90,16 +92,15 @@ class FluxRecord:
         self._amounts = torch.from_numpy(rows[-1, first + c :].copy()).reshape(-1, c)
 
     def drift(self) -> float:
-        """How far the change of the content is from the amounts that came in, relative to their size."""
+        """How far the change of the content is from the amounts that came in, relative to the largest of them."""
         assert self._start is not None
         came = self._amounts[-2] + self._amounts[-1]
-        size = torch.maximum(self._amounts.abs().amax(0), torch.maximum(self._content.abs(), self._start.abs()))
+        size = torch.maximum(self._amounts.abs().amax(0), self._largest)
         gap = (self._content - self._start - came).abs()
-        return float((gap / size.clamp(min=1e-300)).max())
+        return float(torch.where(gap > 0, gap / size, gap).max())
 
     def _judge(self, balance: Balance) -> None:
-        scale = balance.scale.double().clamp(min=1e-300)
-        self.worst = max(self.worst, float((balance.defect.double().abs() / scale).max()))
+        self.worst = max(self.worst, float(balance.error.max()))
 
 
 def _flows(balance: Balance) -> Tensor:

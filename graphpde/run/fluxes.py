@@ -49,6 +49,7 @@ class Balance(NamedTuple):
         sources: what sources and reactions produce [*, c]. storage: d/dt of the content \sum_i (M u)_i [*, c].
         defect: storage - flows - sources [*, c], zero up to rounding and the tolerance of solvers.
         scale: what the sums are made of, \sum_i |(M u')_i| + |F_i| [*, c]: the defect is relative to it.
+        rounding: what rounding alone may make of the defect, where large parts of F cancel in every node [*, c].
     """
 
     through: Tensor
@@ -58,6 +59,13 @@ class Balance(NamedTuple):
     storage: Tensor
     defect: Tensor
     scale: Tensor
+    rounding: Tensor
+
+    @property
+    def error(self) -> Tensor:
+        """The defect beyond rounding, relative to ``scale`` [*, c]."""
+        beyond = (self.defect.abs() - self.rounding).clamp(min=0)
+        return torch.where(beyond > 0, beyond / self.scale, beyond)
 
 
 class Forces(NamedTuple):
@@ -66,12 +74,14 @@ class Forces(NamedTuple):
     Attributes:
         f: F [*, n, c]. regions: through each named set and through all of them together [*, r + 1, c].
         boundary: through the whole boundary [*, c]. sources: what is produced inside [*, c].
+        parts: size of what F is the difference of [*, c].
     """
 
     f: Tensor
     regions: Tensor
     boundary: Tensor
     sources: Tensor
+    parts: Tensor
 
 
 class BoundaryFluxes:
@@ -157,12 +167,14 @@ class BoundaryFluxes:
         """F(t, u) and its parts for u [*, n, c]."""
         t = _moment(t, u)
         regions = u.new_zeros(*u.shape[:-2], len(self._regions), u.shape[-1])
-        f, boundary, sources = torch.zeros_like(u), torch.zeros_like(u[..., 0, :]), torch.zeros_like(u[..., 0, :])
+        f = torch.zeros_like(u)
+        boundary = sources = parts = torch.zeros_like(u[..., 0, :])
         for factor, term, shares, moves_only in self._terms:
             part = term(t, u) * factor
             if term.domain is None:
                 part = times_mass(self.system.mass, part)
             f, total = f + part, part.sum(-2)
+            parts = parts + _size(term, part, u, factor)
             if shares is None:
                 sources = sources if moves_only else sources + total
             elif _carries(term):
@@ -172,10 +184,10 @@ class BoundaryFluxes:
                 sources = sources + made
             else:
                 regions, boundary = regions + shares(part), boundary + total
-        return Forces(f, regions, boundary, sources)
+        return Forces(f, regions, boundary, sources, parts)
 
-    def _balance(self, stored: Tensor, forces: Forces) -> Balance:
-        """From M u' [*, n, c] and the forces of the same moment or step."""
+    def _balance(self, stored: Tensor, forces: Forces, size: Tensor) -> Balance:
+        """From M u' [*, n, c], the size of what that is the difference of [*, c], and the forces."""
         residual, fixed = stored - forces.f, self.system.fixed
         regions, boundary = forces.regions, forces.boundary
         if fixed is not None:
@@ -186,7 +198,8 @@ class BoundaryFluxes:
         scale = stored.abs().sum(-2) + forces.f.abs().sum(-2)
         defect = storage - boundary - forces.sources
         through, named = regions[..., :-1, :], regions[..., -1, :]
-        return Balance(through, boundary - named, boundary, forces.sources, storage, defect, scale)
+        rounding = 16 * torch.finfo(scale.dtype).eps * (forces.parts + size)
+        return Balance(through, boundary - named, boundary, forces.sources, storage, defect, scale, rounding)
 
     def at(self, t: Tensor | float, u: Tensor, rate: Tensor | None = None) -> Balance:
         """The flows in the state u [*, n, c] at time t.
@@ -208,7 +221,7 @@ class BoundaryFluxes:
         else:  # without coupling by the mass the equation of a free node is M u' = F
             held = fixed.put(torch.zeros_like(u), fixed.rate(now, u))
             stored = fixed.clear(forces.f) + times_mass(mass, held)
-        return self._balance(stored, forces)
+        return self._balance(stored, forces, stored.abs().sum(-2))
 
     def over_step(self, t: tuple[float, float], u: tuple[Tensor, Tensor], theta: float) -> Balance:
         """Mean flows over a step of M (v - u) = dt ((1 - theta) F(t, u) + theta F(t + dt, v)).
@@ -228,7 +241,9 @@ class BoundaryFluxes:
         mean = forces[1]
         if theta != 1:
             mean = Forces(*((1 - theta) * a + theta * b for a, b in zip(*forces, strict=True)))
-        return self._balance(times_mass(self.system.mass, (u[1] - u[0]) / (t[1] - t[0])), mean)
+        dt, mass = t[1] - t[0], self.system.mass
+        held = (times_mass(mass, u[0]).abs() + times_mass(mass, u[1]).abs()).sum(-2)
+        return self._balance(times_mass(mass, (u[1] - u[0]) / dt), mean, held / dt)
 
     def content(self, u: Tensor) -> Tensor:
         r"""\sum_i (M u)_i [*, c], whose rate of change is ``storage``."""
@@ -272,6 +287,16 @@ class _Part(NamedTuple):
     term: Term
     shares: Shares | None
     moves_only: bool
+
+
+def _size(term: Term, part: Tensor, u: Tensor, factor: Scalar) -> Tensor:
+    r"""\sum_i |L_ii u_i| of a linear term, where neighbours nearly cancel, and \sum_i |F_i| of any other [*, c]."""
+    own = part.abs().sum(-2)
+    diagonal = term.operator.diagonal() if isinstance(term, LinearTerm) and term.operator is not None else None
+    if diagonal is None or diagonal.dim() > 2:
+        return own
+    diagonal = diagonal[:, None] if diagonal.dim() == 1 else diagonal
+    return own + (diagonal.to(u.dtype) * u * factor).abs().sum(-2)
 
 
 def _moves_only(term: Term) -> bool:

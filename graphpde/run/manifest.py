@@ -81,4 +81,3 @@ def _mesh(setup: Setup) -> dict[str, Any]:
     if source.path is None:
         return {"shape": source.shape, **out}
     return {"path": str(source.path), "sha256": file_checksum(source.path), **out}
-

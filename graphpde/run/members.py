@@ -111,7 +111,7 @@ def _key(name: str, problem: Mapping[str, Any]) -> str:
         coefficients = list(pde.coefficients)
         chosen = problem.get("reaction")
         reaction = chosen.get("name", pde.reaction) if isinstance(chosen, Mapping) else pde.reaction
-        constants = list(inspect.signature(REACTIONS[reaction]).parameters) if reaction in REACTIONS else []
+        constants = list(inspect.signature(REACTIONS[str(reaction)]).parameters) if reaction in REACTIONS else []
     if name in coefficients:
         return f"coefficients.{name}"
     if name in constants:

@@ -68,7 +68,9 @@ def open_run(place: str | Path) -> Stopped:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         manifest["versions"]["graphpde"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"'{path}' is not the folder of a run; expected one with {MANIFEST} and {FILE} in it") from None
+        raise InputError(
+            f"'{path}' is not the folder of a run; expected one with {MANIFEST} and {FILE} in it"
+        ) from None
     if manifest.get("status") == "running" and is_alive(manifest):
         raise InputError(
             f"'{path}' is still being written by process {manifest['pid']}; stop that run first, or wait for its end"
@@ -101,9 +103,7 @@ def changes(stopped: Stopped, setup: Setup) -> dict[str, list[Any]]:
         ConfigError: the mesh, or anything but the step, the stepper, the end, the solver and the output.
     """
     then, now = _flat(stopped.checkpoint.config), _flat(json.loads(json.dumps(setup.config.as_dict())))
-    found = {
-        key: [then.get(key), now.get(key)] for key in sorted({*then, *now}) if then.get(key) != now.get(key)
-    }
+    found = {key: [then.get(key), now.get(key)] for key in sorted({*then, *now}) if then.get(key) != now.get(key)}
     found.pop("mesh.path", None)  # a mesh that was moved is the same one if its bytes are
     _refuse_another_mesh(stopped, setup)
     for key, (old, new) in found.items():
@@ -181,9 +181,7 @@ def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) ->
     state = at.state.to(setup.u0)
     end = float(setup.times[-1])
     if stopped.manifest.get("status") == "ok" and at.t >= end - 1e-12 * abs(end - float(setup.times[0])):
-        raise ConfigError(
-            f"'{stopped.path}' has reached its end at t={end:g}; give a later one with --t-end to go on"
-        )
+        raise ConfigError(f"'{stopped.path}' has reached its end at t={end:g}; give a later one with --t-end to go on")
     adaptive = getattr(setup, "control", None) is not None
     same = not any(key.startswith(("time.", "solver.")) for key in changed)
     if same and not adaptive:
@@ -192,9 +190,7 @@ def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) ->
         carry = None if at.carry is None else at.carry.to(setup.u0)
         stepper = Recorded(setup.stepper, Past(at.step - origin.step, state, carry, at.kind))
         note = "" if at.kind != "history" else _HISTORY.format(setup.stepper.name)
-        return Leg(
-            _from(setup.times, origin), state, stepper, origin, at.step - origin.step, known, not note, note
-        )
+        return Leg(_from(setup.times, origin), state, stepper, origin, at.step - origin.step, known, not note, note)
     origin = Origin(at.t, at.step, at.frames)
     note = "it goes on with another schedule of steps" if not same else _ADAPTIVE.format(setup.stepper.name)
     return Leg(_from(setup.times, origin), state, Recorded(setup.stepper), origin, 0, 1, False, note)

@@ -35,7 +35,8 @@ def show_code(setup: Setup, command: str = "") -> str:
         *_solve(script, setup),
     ]
     said = f"\n\nAs: {command}" if command else ""
-    title = f"{setup.pde.title} on {setup.space.mesh.name}\n\n{setup.pde.equation}{said}\n\nWritten by graphpde {__version__}."
+    what = f"{setup.pde.title} on {setup.space.mesh.name}"
+    title = f"{what}\n\n{setup.pde.equation}{said}\n\nWritten by graphpde {__version__}."
     title = title.replace("\\", "\\\\").replace('"', '\\"')
     return "\n".join([f'"""{title}\n"""', "", *script.imports(), "", *body]) + "\n"
 
@@ -165,12 +166,12 @@ def _only_diffusion(setup: Setup) -> bool:
     if several and any(isinstance(value, Mapping) for value in setup.config.coefficients.values()):
         return False
     parts = setup.pde.terms(setup.space, setup.config.coefficients).parts
-    return len(parts) == 1 and type(parts[0][1]) is Diffusion and parts[0][0] == 1.0
+    return len(parts) == 1 and type(parts[0][1]) is Diffusion and float(parts[0][0]) == 1.0
 
 
 def _conditions(script: _Script, setup: Setup) -> list[str]:
     lines = []
-    known = {"value", "inflow", "override"}
+    known = {"value", "inflow", "override", "robin"}
     for place, rule in setup.config.boundary.items():
         odd = [
             f.name for f in dataclass_fields(BoundaryRule) if f.name not in known and getattr(rule, f.name) is not None
@@ -181,6 +182,9 @@ def _conditions(script: _Script, setup: Setup) -> list[str]:
             condition = script.call(
                 "Neumann", "graphpde.ops", script.value(place), script.field(rule.inflow, setup.pde.fields)
             )
+        elif rule.robin is not None:
+            both = [script.field(part, setup.pde.fields) for part in rule.robin]
+            condition = script.call("Robin", "graphpde.ops", script.value(place), *both)
         else:
             assert rule.value is not None
             override = "True" if rule.override else None

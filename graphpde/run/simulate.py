@@ -17,6 +17,7 @@ from graphpde.dynamics import SaveTo, evolve, steady
 from graphpde.errors import InputError, OutputError, SolveError
 from graphpde.run.certificates import certify
 from graphpde.run.checkpoint import EVERY, Keeper
+from graphpde.run.checkpoint import FILE as CHECKPOINT
 from graphpde.run.estimate import estimate
 from graphpde.run.folder import RunFolder
 from graphpde.run.frames import Frames
@@ -142,7 +143,10 @@ def simulate(
     status, result = "ok", None
     try:
         with torch.no_grad():
-            result = _solve(run) if leg is None else _advance(run, leg, progress, stop, every)
+            if leg is None:
+                result = _solve(run)
+            else:
+                _advance(run, leg, progress, stop, every)
     except _Stopped:
         status = "interrupted"
     except BaseException as error:
@@ -215,9 +219,7 @@ def _solve(run: _Run) -> Result:
     return result
 
 
-def _advance(
-    run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], bool] | None, every: float
-) -> None:
+def _advance(run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], bool] | None, every: float) -> None:
     """Advance to the end; every saved moment is written at once, and with it the state to go on from."""
     setup, frames = run.setup, run.frames
     keeper = Keeper(run.folder.path, setup, leg.origin, every)
@@ -277,8 +279,8 @@ def _record_failure(run: _Run, error: BaseException) -> None:
         run.record(status, error=sentence)
     except OutputError:
         pass  # the disk that broke the run cannot take its obituary either; the first error is the one to tell
-    if isinstance(error, SolveError) and (run.folder.path / "checkpoint.npz").exists():
-        error.add_note(f"go on from a saved moment with --resume {run.folder.path}[@TIME] --dt SMALLER")
+    if isinstance(error, SolveError) and run.step > 0 and (run.folder.path / CHECKPOINT).exists():
+        error.add_note(f"what was saved can go on with a smaller step: --resume {run.folder.path}[@TIME] --dt DT")
 
 
 def _finish(run: _Run, status: str, result: Result | None, meter: Meter, started: float) -> RunResult:

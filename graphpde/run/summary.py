@@ -47,9 +47,7 @@ def summarise(
     notes += [f"{row['member']}: {row['status']}" + (f", {row['error']}" if row.get("error") else "") for row in rows
               if row["status"] != "ok"]  # fmt: skip
     columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in ("member", "error")]
-    table = Table(
-        "Members", [[_cell(row.get(key)) for key in columns] for row in rows], header=columns, notes=notes
-    )
+    table = Table("Members", [[_cell(row.get(key)) for key in columns] for row in rows], header=columns, notes=notes)
     varied = "; ".join(f"{axis.name} = {', '.join(axis.values)}" for axis in axes)
     summary = f"{len(well)} of {len(rows)} runs ended well. Varied: {varied}."
     report = Report(
@@ -79,8 +77,9 @@ def _figures(
             if field in own.point_data
         ]
         some = "" if len(shown) == len(well) else f" ({len(shown)} of {len(well)} members)"
-        look = {"unit": units.get(field), "length_unit": units.get("length", "m")}
-        figure = plot_multiples(panels, title=f"{title}, {field} at the end", **look)
+        figure = plot_multiples(
+            panels, title=f"{title}, {field} at the end", unit=units.get(field), length_unit=units.get("length", "m")
+        )
         yield f"sweep_{field}", figure, f"{field} at the end of each run, in one colour scale{some}."
     dependence = _dependence(axes, well)
     if dependence is not None:
@@ -92,7 +91,9 @@ def _figures(
 def _same(a: Mesh, b: Mesh) -> bool:
     if a.points.shape != b.points.shape or not bool((a.points == b.points).all()) or [*a.cells] != [*b.cells]:
         return False
-    return all(a.cells[kind].shape == b.cells[kind].shape and bool((a.cells[kind] == b.cells[kind]).all()) for kind in a.cells)
+    return all(
+        a.cells[kind].shape == b.cells[kind].shape and bool((a.cells[kind] == b.cells[kind]).all()) for kind in a.cells
+    )
 
 
 def _dependence(

@@ -184,9 +184,7 @@ class _Sweep:
     ) -> SweepResult:
         """Run what has not ended well, and sum it all up."""
         left = [member for member in self.members if member.name not in self.outcomes]
-        work = [
-            Job(problem_of(self.problem, self.axes, m), self.folder / m.name, self._command(m)) for m in left
-        ]
+        work = [Job(problem_of(self.problem, self.axes, m), self.folder / m.name, self._command(m)) for m in left]
         self._write("running")
         with written(self.folder / "problem.toml") as aside:
             aside.write_text(dump(self.problem), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import time
@@ -122,10 +123,8 @@ def _outcome(worker: _Worker) -> Outcome:
 
 
 def _dismiss(worker: _Worker) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError, OSError):
         worker.pipe.send(None)
-    except (BrokenPipeError, OSError):
-        pass
 
 
 def _serve(pipe: Any, threads: int) -> None:
@@ -159,10 +158,8 @@ def carry_out(job: Job, stop: Callable[[], bool]) -> tuple[str, str]:
     from graphpde.run.simulate import simulate
 
     after: Stopped | None = None
-    try:
+    with contextlib.suppress(InputError):  # nothing to go on from: it starts at the start
         after = open_run(job.folder)
-    except InputError:
-        pass  # nothing to go on from: it starts at the start
     if after is not None and after.manifest.get("status") == "ok":
         after = None
     try:

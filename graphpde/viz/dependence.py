@@ -53,7 +53,9 @@ def plot_dependence(
         for name, values in curves.items():
             y = np.asarray(values, dtype=np.float64)
             if y.shape != at.shape:
-                raise InputError(f"'{what}' has {y.size} values in '{name}', expected {len(at)}, one for each parameter")
+                raise InputError(
+                    f"'{what}' has {y.size} values in '{name}', expected {len(at)}, one for each parameter"
+                )
             order = np.argsort(at, kind="stable")
             axes.plot(at[order], y[order], color=colours[name], marker="o", markersize=4, linewidth=1.3)
         axes.set_title(plain(what), fontsize=10, color=INK)

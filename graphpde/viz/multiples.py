@@ -1,4 +1,4 @@
-"""Small multiples: one field in many cases side by side, each on its own mesh, in one colour scale or in groups of one."""
+"""Small multiples: a field in many cases side by side, each on its own mesh; a group of panels has one colour scale."""
 
 from __future__ import annotations
 

@@ -57,13 +57,14 @@ def test_every_kind_of_stepper(graphpde, stepper: str) -> None:
     "more",
     [
         ["--bc", "left=x*y+cos(3*t)", "right=0", "--override", "left", "--inflow", "top=t*x", "--source", "exp(-t)*y"],
+        ["--robin", "left=2:1+t", "right=x+y:0"],
         ["--kappa", "1 + x*y", "--initial", "sin(pi*x)"],
         ["--set", "initial.u=x", "initial.noise=0.1", "seed=7", "reaction.name=logistic", "reaction.rate=1+x"],
         ["--dtype", "float32", "--initial", "x*y"],
         ["--steady", "--bc", "left=y", "--inflow", "right=2"],
         ["--set", "element=p2", "--initial", "x*y"],
     ],
-    ids=["conditions", "formulas", "noise and reaction", "float32", "steady", "quadratic"],
+    ids=["conditions", "exchange", "formulas", "noise and reaction", "float32", "steady", "quadratic"],
 )
 def test_every_kind_of_value(graphpde, more: list[str]) -> None:
     times = [] if "--steady" in more else ["--t-end", "0.1", "--dt", "0.02"]
@@ -93,5 +94,5 @@ def test_initial_values_from_a_run(graphpde) -> None:
 
 def test_it_reads_like_a_program(graphpde) -> None:
     code = graphpde("simulate", "--pde", "heat", *SHAPE, "--bc", "left=sin(t)", "--show-code").out
-    assert "Diffusion(space, 1.0)" in code and "Dirichlet(\"left\", Formula(\"sin(t)\"))" in code
+    assert "Diffusion(space, 1.0)" in code and 'Dirichlet("left", Formula("sin(t)"))' in code
     assert "BackwardEuler(" in code and "evolve(f, u0, times" in code and "config" not in code.split('"""')[2]

@@ -17,11 +17,17 @@ from torch import Tensor
 
 from graphpde.dynamics import STEPPERS, Stepper, evolve
 from graphpde.dynamics.explicit import TABLEAUS, RungeKutta
+from graphpde.dynamics.exponential import Exponential
+from graphpde.dynamics.imex import PAIRS
 from graphpde.errors import InputError
 from graphpde.mesh import Space, interval, jittered, random_square
 from graphpde.ops import Diffusion, Dirichlet, Neumann, Reaction, Source, System
 
-EXPLICIT = [name for name, stepper in STEPPERS.items() if not stepper.implicit]
+ANY = [name for name, stepper in STEPPERS.items() if stepper.accepts == "any"]
+EXPLICIT = [name for name in ANY if math.isfinite(STEPPERS[name]().real_extent())]
+STIFF = [name for name in ANY if STEPPERS[name].stiff == "all"]
+SPLIT = ("strang", "lie")  # without a linear part they are the method of their nonlinear part
+KRYLOV = [name for name, stepper in STEPPERS.items() if issubclass(stepper, Exponential)]
 RUNGE_KUTTA = [name for name, stepper in STEPPERS.items() if issubclass(stepper, RungeKutta)]
 START = torch.tensor(0.0, dtype=torch.float64)
 
@@ -54,14 +60,22 @@ def rotation_error(stepper: Stepper, end: float, steps_a_unit: int) -> float:
     return float(np.linalg.norm(final.numpy() - turned(angles, end)))
 
 
+# end of the run and coarsest steps a unit of time: high orders reach rounding at once, so a long run lets their error
+# grow well above it; methods of two steps, and one whose stages follow the step, come to their order later
+RUNS = {1: (1.0, 64), 2: (1.0, 32), 3: (15.0, 48), 4: (15.0, 48), 5: (15.0, 48)}
+RUNS_OF = {"bdf2": (1.0, 128), "sbdf2": (1.0, 128), "rkc2": (1.0, 256), "esdirk4": (3.0, 24), "ark3": (3.0, 64)}
+
+
 @pytest.mark.orders
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_declared_order_on_a_nonlinear_problem(name: str) -> None:
     stepper = STEPPERS[name]()
-    # high orders reach rounding at once: a long run lets their error grow well above it
-    end, coarse = (1.0, {1: 64, 2: 32}[int(stepper.order)]) if stepper.order <= 2 else (15.0, 48)
-    errors = [rotation_error(stepper, end, coarse * 2**k) for k in range(3)]
-    assert last_orders(errors) == pytest.approx([stepper.order] * 2, abs=0.05)
+    end, coarse = RUNS_OF.get(name, RUNS[int(stepper.order)])
+    orders = last_orders([rotation_error(stepper, end, coarse * 2**k) for k in range(3)])
+    if name in SPLIT:
+        assert min(orders) > stepper.order - 0.05
+    else:
+        assert orders == pytest.approx([stepper.order] * 2, abs=0.05 if name != "rkc2" else 0.1)
 
 
 def driven_rod() -> tuple[Any, Space, Tensor]:
@@ -106,15 +120,16 @@ def rod_at_one() -> np.ndarray:
 
 
 @pytest.mark.orders
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_conditions_that_move_cost_no_order(name: str) -> None:
     stepper = STEPPERS[name]()
     terms, _, u0 = driven_rod()
     errors = []
-    for steps in (32, 64) if stepper.implicit else (128, 256):
+    coarse = {"ark4": 256, "ark3": 128, "sbdf2": 128, "lie": 256}.get(name, 32 if stepper.implicit else 128)
+    for steps in (coarse, 2 * coarse):
         final = evolve(terms, u0, [0.0, 1.0], stepper=stepper, dt=1 / steps).final
         errors.append(float(np.abs(final[:, 0].numpy() - rod_at_one()).max()))
-    assert last_orders(errors)[0] > stepper.order - 0.05
+    assert last_orders(errors)[0] > stepper.order - (0.1 if name == "ark4" else 0.05)  # ark4 is still on its way to 4
 
 
 def test_declarations() -> None:
@@ -125,6 +140,56 @@ def test_declarations() -> None:
         assert isinstance(stepper.implicit, bool)
         assert stepper.symplectic in ("no", "yes", "extended", "constrained")
         assert "Order" in (kind.__doc__ or "") or "order" in (kind.__doc__ or "")
+
+
+# stiff decay
+
+
+@pytest.mark.parametrize("name", STIFF)
+def test_damping_of_infinitely_stiff_modes(name: str) -> None:
+    """|R(-inf)|: 1 for the trapezoidal rule, 0 for the methods called L-stable."""
+    stepper = STEPPERS[name]()
+    expected = 1.0 if name == "crank_nicolson" else 0.0
+    assert amplification(stepper, complex(-1e9)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in ANY if STEPPERS[n].stiff != "none"])
+def test_stiff_diffusion_is_damped(name: str) -> None:
+    """The linear part may be as stiff as it likes: rough data decay to their mean in ten long steps."""
+    space = Space(interval(40))
+    u0 = torch.cos(torch.arange(space.n, dtype=torch.float64) ** 2)[:, None]
+    run = evolve(Diffusion(space), u0, [0.0, 20.0], stepper=STEPPERS[name](), dt=2.0)
+    mean = space.integral(u0)
+    if name == "crank_nicolson":
+        assert float(space.norm(run.final)) <= float(space.norm(u0))
+    else:
+        assert torch.allclose(run.final, mean.expand_as(run.final), atol=1e-3)
+
+
+PROTHERO_ROBINSON = {  # order seen at dt lambda = -1e4 .. of the error at t = 1
+    "backward_euler": 1.0, "crank_nicolson": 2.0, "sdirk2": 2.0, "tr_bdf2": 2.0, "bdf2": 2.0,
+    "exp_rosenbrock": 1.0, "esdirk4": 2.0,
+}  # fmt: skip
+
+
+@pytest.mark.orders
+@pytest.mark.parametrize("name", STIFF)
+def test_order_left_under_stiffness(name: str) -> None:
+    """Prothero and Robinson 1974: u' = lambda (u - g(t)) + g'(t), u = g = sin(t): a method keeps its stage order."""
+    rate = -1e6
+
+    def pull(t: Tensor, u: Tensor) -> Tensor:
+        return rate * (u - torch.sin(t)) + torch.cos(t)
+
+    def error(steps: int) -> float:
+        u0 = torch.zeros(1, 1, dtype=torch.float64)
+        return abs(
+            float(evolve(Reaction(pull, timed=True), u0, [0.0, 1.0], stepper=STEPPERS[name](), dt=1 / steps).final)
+            - math.sin(1.0)
+        )
+
+    errors = [error(10), error(20), error(40)]
+    assert last_orders(errors)[-1] > PROTHERO_ROBINSON[name] - 0.15
 
 
 # algebraic order conditions by rooted trees
@@ -214,6 +279,34 @@ def test_error_estimate_has_the_order_of_the_embedded_method(name: str) -> None:
     assert last_orders(sizes)[-1] == pytest.approx(stepper.order, abs=0.15)
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_coupling_conditions_of_implicit_explicit_pairs(name: str) -> None:
+    """Every tree with each vertex drawn from either tableau, to order 3 (and 4 where declared: chains and bushes)."""
+    pair = PAIRS[name]
+    size_ = len(pair.b)
+    both = [np.zeros((size_, size_)) for _ in range(2)]
+    for a, table in zip(both, (pair.implicit, pair.explicit)):
+        for i, row in enumerate(table):
+            a[i, : len(row)] = row
+    c = np.array(pair.c)
+    for a in both:
+        assert np.abs(a.sum(1) - c).max() <= STORED or (name == "ars222" or name == "ars443")
+    order = int(STEPPERS[name].order)
+    starts = [a.sum(1) for a in both]
+    for b in (np.array(pair.implicit[-1]), np.array(pair.b)):
+        assert abs(b.sum() - 1) <= STORED
+        for x in starts:
+            assert abs(b @ x - 1 / 2) <= STORED or order < 2
+            if order >= 3:
+                assert abs(b @ x**2 - 1 / 3) <= STORED
+                assert all(abs(b @ a @ x - 1 / 6) <= STORED for a in both)
+            if order >= 4:
+                assert abs(b @ x**3 - 1 / 4) <= STORED
+                assert all(abs((b * x) @ a @ x - 1 / 8) <= STORED for a in both)
+                assert all(abs(b @ a @ x**2 - 1 / 12) <= STORED for a in both)
+                assert all(abs(b @ a @ e @ x - 1 / 24) <= STORED for a in both for e in both)
+
+
 # first same as last
 
 
@@ -266,7 +359,7 @@ def test_real_extent_is_the_stability_interval(name: str) -> None:
     assert amplification(stepper, complex(-1.002 * extent)) > 1
 
 
-@pytest.mark.parametrize("name", EXPLICIT)
+@pytest.mark.parametrize("name", RUNGE_KUTTA)
 def test_the_disc_over_the_stability_interval_is_stable(name: str) -> None:
     """Upwind operators have their eigenvalues in the disc that Gershgorin draws, not on the real axis."""
     stepper = STEPPERS[name]()
@@ -275,7 +368,7 @@ def test_the_disc_over_the_stability_interval_is_stable(name: str) -> None:
         assert amplification(stepper, radius * (np.exp(1j * angle) - 1)) <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("name", [name for name in STEPPERS if name not in EXPLICIT])
+@pytest.mark.parametrize("name", STIFF)
 def test_implicit_steppers_are_stable_for_all_steps(name: str) -> None:
     stepper = STEPPERS[name]()
     assert stepper.real_extent() == float("inf")
@@ -284,7 +377,7 @@ def test_implicit_steppers_are_stable_for_all_steps(name: str) -> None:
         assert amplification(stepper, complex(-y, y)) <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("name", EXPLICIT)
+@pytest.mark.parametrize("name", RUNGE_KUTTA)
 def test_real_extent_beyond_which_heat_grows(name: str) -> None:
     """2 percent below the largest eigenvalue's limit heat decays, 2 percent above it grows."""
     stepper, space = STEPPERS[name](), Space(random_square(4, seed=1))
@@ -303,7 +396,7 @@ def test_real_extent_beyond_which_heat_grows(name: str) -> None:
 
 
 @pytest.mark.grad
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_gradients_against_finite_differences(name: str) -> None:
     stepper = STEPPERS[name]()
     u0 = torch.tensor([[0.9, -0.3], [0.1, 0.4]], dtype=torch.float64, requires_grad=True)
@@ -318,7 +411,7 @@ def test_gradients_against_finite_differences(name: str) -> None:
 
 @pytest.mark.grad
 @pytest.mark.parametrize("nonlinear", [False, True])
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_gradients_through_conditions_and_coefficients(name: str, nonlinear: bool) -> None:
     """A fixed value moves its free neighbours as well, which an adjoint solve can easily forget."""
     stepper, space = STEPPERS[name](), Space(jittered(interval(4), 0.2, seed=1))
@@ -335,7 +428,7 @@ def test_gradients_through_conditions_and_coefficients(name: str, nonlinear: boo
     assert torch.autograd.gradcheck(run, parts, atol=2e-5, nondet_tol=1e-12)
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_a_batch_is_its_single_runs(name: str) -> None:
     stepper = STEPPERS[name]()
     terms, space, u0 = driven_rod()
@@ -345,10 +438,10 @@ def test_a_batch_is_its_single_runs(name: str) -> None:
     for one, all_ in zip(batch, together):
         alone = evolve(terms, one, [0.0, 0.5], stepper=stepper, dt=0.05).final
         # Newton's method stops a batch by its common residual: 1e-10 of one step
-        assert torch.allclose(alone, all_, atol=1e-9 if stepper.implicit else 1e-14)
+        assert torch.allclose(alone, all_, atol=1e-14 if name in RUNGE_KUTTA else 1e-9)
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_channels_are_independent_where_the_equation_says_so(name: str) -> None:
     stepper = STEPPERS[name]()
     space = Space(random_square(3, seed=1))
@@ -360,15 +453,16 @@ def test_channels_are_independent_where_the_equation_says_so(name: str) -> None:
         assert torch.allclose(alone.final[:, 0], both[:, c], atol=1e-13)
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_total_mass_is_kept(name: str) -> None:
     space = Space(random_square(3, seed=1))
     u0 = torch.rand(space.n, 2, dtype=torch.float64)
     run = evolve(Diffusion(space, 0.01), u0, [0.0, 1.0], stepper=STEPPERS[name](), dt=0.05)
-    assert torch.allclose(space.integral(run.final), space.integral(u0), rtol=1e-13)
+    # a Krylov space meets the constants only to its tolerance
+    assert torch.allclose(space.integral(run.final), space.integral(u0), rtol=1e-9 if name in KRYLOV else 1e-13)
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_constants_are_steady(name: str) -> None:
     space = Space(random_square(3, seed=1))
     u0 = torch.full((space.n, 1), 3.25, dtype=torch.float64)
@@ -376,7 +470,7 @@ def test_constants_are_steady(name: str) -> None:
     assert torch.allclose(run.final, u0, rtol=1e-13)
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_states_keep_their_type(name: str, dtype: torch.dtype) -> None:
     terms, _, u0 = driven_rod()
@@ -392,11 +486,11 @@ def swing(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return p, -torch.sin(q)
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_tuple_states(name: str) -> None:
     stepper: Stepper = STEPPERS[name]()
     pair = (torch.tensor([[0.9], [0.2]], dtype=torch.float64), torch.zeros(2, 1, dtype=torch.float64))
-    if stepper.implicit:
+    if name not in RUNGE_KUTTA:
         with pytest.raises(InputError, match=rf"{name} advances one tensor \[\*, n, c\], got a tuple of 2"):
             evolve(swing, pair, [0.0, 1.0], stepper=stepper, dt=0.1)
         return
@@ -413,7 +507,7 @@ def gives_one_step(stepper: Stepper, f: Callable[..., Tensor]) -> Tensor:
     return evolve(f, torch.ones(1, 1, dtype=torch.float64), [0.0, 0.5], stepper=stepper).final
 
 
-@pytest.mark.parametrize("name", STEPPERS)
+@pytest.mark.parametrize("name", ANY)
 def test_one_step_an_interval_without_dt(name: str) -> None:
     """Without dt, an interval is one step: exactly R(z) for u' = -u."""
     stepper = STEPPERS[name]()

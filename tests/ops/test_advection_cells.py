@@ -12,7 +12,7 @@ from graphpde.core.graph import Graph
 from graphpde.core.relation import Relation
 from graphpde.dynamics import evolve
 from graphpde.dynamics.explicit import Euler, Rk4
-from graphpde.dynamics.implicit import CrankNicolson
+from graphpde.dynamics.implicit import BackwardEuler
 from graphpde.dynamics.steady import steady
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh import CellSpace, Mesh, Space, interval, jittered, random_square, rectangle, sphere
@@ -51,7 +51,9 @@ class TestOnEveryCell:
         for scheme in (Advection, CentredAdvection):
             found = matrix(scheme(space, v))
             assert np.abs(found.sum(0) + outflow).max() <= 1e-13 * np.abs(found).max()
-        assert (np.triu(matrix(Advection(space, v)), 1) >= 0).all() and (np.tril(matrix(Advection(space, v)), -1) >= 0).all()
+        assert (np.triu(matrix(Advection(space, v)), 1) >= 0).all() and (
+            np.tril(matrix(Advection(space, v)), -1) >= 0
+        ).all()
 
     def test_constant_inflow_fills_the_domain(self, kind: str) -> None:
         space = CellSpace(unit_mesh(kind, 2))
@@ -159,11 +161,11 @@ class TestCentred:
     def test_quadratic_elements(self) -> None:
         """A full period on a ring of P2: third order and better; upwinding refuses them."""
         errors = []
-        for n in (6, 12):
+        for n in (8, 16):
             space = Space(interval(n), P2(), periodic=[("left", "right")])
             u0 = torch.sin(2 * torch.pi * space.pos)
             term = CentredAdvection(space, [1.0])
-            errors.append(float(space.norm(evolve(term, u0, [0, 0.5], dt=2e-3, stepper=Rk4()).states[-1] + u0)))
+            errors.append(float(space.norm(evolve(term, u0, [0, 0.5], dt=4e-3, stepper=Rk4()).states[-1] + u0)))
         assert errors[1] < 1e-3 and errors[0] / errors[1] > 6
         for scheme in (Advection, LimitedAdvection, StreamlineUpwind):
             with pytest.raises(InputError, match="P2|P1"):
@@ -176,7 +178,7 @@ class TestCentred:
         f = System(terms, None, T0)
         assert f.operator is not None and f.operator.relation is space.stencil.wide
         u0 = torch.zeros(space.n, 1, dtype=F64)
-        late = evolve(terms, u0, [0.0, 20.0], dt=0.5, stepper=CrankNicolson()).states[-1]
+        late = evolve(terms, u0, [0.0, 20.0], dt=0.5, stepper=BackwardEuler()).states[-1]
         assert torch.allclose(late, steady(terms, u0).value, atol=1e-6)
 
 
@@ -192,7 +194,7 @@ class TestGradients:
 
         v = torch.randn(8, 2, dtype=F64, generator=torch.Generator().manual_seed(1)).requires_grad_()
         value = torch.tensor([0.7], dtype=F64, requires_grad=True)
-        assert torch.autograd.gradcheck(f, (v, value, self.mesh.points.clone().requires_grad_()))
+        assert torch.autograd.gradcheck(f, (v, value, self.mesh.points.clone().requires_grad_()), fast_mode=True)
 
 
 def test_table_of_schemes() -> None:

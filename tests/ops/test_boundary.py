@@ -204,7 +204,7 @@ class TestClashes:
         with pytest.raises(
             ConditionError,
             match="Dirichlet on 'left' and Dirichlet on 'bottom' clash on 1 shared nodes, first node 0 "
-            r"\(1 against 2 at t=0\); set override=True",
+            r"at \(0, 0\) \(1 against 2 at t=0\); set override=True",
         ):
             system(Dirichlet("left", 1.0), Dirichlet("bottom", 2.0))
 

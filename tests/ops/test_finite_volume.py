@@ -136,7 +136,9 @@ def test_conditions_on_the_flux_are_exact_for_linear_functions(kind: str, factor
     g, kappa, a = slope(space.mesh.space_dim), 3.0, 2.0
     terms = factor * Diffusion(space, kappa / factor) + Neumann("right", kappa * float(g[0]))
     terms = terms + Robin("left", a, lambda x, t: a * linear(x)[:, 0] - kappa * float(g[0]))
-    for axis, sides in enumerate([("bottom", "top")] if kind != "hexahedron" else [("front", "back"), ("bottom", "top")]):
+    for axis, sides in enumerate(
+        [("bottom", "top")] if kind != "hexahedron" else [("front", "back"), ("bottom", "top")]
+    ):
         for name, sign in zip(sides, (-1, 1), strict=True):
             if kind != "line":
                 terms = terms + Neumann(name, sign * kappa * float(g[axis + 1]))
@@ -283,7 +285,9 @@ class TestGradients:
         space = CellSpace(self.mesh)
 
         def f(kappa: Tensor) -> Tensor:
-            return steady(Diffusion(space, kappa) + Dirichlet("left", 1.0) + Robin("right", 2.0, 0.3), zeros(space)).value
+            return steady(
+                Diffusion(space, kappa) + Dirichlet("left", 1.0) + Robin("right", 2.0, 0.3), zeros(space)
+            ).value
 
         assert torch.autograd.gradcheck(f, (torch.rand(space.n, dtype=F64).add(0.5).requires_grad_(),))
         root = torch.randn(space.n, 2, 2, dtype=F64, requires_grad=True)

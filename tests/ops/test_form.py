@@ -41,7 +41,16 @@ SPACES: dict[str, tuple[Callable[[], Mesh], type[Element] | None]] = {
 }
 
 
+MORE: dict[str, Callable[[], Space]] = {
+    "mixed solids": lambda: Space(box(3, 1, 1, cells="mixed")),
+    "periodic": lambda: Space(rectangle(4, 3), periodic=[("left", "right"), ("bottom", "top")]),
+    "periodic lines": lambda: Space(interval(5), periodic=[("left", "right")]),
+}
+
+
 def space_of(name: str) -> Space:
+    if name in MORE:
+        return MORE[name]()
     mesh, element = SPACES[name]
     return Space(mesh(), None if element is None else element())
 
@@ -77,7 +86,7 @@ FORM_BUILDERS: Mapping[str, Callable[[Space], Form]] = {
 }
 
 
-@pytest.mark.parametrize("where", SPACES)
+@pytest.mark.parametrize("where", [*SPACES, *MORE])
 @pytest.mark.parametrize("name", FORM_BUILDERS)
 def test_the_assembled_jacobian_is_the_derivative(name: str, where: str) -> None:
     space = space_of(where)
@@ -208,7 +217,7 @@ def test_anisotropic_conductivity() -> None:
     assert torch.allclose(form(NOW, u), Diffusion(space, tensor[None])(NOW, u), atol=1e-13)
 
 
-@pytest.mark.parametrize("where", SPACES)
+@pytest.mark.parametrize("where", [*SPACES, *MORE])
 def test_what_flows_out_of_one_node_flows_into_others(where: str) -> None:
     """A form without source conserves: its sum over the nodes is zero whatever the state."""
     space = space_of(where)

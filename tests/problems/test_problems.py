@@ -10,7 +10,7 @@ import torch
 
 from graphpde.config import Setup, prepare, read_config
 from graphpde.dynamics import STEPPERS, evolve, steady
-from graphpde.errors import ConfigError, InputError, UnknownName
+from graphpde.errors import ConfigError, InputError
 from graphpde.formula import Formula
 from graphpde.mesh import Space, rectangle
 from graphpde.ops.reaction import REACTIONS
@@ -40,8 +40,12 @@ def test_what_a_pde_declares(name: str) -> None:
 def test_it_runs_with_nothing_but_a_mesh(name: str, shape: str) -> None:
     if PDES[name].stationary:
         # any boundary set will do; a sphere has none, so a reaction fixes the level there
-        data = {"reaction": {"name": "decay"}} if shape == "sphere" else {"boundary": {"boundary": 1.0}}
-        setup = ready(name, shape, source=1.0, **data)
+        pde = PDES[name]()
+        if shape == "sphere" and len(pde.fields) > 1:
+            pytest.skip("waves have no boundary to leave through")
+        value = 1.0 if len(pde.fields) == 1 else dict.fromkeys(pde.fields, 1.0)
+        data = {"reaction": {"name": "decay"}} if shape == "sphere" else {"boundary": {"boundary": {"value": value}}}
+        setup = ready(name, shape, source=value, **data)
         u = steady(setup.term, setup.u0).value
     else:
         setup = ready(name, shape)

@@ -211,3 +211,27 @@ def test_rows_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
     again.flush()
     assert read_rows(path)[1].tolist() == [[0.0, 1 / 3], [0.5, 7.0]]
     assert read_rows(tmp_path / "none.csv")[1].size == 0
+
+
+def test_a_stepper_that_loses_something_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = ready({"fluxes": "all"})
+    kind = type(setup.stepper)
+    step = kind.step
+
+    def leaking(self: Any, *args: Any) -> Any:
+        done = step(self, *args)
+        return done._replace(u=done.u * (1 - 1e-6))
+
+    monkeypatch.setattr(kind, "step", leaking)
+    kept = {c.name: c for c in simulate(setup, tmp_path / "run").certificates}
+    assert not kept["flux balance"].passed and not kept["amount balance"].passed
+
+
+def test_two_fields_that_swing_about_zero_are_balanced_too(tmp_path: Path) -> None:
+    problem = {"pde": "gray-scott", "mesh": {"shape": "rectangle", "size": 0.25}, "time": {"end": 20.0, "frames": 2}}
+    result = simulate(prepare(read_config({**problem, "output": {**QUIET, "fluxes": "all"}})), tmp_path / "run")
+    assert {c.name: c for c in result.certificates}["flux balance"].passed
+    header, values = read_rows(tmp_path / "run/fluxes.csv")
+    column = dict(zip(header, values.T, strict=True))
+    assert column["storage.v"] == pytest.approx(column["sources.v"], rel=1e-9, abs=1e-15)
+    assert (column["left.u"] == 0).all() and (column["elsewhere.v"] == 0).all()

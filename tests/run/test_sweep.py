@@ -106,13 +106,18 @@ def test_a_sweep_is_its_runs_and_a_failed_one_is_named(tmp_path: Path) -> None:
     assert result.failed == [result.members[1].name] and "expected a finite number >= 0" in result.rows[1]["error"]
     for member, kappa in ((result.members[0], 0.5), (result.members[2], 2.0)):
         alone = simulate(prepare(read_config({**HEAT, "coefficients": {"kappa": kappa}})), tmp_path / f"alone{kappa}")
-        with np.load(result.folder / member.name / "fields/run.npz") as a, np.load(
-            alone.folder / "fields/run.npz"
-        ) as b:
+        with (
+            np.load(result.folder / member.name / "fields/run.npz") as a,
+            np.load(alone.folder / "fields/run.npz") as b,
+        ):
             assert (a["states"] == b["states"]).all()
     with open(result.folder / "sweep.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["kappa"] for row in rows] == ["0.5", "-1", "2"] and [r["status"] for r in rows] == ["ok", "failed", "ok"]
+    assert [row["kappa"] for row in rows] == ["0.5", "-1", "2"] and [r["status"] for r in rows] == [
+        "ok",
+        "failed",
+        "ok",
+    ]
     assert float(rows[0]["u_integral"]) < float(rows[2]["u_integral"]) and rows[1]["u_integral"] == ""
     page = (result.folder / "sweep.html").read_text()
     assert page.count("<img") == 2 and "2 of 3 runs ended well" in page and "-1" in page

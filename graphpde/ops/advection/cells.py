@@ -7,7 +7,8 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.core.relation import Relation
-from graphpde.mesh.cell_space import CellSpace, least_squares
+from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.cell_stencil import least_squares
 from graphpde.ops.finite_volume_conditions import CellFluxes, FacetConditions
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics
+from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics, joined
 
 
 @REACTIONS.add("brusselator")
@@ -45,4 +44,4 @@ class Brusselator(Kinetics):
     def forward(self, state: Tensor) -> Tensor:
         u, v = self.species(state)
         turned = self.b * u - u * u * v
-        return torch.stack([self.a - u - turned, turned], -1)
+        return joined(self.a - u - turned, turned)

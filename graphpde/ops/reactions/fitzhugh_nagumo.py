@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics
+from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics, joined
 from graphpde.ops.reactions.roots import real_roots
 
 
@@ -57,4 +56,4 @@ class FitzHughNagumo(Kinetics):
 
     def forward(self, state: Tensor) -> Tensor:
         u, w = self.species(state)
-        return torch.stack([u - u * u * u / 3 - w + self.current, self.eps * (u + self.a - self.b * w)], -1)
+        return joined(u - u * u * u / 3 - w + self.current, self.eps * (u + self.a - self.b * w))

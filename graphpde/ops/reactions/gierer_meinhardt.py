@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics
+from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics, joined
 from graphpde.ops.reactions.roots import real_roots
 
 
@@ -50,7 +49,7 @@ class GiererMeinhardt(Kinetics):
         super().__init__(decay_u=decay_u, decay_v=decay_v, basal=basal, saturation=saturation)
 
     def equilibria(self) -> list[tuple[float, ...]]:
-        """The state (u, v) with zero rate: v = u^2 / decay_v and (basal - decay_u u) (1 + saturation u^2) + decay_v = 0.
+        """The state with zero rate: v = u^2 / decay_v and (basal - decay_u u) (1 + saturation u^2) + decay_v = 0.
 
         That has one positive root: three of them would need a negative decay_v.
         """
@@ -62,4 +61,4 @@ class GiererMeinhardt(Kinetics):
         u, v = self.species(state)
         uu = u * u
         activation = uu / (v * (1 + self.saturation * uu))
-        return torch.stack([activation - self.decay_u * u + self.basal, uu - self.decay_v * v], -1)
+        return joined(activation - self.decay_u * u + self.basal, uu - self.decay_v * v)

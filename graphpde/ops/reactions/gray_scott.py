@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics
+from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics, joined
 
 
 @REACTIONS.add("gray-scott")
@@ -50,4 +49,4 @@ class GrayScott(Kinetics):
     def forward(self, state: Tensor) -> Tensor:
         u, v = self.species(state)
         uvv = u * v * v
-        return torch.stack([self.feed * (1 - u) - uvv, uvv - (self.feed + self.kill) * v], -1)
+        return joined(self.feed * (1 - u) - uvv, uvv - (self.feed + self.kill) * v)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics
+from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics, joined
 
 
 @REACTIONS.add("schnakenberg")
@@ -47,4 +46,4 @@ class Schnakenberg(Kinetics):
     def forward(self, state: Tensor) -> Tensor:
         u, v = self.species(state)
         uuv = u * u * v
-        return torch.stack([self.rate * (self.a - u + uuv), self.rate * (self.b - uuv)], -1)
+        return joined(self.rate * (self.a - u + uuv), self.rate * (self.b - uuv))

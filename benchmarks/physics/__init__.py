@@ -1,0 +1,1 @@
+"""What the library promises beside exact answers and references: one row, one figure, one target."""
