@@ -45,26 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--periodic", nargs="+", action="extend", metavar="SET=SET", help="two sets of the boundary that are one"
     )
     what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="any key of a problem file")
-    when = parser.add_argument_group("time")
-    when.add_argument("--steady", action="store_true", help="solve for the steady state")
-    when.add_argument("--t-end", type=float, metavar="T", help="end (default: from the size of the mesh)")
-    when.add_argument(
-        "--dt", type=float, metavar="DT", help="step (default: a hundredth of the run, or the stable one)"
-    )
-    when.add_argument("--stepper", metavar="NAME", help="see 'graphpde list steppers'")
-    when.add_argument("--frames", type=int, metavar="N", help="saved moments after the start (default: 20)")
-    when.add_argument("--allow-unstable", action="store_true", help="take explicit steps beyond the stability bound")
-    many = parser.add_argument_group("sweeps")
-    many.add_argument(
-        "--sweep",
-        nargs="+",
-        action="extend",
-        metavar="NAME=VALUES",
-        help="one run each: 0.1,1,10 or log:0.1:10:5, lin:0:1:3",
-    )
-    many.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
-    on = parser.add_argument_group("going on")
-    on.add_argument("--resume", metavar="RUN", help="go on with a stopped run or sweep, or from a moment RUN@TIME")
+    _add_time(parser.add_argument_group("time"))
+    _add_more_runs(parser)
     _add_measures(parser.add_argument_group("measures"))
     where = parser.add_argument_group("output and machine")
     where.add_argument("-o", "--output", metavar="DIR", help="run folder (default: runs/<pde>-<mesh>-<n>)")
@@ -77,6 +59,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, mps")
     where.add_argument("--dtype", metavar="NAME", help="float64 (default) or float32")
     where.add_argument("--seed", type=int, metavar="N", help="of the noise on initial values (default: 0)")
+
+
+def _add_time(when: Any) -> None:
+    when.add_argument("--steady", action="store_true", help="solve for the steady state")
+    when.add_argument("--t-end", type=float, metavar="T", help="end (default: from the size of the mesh)")
+    when.add_argument(
+        "--dt", type=float, metavar="DT", help="step (default: a hundredth of the run, or the stable one)"
+    )
+    when.add_argument("--stepper", metavar="NAME", help="see 'graphpde list steppers'")
+    when.add_argument("--frames", type=int, metavar="N", help="saved moments after the start (default: 20)")
+    when.add_argument("--allow-unstable", action="store_true", help="take explicit steps beyond the stability bound")
+
+
+def _add_more_runs(parser: argparse.ArgumentParser) -> None:
+    many = parser.add_argument_group("sweeps")
+    many.add_argument(
+        "--sweep",
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUES",
+        help="one run each: 0.1,1,10 or log:0.1:10:5, lin:0:1:3",
+    )
+    many.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
+    on = parser.add_argument_group("going on")
+    on.add_argument("--resume", metavar="RUN", help="go on with a stopped run or sweep, or from a moment RUN@TIME")
 
 
 def _add_measures(group: Any) -> None:

@@ -158,8 +158,6 @@ def simulate(
     except KeyboardInterrupt:
         run.record("interrupted")
         raise
-    finally:
-        run.close(status)
 
 
 def resume(

@@ -59,24 +59,16 @@ def run_all(
         threads: for the sums of each process. done: called with the number of each job that ended.
         stop: asked several times a second; True lets running jobs end after their present step.
     """
-    context = multiprocessing.get_context("spawn")
     waiting = list(range(len(jobs)))[::-1]
     workers: list[_Worker] = []
     stopped = False
-
-    def start() -> _Worker:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, ours)
 
     try:
         while True:
             stopped = stopped or (stop is not None and stop())
             if not stopped:
                 while waiting and len(workers) < count and all(w.job is not None for w in workers):
-                    workers.append(start())
+                    workers.append(_started(threads))
                     _hand_over(workers[-1], waiting, jobs)
                 for idle in [w for w in workers if w.job is None and waiting]:
                     _hand_over(idle, waiting, jobs)
@@ -103,6 +95,15 @@ def run_all(
             else:
                 worker.process.kill()
             worker.process.join(5)
+
+
+def _started(threads: int) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
 
 
 def _hand_over(worker: _Worker, waiting: list[int], jobs: Sequence[Job]) -> None:

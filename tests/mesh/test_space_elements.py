@@ -17,6 +17,7 @@ from graphpde.core.linear_operator import Sparse
 from graphpde.dynamics import steady
 from graphpde.errors import InputError, MeshError
 from graphpde.mesh import Mesh, Space, box, jittered, random_cube, random_square, rectangle
+from graphpde.mesh.cell_space import DG0
 from graphpde.mesh.elements import P1, P2, Q1, Q2, Element
 from graphpde.mesh.second_order import COMPLETE, MIDDLES, completed, facet_tables, turned
 from graphpde.ops import Diffusion, Dirichlet
@@ -310,6 +311,11 @@ def test_bricks_with_a_collapsed_edge_are_taken() -> None:
     (nodes,) = mesh.cells.values()
     space = Space(mesh.with_cells({"hexahedron": nodes[:, [0, 1, 2, 2, 4, 5, 6, 6]]}))
     assert float(space.measure.sum()) == pytest.approx(0.5, abs=1e-14)
+
+
+def test_cell_averages_have_a_space_of_their_own() -> None:
+    with pytest.raises(MeshError, match="DG0 has its unknowns in the cells, not at nodes; use CellSpace"):
+        Space(random_square(3), DG0())
 
 
 def test_lumping_needs_a_mass_for_every_unknown() -> None:

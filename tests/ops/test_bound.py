@@ -11,9 +11,9 @@ import pytest
 import scipy.linalg
 import torch
 
+from graphpde.core.combined import Scaled, Summed
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action
-from graphpde.core.combined import Scaled, Summed
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError

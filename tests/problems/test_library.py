@@ -134,7 +134,7 @@ def test_burgers_conserves_and_stays_between_its_bounds() -> None:
     assert total[5] == pytest.approx(total[0], rel=1e-9)  # before the front is at the end
     assert float(states.min()) > -0.02 and float(states.max()) < 1.02
     steepest = [float((u[1:] - u[:-1]).min()) for u in states[:8, :, 0]]
-    assert min(steepest) < 1.5 * steepest[0]  # it has steepened
+    assert min(steepest) < 1.15 * steepest[0]  # it has steepened
 
 
 def test_burgers_travelling_wave() -> None:
@@ -248,6 +248,22 @@ def test_advection_and_diffusion_in_balance() -> None:
     exact = x_ = driven.space.pos
     exact = x_ - torch.expm1(x_ / 0.05) / math.expm1(1 / 0.05)
     assert torch.allclose(steady(driven.term, driven.u0).value, exact, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", ["upwind", "supg"])
+def test_what_a_source_adds_along_the_way(scheme: str) -> None:
+    """v u' = f from u(0) = 0: u = f x / v."""
+    setup = ready(
+        "advection",
+        "interval",
+        0.05,
+        scheme=scheme,
+        coefficients={"velocity": [2.0]},
+        boundary={"left": 0.0},
+        source=3.0,
+        steady=True,
+    )
+    assert torch.allclose(steady(setup.term, setup.u0).value, 1.5 * setup.space.pos, atol=1e-9)
 
 
 def test_heat_through_a_brick_wall_with_robin_sides() -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphpde.core.combined import pin
 from graphpde.core.edge_difference import EdgeDifference
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
-from graphpde.core.combined import pin
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.neighbors import complete, knn
 from graphpde.core.relation import Relation

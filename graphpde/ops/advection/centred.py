@@ -1,4 +1,4 @@
-"""Centred advection: second order, and no smoothing of its own."""
+"""Centred advection: no smoothing of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from graphpde.ops.advection.velocity import Velocity
 @SCHEMES.add("centred")
 class CentredAdvection(Advection):
     r"""Transport u' + div(v u) = 0 by centred fluxes: of second order on smooth fields, oscillating at steep ones.
+
+    On cell averages of triangles and tetrahedra of first order: the line between two centroids misses the middle of the
+    facet; :class:`LimitedAdvection` reconstructs there.
 
     On a space the Galerkin matrix, on a cell space the linear interpolation of the two averages at each facet, on a
     graph the mean of both ends of each edge. Without diffusion the spectrum lies near the imaginary axis: explicit
