@@ -41,18 +41,16 @@ def evolve(
     Args:
         f: a Term, a sum of terms and conditions, or any callable (t, u) -> u'; t is a 0-d tensor.
         u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers. It is ``states[0]`` as
-            given; the first step starts from it with the Dirichlet values put in.
+            given; the first step starts from it with the Dirichlet values.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``.
         dt: step; None takes one step per interval, a number takes ceil(interval / dt) equal steps in each.
-        control: chooses the steps by the stepper's own error estimate instead; gradients go through the steps it took,
-            their lengths held fixed.
+        control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
         domain: where the state lives, when no term says so.
         save: a policy; default: keep every one of ``times``.
         grad: "direct": autograd through every step.
         allow_unstable: take explicit steps beyond the stability bound.
-        watch: called as watch(step, steps, t, u) after each step, for progress; under control ``steps`` is what the
-            present step makes of the rest of the run and may change.
+        watch: called as watch(step, steps, t, u) after each step; under control ``steps`` is an estimate that changes.
 
     Returns:
         times [s], states [s, *, n, c], and what was counted: steps "accepted" and "rejected", "evaluations" of F,
@@ -69,32 +67,48 @@ def evolve(
         raise InputError(f"grad='{grad}' is not available, expected 'direct'")
     times = _times(times)
     _check_inputs(u0, dt)
-    if dt is not None and control is not None:
-        raise InputError(f"got dt = {dt:g} and a control, expected one of them; give control its first step as dt0")
     t = times[0]
     system = System(f, domain, t.detach())
     system.check_state(u0)
     if system.fixed is not None:
         system.fixed.refuse_clashes(times[-1].detach())
-    pace: Pace
-    if control is None:
-        pace = Equal(times, dt)
-        if not allow_unstable and pace.counts:
-            spans = times.detach().diff() / torch.tensor(pace.counts, dtype=times.dtype)
-            refuse_unstable(system, stepper, float(spans.max()))
+    u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
+    pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
     save = save or SaveAll()
     save.add(t, u0)
-    u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
     carry = stepper.init(system, t, u)
-    if control is not None:
-        pace = control.pace(system, stepper, u, times)
     loop = Loop(system, stepper, pace, watch)
     for start, end in pairwise(times):
         u, carry = loop.interval(start, end, u, carry)
         save.add(end, u)
-    kept_times, kept = save.kept()
-    statistics = {**loop.counted, **pace.statistics()}
-    return Trajectory(torch.stack(kept_times), stacked(kept), system.domain or domain, loop.done, statistics)
+    return _left_behind(save, loop, system.domain or domain)
+
+
+def _left_behind(save: Save, loop: Loop, domain: Graph | None) -> Trajectory:
+    times, states = save.kept()
+    statistics = {**loop.counted, **loop.pace.statistics()}
+    return Trajectory(torch.stack(times), stacked(states), domain, loop.done, statistics)
+
+
+def _pace(
+    f: System,
+    stepper: Stepper,
+    u: State,
+    times: Tensor,
+    dt: float | None,
+    control: Adaptive | None,
+    allow_unstable: bool,
+) -> Pace:
+    """Who chooses the steps; refuses what cannot go well."""
+    if control is not None:
+        if dt is not None:
+            raise InputError(f"got dt = {dt:g} and a control, expected one of them; give control its first step as dt0")
+        return control.pace(f, stepper, u, times)
+    pace = Equal(times, dt)
+    if not allow_unstable and pace.counts:
+        spans = times.detach().diff() / torch.tensor(pace.counts, dtype=times.dtype)
+        refuse_unstable(f, stepper, float(spans.max()))
+    return pace
 
 
 def _times(times: Tensor | Sequence[float]) -> Tensor:

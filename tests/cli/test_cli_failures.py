@@ -77,7 +77,7 @@ def is_one_sentence(err: str) -> bool:
         (["--set", "mesh.shape=disc"], "did you mean 'disk'?"),
         (["--set", "mesh.shape=disk", "mesh.radios=2"], "did you mean 'radius'?"),
         (["--set", "mesh.shape=disk", "mesh.radius=-1"], "error: "),
-        (["--set", "mesh.shape=box_hexahedra"], "hexahedron"),
+        (["--set", "mesh.shape=box_hexahedra", "element=p1"], "hexahedron"),
         (["--override", "left"], "boundary.left has neither a value nor an inflow"),
         (["--pictures", "some"], "unknown pictures 'some'"),
         (["-o", "notes.md"], "notes.md"),

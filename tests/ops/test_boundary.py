@@ -224,7 +224,7 @@ class TestClashes:
             system(Dirichlet("left", 1.0, override=True), Dirichlet("bottom", 2.0, override=True))
 
     def test_one_channel_is_enough(self) -> None:
-        with pytest.raises(ConditionError, match=r"first node 0 \(5 against 6"):
+        with pytest.raises(ConditionError, match=r"first node 0 at \(0, 0\) \(5 against 6"):
             system(Dirichlet("left", torch.tensor([1.0, 5.0])), Dirichlet("bottom", torch.tensor([1.0, 6.0])))
 
     def test_a_clash_that_comes_later(self) -> None:
