@@ -36,7 +36,7 @@ period = float(2 * (zeros[-1] - zeros[0]) / (len(zeros) - 1))
 exact = 2 * torch.pi / (speed * ZERO)
 
 energy = wave.energy(sound.states)
-tremble = float((energy / energy[1] - 1).abs().max())
+tremble = float((energy / energy[0] - 1).abs().max())
 drift = float(energy[-200:].mean() / energy[:200].mean() - 1)
 
 print(f"{space.n} unknowns, {sound.steps} steps")

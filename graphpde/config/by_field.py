@@ -22,7 +22,8 @@ def by_field(value: Any, where: str, fields: Sequence[str], names: Sequence[str]
         if len(fields) > 1:
             table = ", ".join(f"{name} = ..." for name in fields)
             raise ConfigError(
-                f"{where} is one value and {who} has fields {', '.join(fields)}; give {where} = {{{table}}}"
+                f"{where} is one value and {who} has fields {', '.join(fields)}; give {where} = {{{table}}}, "
+                f"on the command line {fields[0]}=VALUE"
             )
         return {fields[0]: quantity(names)(value, where)}
     section = Section(value, where)

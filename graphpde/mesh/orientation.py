@@ -52,10 +52,10 @@ def oriented(mesh: Mesh, element: Element | None = None) -> tuple[Mesh, list[str
             notes.append(f"{len(nodes)} {kind} cells are used at their vertices as {linear} cells")
         cells[kind] = wide if full else _with_corners(nodes, wide)
     if flat:
-        raise MeshError(
-            f"{len(flat)} of {total} cells of '{mesh.name}' have zero size, first {flat[:3]}; "
-            f"remove them in the mesh generator, or with 'graphpde repair'"
-        )
+        remedy = "remove them in the mesh generator, or with 'graphpde repair'"
+        if len(flat) == total and mesh.dim == 3:
+            remedy = "does the file call surface elements solids (8-node shells hexahedra)? Export it with their own type"
+        raise MeshError(f"{len(flat)} of {total} cells of '{mesh.name}' have zero size, first {flat[:3]}; {remedy}")
     if folded:
         flat_kinds = all(CELLS[kind].corners == "quad" for kind in mesh.cells)
         what = "quadrilaterals" if flat_kinds and not full else "cells"

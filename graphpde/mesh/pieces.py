@@ -9,7 +9,7 @@ from graphpde.mesh.blocks import Piece
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.elements import P1, P2, Q1, Q2, Element
 from graphpde.mesh.mesh import Mesh
-from graphpde.mesh.second_order import SECOND_ORDER, facet_tables
+from graphpde.mesh.second_order import SECOND_ORDER, facet_tables, together
 
 _SIMPLICES = ("vertex", "line", "triangle", "tetra")
 _KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
@@ -18,7 +18,7 @@ _KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 def natural_element(mesh: Mesh) -> Element:
     """Second order where every cell has the nodes for it, else first; P on simplices, Q as soon as there are others."""
     simplices = all(CELLS[kind].corners in _SIMPLICES for kind in mesh.cells)
-    if all(kind in SECOND_ORDER for kind in mesh.cells):
+    if all(kind in SECOND_ORDER for kind in mesh.cells) and together(mesh):
         return P2() if simplices else Q2()
     return P1() if simplices else Q1()
 

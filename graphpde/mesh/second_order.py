@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,12 @@ MIDDLES: dict[str, tuple[tuple[int, ...], ...]] = {full: _middles(linear) for li
 """Complete cell -> for each node beyond the corners the corners that it lies between, in the order of VTK."""
 
 
+def together(mesh: Mesh) -> bool:
+    """Whether the blocks of cells with the same corners follow each other, so that they become one and keep numbers."""
+    corners = [CELLS[kind].corners for kind in mesh.cells]
+    return sum(1 for _ in groupby(corners)) == len(set(corners))
+
+
 def turned(kind: str, corners: list[int]) -> list[int]:
     """The order of the nodes of a complete cell whose corners are taken in the order given."""
     place = {frozenset(between): k for k, between in enumerate(MIDDLES[kind])}
@@ -72,7 +79,8 @@ def completed(mesh: Mesh) -> Mesh:
     map), so straight cells stay straight and curved ones curved. Cells of both orders side by side share middles.
 
     Raises:
-        MeshError: pyramids or cells of third order, which have no complete quadratic cell here.
+        MeshError: pyramids or cells of third order, which have no complete quadratic cell here; blocks of both orders
+            that would have to swap places with others to become one.
     """
     for kind in mesh.cells:
         linear = CELLS[kind].corners
@@ -82,6 +90,11 @@ def completed(mesh: Mesh) -> Mesh:
             )
     if set(mesh.cells) <= set(COMPLETE.values()):
         return mesh
+    if not together(mesh):
+        raise MeshError(
+            f"'{mesh.name}' has blocks of cells with the same corners and others between ({', '.join(mesh.cells)}), so "
+            f"that they cannot become one of second order; sort the blocks, or use P1 or Q1"
+        )
     builder = _Builder(mesh)
     for width in (2, 4):
         builder.add_shared(width)
@@ -135,10 +148,8 @@ class _Builder:
                     self._append(self._centres(kind, rows))
         cells: dict[str, Tensor] = {}
         for kind, nodes in self.nodes.items():
-            full = COMPLETE[CELLS[kind].corners]
-            if full in cells:
-                raise MeshError(f"'{self.mesh.name}' has {full} cells of two orders; convert it to one order")
-            cells[full] = torch.from_numpy(nodes)
+            full, found = COMPLETE[CELLS[kind].corners], torch.from_numpy(nodes)
+            cells[full] = torch.cat([cells[full], found]) if full in cells else found
         mesh = self.mesh
         points = torch.cat(self.points)
         data = {name: self._extended(values) for name, values in mesh.point_data.items() if values.is_floating_point()}

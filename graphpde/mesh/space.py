@@ -68,7 +68,8 @@ class Space(Graph):
         found = mesh.warnings
         element = element or natural_element(mesh)
         if element.degree == 0:
-            raise MeshError(f"{type(element).__name__} has its unknowns in the cells, not at nodes; use CellSpace(mesh)")
+            name = type(element).__name__
+            raise MeshError(f"{name} has its unknowns in the cells, not at nodes; use CellSpace(mesh)")
         for kind, _, _ in mesh.corners():
             element.kind_on(kind)  # refuses unknown cells before anything is built
         mesh, notes = oriented(completed(mesh) if element.degree > 1 else mesh, element)

@@ -32,6 +32,7 @@ def certify(setup: Setup, meter: Meter, moments: Sequence[Moment], result: Resul
         return [residual, *_maximum_principle(setup, meter, moments[-1:])]
     out += _mass_balance(setup, meter, moments)
     out += _energy_decay(setup, meter, moments)
+    out += _wave_energy(setup, meter, moments)
     return out + _maximum_principle(setup, meter, moments)
 
 
@@ -63,6 +64,20 @@ def _mass_balance(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list
     lost = setup.steps * setup.config.solver.rtol if setup.stepper is not None and setup.stepper.implicit else 0.0
     target = max(lost, 0.1 * _ROUNDING[setup.u0.dtype])
     return [Certificate("mass balance" if load is not None else "mass drift", worst, target)]
+
+
+def _wave_energy(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
+    """A wave that nothing damps or drives keeps its energy under the implicit trapezoidal rule, to its tolerance."""
+    wave, fixed, stepper = meter.wave, setup.system.fixed, setup.stepper
+    alone = len(setup.system.linear) == 1 and not setup.system.nonlinear
+    if wave is None or wave.damping or not alone or stepper is None or not (fixed is None or fixed.constant):
+        return []
+    energies = [moment.energy for moment in moments]
+    scale = max(energies)
+    drift = (scale - min(energies)) / scale if scale else 0.0
+    kept = stepper.name == "crank_nicolson"
+    target = max(10 * setup.steps * setup.config.solver.rtol, _ROUNDING[setup.u0.dtype]) if kept else None
+    return [Certificate("energy drift", drift, target)]
 
 
 def _leaks(setup: Setup, meter: Meter) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.core.linear_operator import LinearOperator, as_matrix
 from graphpde.ops.term import times_mass
+from graphpde.ops.wave import Wave
 
 
 class Moment(NamedTuple):
@@ -43,10 +44,11 @@ class Meter:
     r"""Measures states of a problem.
 
     The energy is \frac12 \int kappa |grad u|^2 - \int f u - \int_boundary g u where the problem is the gradient flow of
-    that (diffusion with sources and inflows), else \frac12 \int |u|^2.
+    that (diffusion with sources and inflows), that of :class:`~graphpde.ops.wave.Wave` for waves, else
+    \frac12 \int |u|^2.
 
     Attributes:
-        data: least and largest initial or boundary value so far.
+        data: least and largest initial or boundary value so far. wave: the wave term, or None.
     """
 
     def __init__(self, setup: Setup):
@@ -58,6 +60,16 @@ class Meter:
         )
         self.data = (float(known.min()), float(known.max()))
         self.gradient_flow = not setup.system.nonlinear and self.operator is not None and self.operator.symmetric
+        self.wave = next((term for _, term in setup.system.linear if isinstance(term, Wave)), None)
+
+    @property
+    def energy_text(self) -> str:
+        """What the energy is, for captions."""
+        if self.wave is not None:
+            return "kinetic and elastic, which neither grows nor falls where nothing damps or drives"
+        if self.gradient_flow:
+            return "it can only fall while the given data stay the same in time"
+        return "half the integral of the square, which need not fall here"
 
     @torch.no_grad()
     def follow(self, t: float) -> None:
@@ -89,6 +101,8 @@ class Meter:
 
     def energy(self, t: float, u: Tensor) -> float:
         """The energy of u [n, c] at time t."""
+        if self.wave is not None:
+            return float(self.wave.energy(u))
         if not self.gradient_flow or self.operator is None:
             return float(self.setup.space.integral(u * u).sum() / 2)
         now = torch.tensor(t, dtype=torch.float64, device=u.device)

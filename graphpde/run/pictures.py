@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 6  # moments in one picture
-_ENERGY = {
-    True: "it can only fall while the given data stay the same in time",
-    False: "half the integral of the square, which need not fall here",
-}
 
 
 def draw(frames: Frames, folder: Path) -> list[Picture]:
@@ -79,7 +75,7 @@ def _look(setup: Setup) -> dict[str, Any]:
     fields = setup.pde.fields
     return {
         "label": list(fields) if len(fields) > 1 else fields[0],
-        "unit": setup.units[fields[0]],
+        "unit": [setup.units[name] for name in fields],
         "length_unit": setup.units["length"],
     }
 
@@ -104,15 +100,15 @@ def _curves(frames: Frames) -> dict[str, tuple[Figure, str]]:
     """Integral, energy and range over time; a range that never changes says nothing and is left out."""
     setup, moments, fields = frames.setup, frames.moments, frames.setup.pde.fields
     t, axis = [m.t for m in moments], f"t [{setup.units['time']}]"
-    unit = setup.units[fields[0]]
-    value = f"value [{unit}]" if unit != "1" else "value"
+    units = {setup.units[name] for name in fields}
+    value = f"value [{units.pop()}]" if len(units) == 1 and units != {"1"} else "value"
     mass = {f"integral of {name}": [m.mass[k] for m in moments] for k, name in enumerate(fields)}
     out = {"mass": (plot_curves(t, mass, axis, "integral"), f"Integral of {_names(setup)} over the domain.")}
     energy = [m.energy for m in moments]
     positive = min(energy) > 0 and max(energy) > 20 * min(energy)
     out["energy"] = (
         plot_curves(t, {"energy": energy}, axis, "energy", log=positive),
-        f"Energy: {_ENERGY[frames.meter.gradient_flow]}.",
+        f"Energy: {frames.meter.energy_text}.",
     )
     ends: dict[str, list[float]] = {}
     for k, name in enumerate(fields):

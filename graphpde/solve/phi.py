@@ -74,7 +74,7 @@ class Krylov:
             return self.basis.new_zeros(self.shape)
         while True:
             if self.closed or (self.m and (self.m % _CHECK == 0 or self.m == self.most)):
-                now, ahead = (self._small(j, s) for j in (k, k + 1))
+                now, ahead = self._small(k, s)
                 missed = 0.0 if self.closed else abs(s * float(self.upper[self.m, self.m - 1] * ahead[-1]))
                 if missed <= self.tolerance:
                     return (self.size * now.to(self.basis) @ self.basis[: self.m]).reshape(self.shape)
@@ -82,21 +82,20 @@ class Krylov:
                     return None
             self._extend()
 
-    def _small(self, k: int, s: float) -> Tensor:
-        """The first column of phi_k(s H)."""
-        h = s * self.square
+    def _small(self, k: int, s: float) -> tuple[Tensor, Tensor]:
+        """The first columns of phi_k(s H) and phi_(k+1)(s H)."""
+        h, m = s * self.square, self.m
         if self.symmetric:
             values, vectors = torch.linalg.eigh(h)
-            return vectors @ (phi_scalar(k, values) * vectors[0])
-        m = self.m
-        large = h.new_zeros(m + k, m + k)
+            now, ahead = phi_scalar(k, values), phi_scalar(k + 1, values)
+            return vectors @ (now * vectors[0]), vectors @ (ahead * vectors[0])
+        large = h.new_zeros(m + k + 1, m + k + 1)
         large[:m, :m] = h
-        if k == 0:
-            return torch.linalg.matrix_exp(h)[:, 0]
         large[0, m] = 1.0
-        for j in range(k - 1):
+        for j in range(k):
             large[m + j, m + j + 1] = 1.0
-        return torch.linalg.matrix_exp(large)[:m, m + k - 1]
+        columns = torch.linalg.matrix_exp(large)[:m]
+        return columns[:, m + k - 1 if k else 0], columns[:, m + k]
 
     @property
     def square(self) -> Tensor:

@@ -25,7 +25,7 @@ def plot_field(
     *,
     title: str | None = None,
     label: str | Sequence[str] = "u",
-    unit: str | None = None,
+    unit: str | Sequence[str] | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
     cmap: str = "viridis",
@@ -44,7 +44,7 @@ def plot_field(
         values: numbers [mesh.n] or [mesh.n, c]; NaN where a point carries none. Each channel gets a panel.
         title: over the picture.
         label: name of the quantity, or one name per channel.
-        unit: unit of the values; "1" or None shows the label alone.
+        unit: unit of the values, or one per channel; "1" or None shows the label alone.
         vmin, vmax: limits of the colours; found in the values where None.
         cmap: a colour map of matplotlib; the default is uniform to the eye.
         ax: axes to draw into (three-dimensional ones for surfaces and solids); one channel only.
@@ -66,12 +66,12 @@ def plot_field(
         _check_axes(ax, seen, len(labels))
         figure, axes = ax.figure, [ax]
     style = Style(show_mesh, length_unit, panels=len(axes))
-    for panel, u, scale in zip(axes, fields.T, scales):
+    for panel, u, scale, one in zip(axes, fields.T, scales, _each(unit, len(scales))):
         seen.draw(panel, u, scale, style)
         if seen.kind == "curve":
-            fit_values(panel, scale, labelled(scale.label, unit))
+            fit_values(panel, scale, labelled(scale.label, one))
         else:
-            seen.add_colour_bar(figure, scale, [panel], unit)
+            seen.add_colour_bar(figure, scale, [panel], one)
     if len(axes) > 1:
         entitle(figure, title)
     else:
@@ -86,7 +86,7 @@ def plot_frames(
     *,
     title: str | None = None,
     label: str | Sequence[str] = "u",
-    unit: str | None = None,
+    unit: str | Sequence[str] | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
     cmap: str = "viridis",
@@ -120,7 +120,7 @@ def plot_frames(
     titles = [moment(times[k], time_unit) for k in shown]
     seen = scene(mesh)
     if seen.kind == "curve":
-        figure = _curves_in_time(seen, fields, scales, titles, (unit, length_unit))
+        figure = _curves_in_time(seen, fields, scales, titles, (_each(unit, len(scales)), length_unit))
         entitle(figure, title)
         return figure
     figure, panels = _frame_panels(seen, len(shown), len(labels))
@@ -132,11 +132,24 @@ def plot_frames(
             panel.label_outer()
         elif k > 0:
             panel.set_axis_off()  # the same view as in the first panel, where the coordinates stand
-    for c, scale in enumerate(scales):
+    for c, (scale, one) in enumerate(zip(scales, _each(unit, len(scales)))):
         own = [panel for (channel, _), panel in panels.items() if channel == c]
-        seen.add_colour_bar(figure, scale, own, unit)
+        seen.add_colour_bar(figure, scale, own, one)
     entitle(figure, title)
     return figure
+
+
+def _each(unit: str | Sequence[str] | None, channels: int) -> Sequence[str | None]:
+    """The unit of each channel.
+
+    Raises:
+        InputError: neither one unit nor one a channel.
+    """
+    if unit is None or isinstance(unit, str):
+        return [unit] * channels
+    if len(unit) != channels:
+        raise InputError(f"got {len(unit)} units for {channels} channels, expected one, or one for each")
+    return unit
 
 
 def channels_of(values: Any, mesh: Mesh) -> np.ndarray:
@@ -209,7 +222,11 @@ def _block(count: int, ratio: float) -> tuple[int, int]:
 
 
 def _curves_in_time(
-    seen: Scene, fields: np.ndarray, scales: list[Scale], titles: list[str], units: tuple[str | None, str | None]
+    seen: Scene,
+    fields: np.ndarray,
+    scales: list[Scale],
+    titles: list[str],
+    units: tuple[Sequence[str | None], str | None],
 ) -> Figure:
     """One pair of axes per channel, the curves of all moments in it, dark to light in time."""
     figure, grid = seen.panels(1, len(scales), False)
@@ -218,6 +235,6 @@ def _curves_in_time(
         for k, name in enumerate(titles):
             colour = scale.cmap(0.9 * k / max(1, len(titles) - 1))
             draw_interval(panel, seen.points[:, 0], seen.pairs, fields[k, :, c], colour, name)
-        fit_values(panel, scale, labelled(scale.label, units[0]))
+        fit_values(panel, scale, labelled(scale.label, units[0][c]))
     grid[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     return figure

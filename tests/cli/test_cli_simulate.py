@@ -238,10 +238,10 @@ def test_the_sample_files_run(graphpde, problem: Path) -> None:
     if config["pde"] == "poisson":
         assert len(moments) == 1 and done.json["certificates"]["residual"]["passed"]
     else:
-        assert len(moments) == config["time"]["frames"] + 1 and moments[0][0] == 0
+        assert len(moments) == config["time"].get("frames", 20) + 1 and moments[0][0] == 0
         assert moments[-1][0] == pytest.approx(config["time"]["end"])
     assert all(math.isfinite(v) for field in done.json["final"].values() for v in field.values())
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) >= 5
 
 
 def test_a_constant_solution_is_pointed_out(graphpde, square: Path) -> None:

@@ -146,7 +146,9 @@ def test_unknown_names_get_the_nearest(change: dict[str, Any], says: str) -> Non
 
 
 def test_what_must_be_there() -> None:
-    with pytest.raises(ConfigError, match="names no pde; expected one of advection, .*allen-cahn, .*gray-scott, heat, .*poisson"):
+    with pytest.raises(
+        ConfigError, match="names no pde; expected one of advection, .*allen-cahn, .*gray-scott, heat, .*poisson"
+    ):
         read_config({"mesh": "a.msh"})
     with pytest.raises(ConfigError, match="has no mesh"):
         read_config({"pde": "heat"})

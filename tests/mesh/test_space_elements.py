@@ -256,9 +256,6 @@ def test_completing_a_mesh(name: str) -> None:
 def test_partly_quadratic_meshes_share_the_middles_they_have() -> None:
     """A curved triangle beside a straight one: the edge between them stays curved for both."""
     points = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1], [0.5, -0.1], [0.6, 0.6], [-0.1, 0.5]], dtype=F64)
-    mesh = Mesh(points, {"triangle6": [[0, 1, 2, 4, 5, 6]], "triangle": [[1, 3, 2]]})
-    with pytest.raises(MeshError, match="has triangle6 cells of two orders; convert it to one order"):
-        completed(mesh)
     quads = torch.tensor([[2, 0], [2, 1], [1.7, 0.5]], dtype=F64)
     both = Mesh(torch.cat([points, quads]), {"triangle6": [[0, 1, 2, 4, 5, 6]], "quad": [[1, 7, 8, 3]]})
     whole = completed(both)

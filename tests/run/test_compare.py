@@ -41,6 +41,8 @@ def test_a_known_difference(tmp_path: Path) -> None:
     for row in found.rows:
         assert row.l2 == pytest.approx(3, rel=1e-12) and row.largest == pytest.approx(3, rel=1e-12)
         assert row.relative == pytest.approx(3 / row.a, rel=1e-12) and row.a > row.b
+    other = compare(b, a)  # the larger norm of the two, whichever side has it
+    assert [row.relative for row in other.rows] == pytest.approx([row.relative for row in found.rows], rel=1e-12)
     # |x + 5|^2 integrates to 91/3; the lumped mass leaves an error of h^2 / 6
     assert found.rows[0].a == pytest.approx(math.sqrt(91 / 3), rel=1e-3)
 

@@ -74,6 +74,17 @@ def test_one_step_methods_go_on_bit_by_bit(tmp_path: Path, stepper: str, conditi
     assert entry["exact"] and entry["changed"] == {} and entry["step"] == 12
 
 
+@pytest.mark.parametrize("stepper", ["backward_euler", "crank_nicolson", "esdirk4"])
+def test_what_is_factored_is_that_of_the_first_step(tmp_path: Path, stepper: str) -> None:
+    """Intervals whose steps differ in the last bit: all of them use the matrix factored for the first one."""
+    setup = ready(FIXED, time={"stepper": stepper, "end": 0.28, "frames": 7, "dt": 0.01})
+    assert len(set(setup.times.diff().tolist())) > 1
+    simulate(setup, tmp_path / "whole")
+    simulate(setup, tmp_path / "part", stop=after(14))
+    resume(tmp_path / "part")
+    assert same_files(tmp_path / "whole", tmp_path / "part")
+
+
 def test_certificates_are_those_of_the_whole_run(tmp_path: Path) -> None:
     setup = ready(source=0.0, initial="1 + x")
     whole = simulate(setup, tmp_path / "whole")

@@ -341,3 +341,16 @@ def test_pictures_touch_no_global_state_of_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == done.stderr == "", done.stderr
+
+
+def test_each_channel_has_its_own_unit() -> None:
+    mesh = rectangle(3, 3)
+    both = np.stack([mesh.points[:, 0].numpy(), mesh.points[:, 1].numpy()], 1)
+    for figure in (
+        plot_field(mesh, both, label=["u", "v"], unit=["m", "m/s"]),
+        plot_frames(mesh, [0.0, 1.0], np.stack([both, 2 * both]), label=["u", "v"], unit=["m", "m/s"]),
+    ):
+        shown = {axes.get_ylabel() for axes in figure.axes} | {axes.get_xlabel() for axes in figure.axes}
+        assert {"u [m]", "v [m/s]"} <= shown
+    with pytest.raises(InputError, match="got 3 units for 2 channels"):
+        plot_field(mesh, both, label=["u", "v"], unit=["m", "m/s", "s"])
