@@ -13,7 +13,7 @@ from graphpde.dynamics import Heun, evolve, steady
 from graphpde.mesh import Space, channel_with_cylinder
 from graphpde.ops import Advection, Diffusion, Dirichlet, LimitedAdvection
 
-space = Space(channel_with_cylinder(size=0.016, near=0.008, length=1.0))
+space = Space(channel_with_cylinder(size=0.01, near=0.006, length=0.9))
 
 
 def height(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -27,9 +27,9 @@ slope = torch.cat([torch.einsum("mkd,mk->md", b.gradients[:, 0], psi[b.dofs]) fo
 velocity = torch.stack([slope[:, 1], -slope[:, 0]], 1)
 
 puff = ((space.pos - torch.tensor([0.08, 0.21], dtype=torch.float64)).norm(dim=1, keepdim=True) < 0.045).to(space.dtype)
-times = torch.tensor([0.0, 0.1, 0.25, 0.55], dtype=torch.float64)
+times = torch.tensor([0.0, 0.1, 0.24, 0.48], dtype=torch.float64)
 carried = {
-    name: evolve(scheme(space, velocity) + Dirichlet("inlet", 0.0), puff, times, stepper=Heun(), dt=1e-3)
+    name: evolve(scheme(space, velocity) + Dirichlet("inlet", 0.0), puff, times, stepper=Heun(), dt=1.2e-3)
     for name, scheme in (("upwind", Advection), ("limited", LimitedAdvection))
 }
 peak = {name: float(run.final.max()) for name, run in carried.items()}

@@ -13,7 +13,7 @@ import math
 import torch
 
 from graphpde.dynamics import Sbdf2, evolve
-from graphpde.mesh import Space, torus
+from graphpde.mesh import Space, refine, torus
 from graphpde.ops import REACTIONS, Diffusion, Reaction
 from graphpde.ops.reactions import fastest_mode
 
@@ -25,7 +25,7 @@ fastest = fastest_mode(reaction, rest[0].tolist(), kappa)
 space = Space(torus(size=0.06), channels=2)
 diffusion = Diffusion(space, torch.tensor([kappa], dtype=torch.float64))
 noise = torch.randn(space.n, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-times = torch.tensor([0.0, 20.0, 40.0, 100.0], dtype=torch.float64)
+times = torch.tensor([0.0, 20.0, 40.0, 120.0], dtype=torch.float64)
 pattern = evolve(diffusion + Reaction(reaction), rest + 1e-6 * noise, times, stepper=Sbdf2(), dt=0.25)
 
 wave = pattern.states - rest
@@ -52,6 +52,7 @@ print(f"{spots} spots at t = {float(times[-1]):g}")
 if __name__ == "__main__":
     from graphpde.viz import plot_field, save_figure
 
-    figure = plot_field(space.mesh, space.at_points(pattern.final)[:, 0], label="u", length_unit=None, show_mesh=False)
+    smooth = refine(space.mesh.with_data(point={"u": space.at_points(pattern.final)[:, 0]}))  # faces have one colour
+    figure = plot_field(smooth, smooth.point_data["u"], label="u", length_unit=None, show_mesh=False)
     save_figure(figure, "patterns_on_a_torus.png")
     print("picture: patterns_on_a_torus.png")

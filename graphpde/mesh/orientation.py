@@ -54,7 +54,9 @@ def oriented(mesh: Mesh, element: Element | None = None) -> tuple[Mesh, list[str
     if flat:
         remedy = "remove them in the mesh generator, or with 'graphpde repair'"
         if len(flat) == total and mesh.dim == 3:
-            remedy = "does the file call surface elements solids (8-node shells hexahedra)? Export it with their own type"
+            remedy = (
+                "does the file call surface elements solids (8-node shells hexahedra)? Export it with their own type"
+            )
         raise MeshError(f"{len(flat)} of {total} cells of '{mesh.name}' have zero size, first {flat[:3]}; {remedy}")
     if folded:
         flat_kinds = all(CELLS[kind].corners == "quad" for kind in mesh.cells)

@@ -71,15 +71,15 @@ def test_invariant_spaces_and_zero() -> None:
 
 @pytest.mark.grad
 @pytest.mark.parametrize("k", range(4))
-@pytest.mark.parametrize("most", [3, 100])
+@pytest.mark.parametrize("most", [10, 100])
 def test_gradients_of_operator_and_vector(k: int, most: int) -> None:
     """Also along directions that the Krylov space of v alone does not hold: v is an eigenvector here."""
-    base = skewed(4, 0.8)
+    base = skewed(4, 0.8) if most == 100 else skewed(12, 3.0)
 
     def run(a: Tensor, v: Tensor) -> Tensor:
-        return phi(k, lambda x: a @ x, lambda x: a.T @ x, v, rtol=1e-13, most=most)
+        return phi(k, lambda x: a @ x, lambda x: a.T @ x, v, rtol=1e-12, most=most)
 
-    v = torch.linalg.eigh(base)[1][:, 2] if most == 100 else vector(4)
+    v = torch.linalg.eigh(base)[1][:, 2] if most == 100 else vector(12)
     inputs = (base.requires_grad_(), v.detach().requires_grad_())
     assert torch.autograd.gradcheck(run, inputs, atol=1e-6, fast_mode=True)
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from graphpde.errors import InputError, MeshError, OutputError, ShapeError, UnknownName
+from graphpde.mesh import rectangle
 from graphpde.mesh.mesh import Mesh
 from graphpde.viz import plot_field, plot_frames, plot_graph, save_figure
 
