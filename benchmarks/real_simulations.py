@@ -2,7 +2,7 @@
 
 Every file below ``../shared/data/meshes`` with at most 100,000 unknowns: insulated heat equation, kappa = 1, a start
 that varies along every axis, 20 steps of backward Euler to t = 0.01 L^2 (L = diameter of the bounding box), relative
-tolerance 1e-13 where the solver is iterative. The element is what ``Space(mesh)`` takes: second order where the file has
+tolerance 1e-13 where the solver is iterative. The element is what ``Space(mesh)`` takes: second order where a file has
 the nodes. First order runs twice, with lumped and with consistent mass; second order with consistent mass. The same
 steps are done with matrices that scikit-fem assembles cell kind by cell kind on the same nodes with the same quadrature
 points, wherever it has the element in that space (no surfaces, pyramids, quadratic lines or wedges); solids of more

@@ -52,7 +52,7 @@ print(f"{spots} spots at t = {float(times[-1]):g}")
 if __name__ == "__main__":
     from graphpde.viz import plot_field, save_figure
 
-    smooth = refine(space.mesh.with_data(point={"u": space.at_points(pattern.final)[:, 0]}))  # faces have one colour
+    smooth = refine(space.mesh.with_data({"u": space.at_points(pattern.final)[:, 0]}))  # faces have one colour
     figure = plot_field(smooth, smooth.point_data["u"], label="u", length_unit=None, show_mesh=False)
     save_figure(figure, "patterns_on_a_torus.png")
     print("picture: patterns_on_a_torus.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 from graphpde.config.boundary import condition
 from graphpde.config.domain import open_space
 from graphpde.config.initial_from import Loaded, load_fields
-from graphpde.config.schema import Config, MeshSource, ReactionChoice, TimePlan
-from graphpde.dynamics import STEPPERS
-from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
+from graphpde.config.schedule import plan_time
+from graphpde.config.schema import Config, MeshSource, ReactionChoice
+from graphpde.dynamics import Adaptive
 from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import ConditionError, ConfigError, MeshError
 from graphpde.formula import Formula
@@ -32,9 +31,6 @@ from graphpde.ops.values import evaluate, positions
 from graphpde.problems import PDES, Pde, initial_state
 from graphpde.problems.values import as_field
 
-STEPS = 100  # of a run whose step nobody gave
-SAFETY = 0.9  # of the stability bound, for a step that nobody gave
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -45,6 +41,7 @@ class Setup:
         pde, space: what is solved where; ``space.mesh`` is the mesh. term: the right-hand side. system: it made ready.
         u0: initial state [n, c] with the boundary values put in.
         stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
+        control: chooses the steps, ``dt`` and ``steps`` are then None; None: equal ones.
         timings: seconds spent on reading the mesh and on assembly. notes: about the initial values, one sentence each.
     """
 
@@ -57,9 +54,10 @@ class Setup:
     stepper: Stepper | None
     times: Tensor
     dt: float | None
-    steps: int
+    steps: int | None
     timings: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    control: Adaptive | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -125,11 +123,10 @@ def prepare(config: Config) -> Setup:
         _require_level(config, space, system)
         times, notes = start[None].cpu(), tuple(loaded.notes)
         return Setup(config, pde, space, term, system, u0, None, times, None, 1, timings, notes)
-    plan, stepper, times = _plan(config, pde, space, system)
-    assert plan.dt is not None
-    steps = plan.frames * round(float(times[1] - times[0]) / plan.dt)
-    config = replace(config, time=plan)
-    return Setup(config, pde, space, term, system, u0, stepper, times, plan.dt, steps, timings, tuple(loaded.notes))
+    config, schedule = plan_time(config, pde, space, system, u0)
+    stepper, times, dt, steps, control = schedule
+    notes = tuple(loaded.notes)
+    return Setup(config, pde, space, term, system, u0, stepper, times, dt, steps, timings, notes, control)
 
 
 def _anywhere(source: MeshSource) -> MeshSource:
@@ -212,40 +209,6 @@ def _require_finite(u0: Tensor, pde: Pde) -> None:
             f"the initial value of {pde.fields[channel]} is not finite at {len(bad)} of {u0.shape[0]} nodes, first at "
             f"node {node}; mend its formula"
         )
-
-
-def _plan(config: Config, pde: Pde, space: Space | CellSpace, system: System) -> tuple[TimePlan, Stepper, Tensor]:
-    """The plan with its end and step filled in, the stepper, and the times to save."""
-    plan = config.time
-    name = plan.stepper or pde.stepper
-    kind = STEPPERS[name]
-    options = {"method": config.solver.method, "rtol": config.solver.rtol} if kind.implicit else {}
-    stepper = kind(**options)
-    end, dt = plan.end, plan.dt
-    if end is None:
-        end = plan.start + pde.duration(space, config.coefficients)
-    if dt is None:
-        dt = min((end - plan.start) / STEPS, pde.longest_step() or math.inf)
-        limit = longest_stable_step(system, stepper)
-        if limit is not None and SAFETY * limit < dt:
-            dt = SAFETY * limit
-    times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
-    interval = (end - plan.start) / plan.frames
-    if not math.isfinite(interval) or not bool((times.diff() > 0).all()):
-        raise ConfigError(
-            f"{plan.frames} frames from {plan.start:g} to {end:g} do not fit; take fewer or another start"
-        )
-    shortest = 4 * math.ulp(max(abs(plan.start), abs(end)))
-    if dt < shortest:
-        raise ConfigError(
-            f"a step of {dt:g} does not move time on from {plan.start:g} to {end:g}, whose rounding is "
-            f"{shortest / 4:.2g}; take a longer one (time.dt or --dt), or leave it out"
-        )
-    per_frame = max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
-    dt = interval / per_frame
-    if not config.solver.allow_unstable:
-        refuse_unstable(system, stepper, dt)
-    return TimePlan(plan.start, end, dt, plan.frames, name), stepper, times
 
 
 def _check_device(name: str) -> None:

@@ -14,9 +14,9 @@ from graphpde.config.domain import NAMES
 from graphpde.config.initial_from import FieldFile
 from graphpde.config.materials import read_materials
 from graphpde.config.output import read_output
+from graphpde.config.schedule import read_time
 from graphpde.config.schema import ByField, Config, MeshSource, Output, ReactionChoice, Solver, TimePlan
 from graphpde.config.section import Section, choice, integer, number, quantity, text, truth
-from graphpde.dynamics import STEPPERS
 from graphpde.errors import ConfigError
 from graphpde.mesh.generate import SHAPES
 from graphpde.ops.reaction import REACTIONS
@@ -25,7 +25,6 @@ from graphpde.problems.pde import SPACE
 
 SPACE_TIME = (*SPACE, "t")
 METHODS = ("auto", "direct", "cg", "gmres")
-MOST_FRAMES = 10_000
 
 
 def read_config(values: Mapping[str, Any]) -> Config:
@@ -67,7 +66,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         boundary=top.take("boundary", lambda v, where: read_boundary(v, where, pde), {}),
         source=top.take("source", lambda v, where: by_field(v, where, pde.pushed_fields, SPACE_TIME, pde.name), {}),
         reaction=top.take("reaction", lambda v, where: _reaction(v, where, pde), None),
-        time=top.take("time", _time, TimePlan()),
+        time=top.take("time", read_time, TimePlan()),
         output=top.take("output", lambda v, where: read_output(v, where, pde), Output()),
         solver=top.take("solver", _solver, Solver()),
     )
@@ -182,21 +181,6 @@ def _reaction(value: Any, where: str, pde: Pde) -> ReactionChoice:
     parameters = {key: section.take(key, quantity(SPACE), math.nan) for key in known}
     section.close()
     return ReactionChoice(name, {key: v for key, v in parameters.items() if key in section.values})
-
-
-def _time(value: Any, where: str) -> TimePlan:
-    section = Section(value, where)
-    plan = TimePlan(
-        start=section.take("start", number(), 0.0),
-        end=section.take("end", number(), None),
-        dt=section.take("dt", number(0.0, above=True), None),
-        frames=section.take("frames", integer(1, MOST_FRAMES), TimePlan.frames),
-        stepper=section.take("stepper", choice("stepper", STEPPERS), None),
-    )
-    section.close()
-    if plan.end is not None and plan.end <= plan.start:
-        raise ConfigError(f"{where}.end is {plan.end:g}, expected a time after the start at {plan.start:g}")
-    return plan
 
 
 def _solver(value: Any, where: str) -> Solver:

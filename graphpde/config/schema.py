@@ -56,13 +56,21 @@ class ReactionChoice:
 
 @dataclass(frozen=True)
 class TimePlan:
-    """When, how finely and by which stepper; None = found from the PDE, the mesh and the coefficients."""
+    """When, how finely and by which stepper; None = found from the PDE, the mesh and the coefficients.
+
+    With ``rtol`` the steps adapt: ``dt`` is then the first one, ``atol``, ``dt_min`` and ``dt_max`` are those of
+    :class:`~graphpde.dynamics.Adaptive`.
+    """
 
     start: float = 0.0
     end: float | None = None
     dt: float | None = None
     frames: int = 20
     stepper: str | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    dt_min: float | None = None
+    dt_max: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""When, how finely and by which stepper: the section ``[time]`` read, and what it leaves open found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphpde.config.schema import Config, TimePlan
+from graphpde.config.section import Section, choice, integer, number
+from graphpde.dynamics import STEPPERS, Adaptive
+from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
+from graphpde.dynamics.stepper import Stepper
+from graphpde.errors import ConfigError
+from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.space import Space
+from graphpde.ops.system import System
+from graphpde.problems import Pde
+
+MOST_FRAMES = 10_000
+STEPS = 100  # of a run whose step nobody gave
+SAFETY = 0.9  # of the stability bound, for a step that nobody gave
+_ATOL = 1e-3  # of rtol times the largest value at the start, for an atol that nobody gave
+_FINE = 1e-5  # the rtol below which methods of higher order take fewer evaluations
+
+
+class Schedule(NamedTuple):
+    """How a run advances.
+
+    Attributes:
+        stepper: one step. times: to save [s], the start first. dt, steps: of equal steps. control: or who chooses them.
+    """
+
+    stepper: Stepper
+    times: Tensor
+    dt: float | None
+    steps: int | None
+    control: Adaptive | None
+
+
+def read_time(value: Any, where: str) -> TimePlan:
+    """The section ``[time]``; ``rtol = 0`` stands for equal steps, as without it.
+
+    Raises:
+        ConfigError: an end before the start, or what belongs to adaptive steps without ``rtol``.
+    """
+    section = Section(value, where)
+    plan = TimePlan(
+        start=section.take("start", number(), 0.0),
+        end=section.take("end", number(), None),
+        dt=section.take("dt", number(0.0, above=True), None),
+        frames=section.take("frames", integer(1, MOST_FRAMES), TimePlan.frames),
+        stepper=section.take("stepper", choice("stepper", STEPPERS), None),
+        rtol=section.take("rtol", number(0.0), None) or None,
+        atol=section.take("atol", number(0.0), None),
+        dt_min=section.take("dt_min", number(0.0, above=True), None),
+        dt_max=section.take("dt_max", number(0.0, above=True), None),
+    )
+    section.close()
+    if plan.end is not None and plan.end <= plan.start:
+        raise ConfigError(f"{where}.end is {plan.end:g}, expected a time after the start at {plan.start:g}")
+    for key in ("atol", "dt_min", "dt_max"):
+        if plan.rtol is None and getattr(plan, key) is not None:
+            raise ConfigError(f"{where}.{key} belongs to adaptive steps; give {where}.rtol (--rtol) too, such as 1e-4")
+    return plan
+
+
+def plan_time(
+    config: Config, pde: Pde, space: Space | CellSpace, system: System, u0: Tensor
+) -> tuple[Config, Schedule]:
+    """The problem with its end, stepper and step or tolerances filled in, and the schedule that they make.
+
+    Raises:
+        ConfigError: frames or steps that do not fit, or a stepper that cannot adapt. StepTooLong: beyond the bound.
+    """
+    plan = config.time
+    name = plan.stepper or (pde.stepper if plan.rtol is None else adaptive_stepper(pde, plan.rtol))
+    kind = STEPPERS[name]
+    options = {"method": config.solver.method, "rtol": config.solver.rtol} if kind.implicit else {}
+    stepper = kind(**options)
+    end = plan.start + pde.duration(space, config.coefficients) if plan.end is None else plan.end
+    times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
+    if not math.isfinite((end - plan.start) / plan.frames) or not bool((times.diff() > 0).all()):
+        raise ConfigError(
+            f"{plan.frames} frames from {plan.start:g} to {end:g} do not fit; take fewer or another start"
+        )
+    plan = replace(plan, end=end, stepper=name)
+    if plan.rtol is not None:
+        plan, control = _tolerances(plan, stepper, u0)
+        return replace(config, time=plan), Schedule(stepper, times, None, None, control)
+    dt = _step(plan, end, pde, system, stepper)
+    if not config.solver.allow_unstable:
+        refuse_unstable(system, stepper, dt)
+    steps = plan.frames * round(float(times[1] - times[0]) / dt)
+    return replace(config, time=replace(plan, dt=dt)), Schedule(stepper, times, dt, steps, None)
+
+
+def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper) -> float:
+    """The step asked for or found, shortened so that a whole number of them fills an interval between frames."""
+    dt = plan.dt
+    if dt is None:
+        dt = min((end - plan.start) / STEPS, pde.longest_step() or math.inf)
+        limit = longest_stable_step(system, stepper)
+        if limit is not None and SAFETY * limit < dt:
+            dt = SAFETY * limit
+    shortest = 4 * math.ulp(max(abs(plan.start), abs(end)))
+    if dt < shortest:
+        raise ConfigError(
+            f"a step of {dt:g} does not move time on from {plan.start:g} to {end:g}, whose rounding is "
+            f"{shortest / 4:.2g}; take a longer one (time.dt or --dt), or leave it out"
+        )
+    interval = (end - plan.start) / plan.frames
+    return interval / max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
+
+
+def _tolerances(plan: TimePlan, stepper: Stepper, u0: Tensor) -> tuple[TimePlan, Adaptive]:
+    """The plan with its absolute tolerance filled in, and the controller."""
+    if stepper.error_power is None:
+        able = ", ".join(adaptive_steppers())
+        raise ConfigError(
+            f"{stepper.name} estimates no error, so time.rtol cannot choose its steps; take one of {able}, or leave "
+            "rtol out (--rtol 0)"
+        )
+    assert plan.rtol is not None
+    if plan.atol is None:
+        largest = float(u0.abs().max()) if u0.numel() else 0.0
+        plan = replace(plan, atol=float(f"{_ATOL * plan.rtol * (largest or 1.0):.1e}"))
+    assert plan.atol is not None
+    return plan, Adaptive(plan.rtol, plan.atol, plan.dt, plan.dt_min, plan.dt_max)
+
+
+def adaptive_steppers() -> list[str]:
+    """Names of the steppers that estimate their error."""
+    return [name for name, kind in STEPPERS.items() if kind().error_power is not None]
+
+
+def adaptive_stepper(pde: Pde, rtol: float) -> str:
+    """The stepper of adaptive steps that nobody named.
+
+    It treats the same part of the equation implicitly as the PDE's own default: nothing, the linear part, or all; of
+    higher order for small tolerances, and where the default is undamped. A limited scheme keeps ``heun``, which makes
+    no new extrema.
+    """
+    own = STEPPERS[pde.stepper]
+    if own.stiff == "none":
+        return "heun" if pde.scheme == "limited" else ("tsit5" if rtol < _FINE else "bosh3")
+    if own.stiff == "linear":
+        return "ark4" if rtol < _FINE else "ark3"
+    return "esdirk4" if rtol < _FINE or pde.stepper == "crank_nicolson" else "tr_bdf2"
