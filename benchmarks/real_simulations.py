@@ -79,7 +79,7 @@ def start(space: Space) -> tuple[Tensor, float]:
     low, high = x.min(0).values, x.max(0).values
     size = float((high - low).norm())
     along = ((x - (low + high) / 2) / size) @ torch.arange(1.0, x.shape[1] + 1, dtype=x.dtype)
-    return 1 + torch.cos(4 * along)[:, None], size
+    return 1 + torch.cos(4 * along + 0.5)[:, None], size
 
 
 def simulate(space: Space) -> tuple[Tensor, float]:

@@ -68,7 +68,7 @@ if __name__ == "__main__":
     panels = [
         Panel(space.mesh, space.at_points(field)[:, 0], title, label)
         for field, title, label in (
-            (sound[:, :1], "a moment", "pressure"),
+            (sound[:, :1], "at one moment", "pressure"),
             (p.abs()[:, None], "how loud it is", "amplitude"),
         )
     ]

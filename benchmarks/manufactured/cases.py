@@ -35,7 +35,7 @@ class Case:
         mesh: refinement level -> mesh. levels: the levels that are run.
         solve: space -> final state [n, c], of which the first channel is compared.
         exact: the solution, taken at time ``end``.
-        order: of the L2 error that theory promises. gradient: likewise of the error of the gradient; None = not measured.
+        order: of the L2 error that theory promises. gradient: likewise of that of the gradient; None = not measured.
         tolerance: how far below the order the last halving may stay.
         lumped: the mass; None = the element's own choice. element: None = the natural one of the cells.
         averages: cell averages instead of elements. periodic: pairs of named sets.

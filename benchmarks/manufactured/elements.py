@@ -1,4 +1,4 @@
-"""Every element on every kind of cell that it knows, with flat and curved sides, under the conditions beside Dirichlet."""
+"""Every element on every kind of cell it knows, with flat and curved sides, under the conditions beside Dirichlet."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.manufactured.families import Family
 from benchmarks.manufactured.fields import Anchored, PlaneWave, Spherical, Standing
 from benchmarks.manufactured.fronts import Round, Smooth
 from graphpde.dynamics import steady
-from graphpde.mesh import P1, P2, Q1, Q2, Space
-from graphpde.ops import Diffusion, Dirichlet, Source, Sum
+from graphpde.mesh import P1, P2, Q1, Q2, Space, jittered, rectangle, refine
+from graphpde.ops import Diffusion, Dirichlet, Robin, Source, Sum
 from graphpde.ops.forms import ReactionForm
 
 ROUND = (("left", "right"),)
@@ -61,11 +61,15 @@ def _solids() -> list[Case]:
     }
     second = {"hexahedra": meshes.solids("hexahedron", (2, 2, 2)), "wedges": meshes.solids("wedge", (2, 2, 2))}
     out = [
-        Family("triangles and quadrilaterals", meshes.mixed, (2, 3, 4), Q1()).steady("mixed Dirichlet and Neumann", still, eq.mixed)
+        Family("triangles and quadrilaterals", meshes.mixed, (2, 3, 4), Q1()).steady(
+            "mixed Dirichlet and Neumann", still, eq.mixed
+        )
     ]
     for name, mesh in first.items():
         out.append(Family(name, mesh, (1, 2, 3), Q1()).steady("mixed Dirichlet and Neumann", still, eq.mixed))
-    children = Family("pyramids refined into pyramids and tetrahedra", meshes.solids("pyramid", (2, 2, 2)), (2, 3, 4), Q1())
+    children = Family(
+        "pyramids refined into pyramids and tetrahedra", meshes.solids("pyramid", (2, 2, 2)), (2, 3, 4), Q1()
+    )
     out.append(children.steady("mixed Dirichlet and Neumann", still, eq.mixed))
     hexahedra = Family("hexahedra", first["hexahedra"], (1, 2, 3), Q1())
     out.append(hexahedra.implicit("mixed in time", PlaneWave(speed=3.0), eq.mixed, 0.05, 25))
@@ -90,8 +94,6 @@ def _curved() -> list[Case]:
 
 
 def _exchanged_on_the_circle(exact: Any, space: Space) -> list[Any]:
-    from graphpde.ops import Robin
-
     def g(x: Tensor, t: Tensor) -> Tensor:
         out = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
         return out[:, 0] * exact.flux(x, t, 0) + out[:, 1] * exact.flux(x, t, 1) + 1.5 * exact(x, t)
@@ -126,7 +128,9 @@ def _conditions() -> list[Case]:
         around = Family(name, _matching(element), levels, element)
         out.append(around.steady("periodic", ring, eq.above_and_below, **about))
         out.append(
-            around.implicit("periodic", Round(decay=2.0), eq.above_and_below, 0.1, 100 if element.degree == 1 else 400, **about)
+            around.implicit(
+                "periodic", Round(decay=2.0), eq.above_and_below, 0.1, 100 if element.degree == 1 else 400, **about
+            )
         )
         wave = Smooth()
         more = {"order": element.order, "gradient": element.order - 1}
@@ -136,8 +140,6 @@ def _conditions() -> list[Case]:
 
 def _matching(element: Any) -> Any:
     """Random meshes whose left and right sides have points at the same heights."""
-    from graphpde.mesh import jittered, rectangle, refine
-
     cells = "quad" if isinstance(element, Q1) else "triangle"
     return lambda level: refine(jittered(rectangle(4, 4, cells=cells), 0.2, seed=meshes.SEED), level)
 

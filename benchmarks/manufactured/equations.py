@@ -59,7 +59,9 @@ def exchanged(exact: Exact, space: Space) -> list[Any]:
     out = []
     for k, (side, (axis, sign)) in enumerate(_SIDES[space.mesh.dim].items()):
         a = 0.5 + k
-        out.append(Robin(side, a, lambda x, t, a=a, axis=axis, sign=sign: sign * exact.flux(x, t, axis) + a * exact(x, t)))
+        out.append(
+            Robin(side, a, lambda x, t, a=a, axis=axis, sign=sign: sign * exact.flux(x, t, axis) + a * exact(x, t))
+        )
     return out
 
 

@@ -78,7 +78,9 @@ class Scherk:
 class Smooth:
     """u = level + height sin(a . x + p - w t): positive and, with little height, of one sign of slope."""
 
-    def __init__(self, level: float = 0.0, height: float = 1.0, waves: tuple[float, ...] = (2.1, 1.3), speed: float = 0.0):
+    def __init__(
+        self, level: float = 0.0, height: float = 1.0, waves: tuple[float, ...] = (2.1, 1.3), speed: float = 0.0
+    ):
         self.level, self.height, self.waves, self.speed = level, height, waves, speed
 
     def __call__(self, x: Tensor, t: Tensor | float) -> Tensor:

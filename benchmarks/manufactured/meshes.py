@@ -86,7 +86,14 @@ def pyramids(level: int) -> Mesh:
     faces = torch.tensor([[face[k] for k in (0, 3, 2, 1)] for face in CELLS["hexahedron"].facets])
     cells = torch.cat([nodes[:, faces], tips[:, None, None].expand(-1, 6, 1)], 2).reshape(-1, 5)
     mesh = Mesh(torch.cat([blocks.points, blocks.points[nodes].mean(1)]), {"pyramid": cells}, name="pyramids")
-    sides = {"left": (0, 0.0), "right": (0, 1.0), "front": (1, 0.0), "back": (1, 1.0), "bottom": (2, 0.0), "top": (2, 1.0)}
+    sides = {
+        "left": (0, 0.0),
+        "right": (0, 1.0),
+        "front": (1, 0.0),
+        "back": (1, 1.0),
+        "bottom": (2, 0.0),
+        "top": (2, 1.0),
+    }
     return tag_boundary(mesh, **{name: _at(*where) for name, where in sides.items()})
 
 

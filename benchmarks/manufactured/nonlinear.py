@@ -1,4 +1,4 @@
-"""Forms: reactions, waves of one frequency and of all, and equations that are nonlinear in the state or its gradient."""
+"""Forms: reactions, waves of one frequency and of all, equations nonlinear in the state or its gradient."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def _steady(on: Family) -> list[Case]:
         ),
     }
     more = {"order": on.order, "gradient": on.order - 1}
-    return [on.row(name, "Dirichlet", "steady", at_rest(terms, exact), exact, **more) for name, (exact, terms) in problems.items()]
+    return [
+        on.row(name, "Dirichlet", "steady", at_rest(terms, exact), exact, **more)
+        for name, (exact, terms) in problems.items()
+    ]
 
 
 def _reacting(on: Family) -> list[Case]:
@@ -120,7 +123,9 @@ def _reacting(on: Family) -> list[Case]:
         ("Allen-Cahn front", "implicit, energy"): (phases, energy),
     }
     return [
-        on.row(name, "Dirichlet in time", method, moving(terms, exact, stepper, end, steps), exact, end=end, order=on.order)
+        on.row(
+            name, "Dirichlet in time", method, moving(terms, exact, stepper, end, steps), exact, end=end, order=on.order
+        )
         for (name, method), (exact, terms) in rows.items()
     ]
 
@@ -162,8 +167,13 @@ def _waves(on: Family) -> list[Case]:
 
     out.append(
         on.row(
-            "-laplace u - 25 u = 0", "wave in from the left, out to the right", "steady", out_through_the_right,
-            lambda x, t: leaving(x)[:, 0], order=on.order, gradient=on.order - 1,
-        )  # fmt: skip
+            "-laplace u - 25 u = 0",
+            "wave in from the left, out to the right",
+            "steady",
+            out_through_the_right,
+            lambda x, t: leaving(x)[:, 0],
+            order=on.order,
+            gradient=on.order - 1,
+        )
     )
     return out

@@ -45,21 +45,28 @@ def _averages() -> list[Case]:
         on = Family(f"{name}, cell averages", mesh, levels)
         more = {"averages": True, "gradient": None}
         sides = eq.everywhere if name == "interval" else eq.mixed
-        out.append(on.steady("Dirichlet" if name == "interval" else "mixed Dirichlet and Neumann", still, sides, **more))
+        out.append(
+            on.steady("Dirichlet" if name == "interval" else "mixed Dirichlet and Neumann", still, sides, **more)
+        )
         if name in ("triangles", "quadrilaterals"):
             split = meshes.halves if name == "triangles" else meshes.half_quads
+            fine = Family(on.cells, split, (3, 4, 5))
             out += [
                 on.steady("Robin", still, eq.exchanged, **more),
-                on.steady("two materials", TwoMaterials(), eq.at_ends, TwoMaterials.by_set, mesh=split, **more),
+                fine.steady("two materials", TwoMaterials(), eq.at_ends, TwoMaterials.by_set, **more),
                 on.implicit("mixed in time", moving, eq.mixed, 0.1, 100, averages=True),
             ]
     return out
 
 
 def _transport() -> list[Case]:
-    line, triangles, quads = (meshes.line, (4, 5, 6)), (meshes.coarse_square, (3, 4, 5)), (meshes.quads, (2, 3, 4))
+    line, triangles, quads = (meshes.line, (4, 5, 6)), (meshes.coarse_square, (3, 4, 5)), (meshes.quads, (3, 4, 5))
     out = []
-    for name, (mesh, levels), element in (("interval", line, P1()), ("triangles", triangles, P1()), ("quadrilaterals", quads, Q1())):
+    for name, (mesh, levels), element in (
+        ("interval", line, P1()),
+        ("triangles", triangles, P1()),
+        ("quadrilaterals", quads, Q1()),
+    ):
         on, cells = Family(name, mesh, levels, element), Family(f"{name}, cell averages", mesh, levels)
         averages = {"averages": True}
         out += [
@@ -70,9 +77,18 @@ def _transport() -> list[Case]:
             _row(cells, "upwind", Advection, Heun(), 1.0, order=1.0, **averages),
             _row(cells, "centred", CentredAdvection, Rk4(), 0.5, **averages),
             _row(cells, "limited", LimitedAdvection, Heun(), 0.5, tolerance=0.1, **averages),
-            _row(cells, "limited, no extremum", LimitedAdvection, Heun(), 0.5, exact=Travelling(0.3), tolerance=0.1, **averages),
+            _row(
+                cells,
+                "limited, no extremum",
+                LimitedAdvection,
+                Heun(),
+                0.5,
+                exact=Travelling(0.3),
+                tolerance=0.1,
+                **averages,
+            ),
         ]
-    quadratic = Family("triangles P2", meshes.square, (1, 2, 3), P2())
+    quadratic = Family("triangles P2", meshes.square, (2, 3, 4), P2())
     return [*out, _row(quadratic, "centred", CentredAdvection, CrankNicolson(), None, order=2.0)]
 
 

@@ -1,25 +1,27 @@
-"""Verify graphpde: observed orders, exactness, exact physics, reference solutions, eigenvalues; write docs/verification.md.
+"""Verify graphpde: orders, exactness, exact physics, reference solutions, eigenvalues; write docs/verification.md.
 
-python -m benchmarks.physics                # measures what the present sources have not measured yet, writes the document
+python -m benchmarks.physics                # measures what these sources have not measured yet, writes the document
 python -m benchmarks.physics --only sphere  # rows whose section or name holds a word
 python -m benchmarks.physics --fresh        # measures again
 python -m benchmarks.physics --write        # measures nothing, writes the document from what is kept in runs/
 python -m benchmarks.physics --list         # names the rows
 
-Orders: every row refines one random coarse mesh uniformly; L2 errors (and those of gradients) are measured by quadrature
-far beyond the element's degree, on curved meshes at projected points, and the order is that of the last halving of h.
+Orders: every row refines one random coarse mesh uniformly; L2 errors (and those of gradients) are measured by
+quadrature far beyond the element's degree, on curved meshes at projected points, and the order is that of the last
+halving of h.
 Implicit rows take so many steps that the error in time is far below the one in space.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.physics import engineering, exactness, orders, references, spectra, steppers
+from benchmarks.physics import cone, conservation, engineering, exactness, orders, references, spectra, steppers
 from benchmarks.physics.document import document
 from benchmarks.physics.record import ROOT, collect, known_rows
 from benchmarks.physics.rows import Row
@@ -27,9 +29,10 @@ from benchmarks.physics.rows import Row
 
 def every_row() -> list[Row]:
     """All rows in the order of the document."""
-    rows = [row for part in (orders, steppers, exactness, engineering, references, spectra) for row in part.rows()]
+    parts = (orders, steppers, exactness, conservation, engineering, cone, references, spectra)
+    rows = [row for part in parts for row in part.rows()]
     if importlib.util.find_spec("benchmarks.physics.speed"):
-        rows += importlib.import_module("benchmarks.physics.speed").rows()
+        rows += getattr(importlib.import_module("benchmarks.physics.speed"), "rows", list)()
     twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if twice:
         raise ValueError(f"two rows are called {', '.join(twice)}")

@@ -19,6 +19,14 @@ SECTION = "Conservation, bounds, numbering"
 LONG, CARRIED = 100_000, 1000
 SOURCES = (*SOLVING, "benchmarks/manufactured", "benchmarks/physics/conservation.py")
 _START = torch.zeros((), dtype=torch.float64)
+BECAUSE = {
+    f"overshoot of limited advection of a square pulse, {where}, steps of 1/2 of the positivity bound": (
+        "Half the bound of the upwind scheme is not enough on distorted cells: there the limiter lets "
+        "antidiffusion be a multiple of the upwind fluxes, and the step must be shorter by that. An eighth is "
+        "enough here."
+    )
+    for where in ("elements", "cell averages")
+}
 _PERIODIC = (("left", "right"), ("bottom", "top"))
 
 
@@ -26,8 +34,18 @@ def rows() -> list[Row]:
     """The rows."""
     small = at_most(1e-12)
     out = [
-        _row("mass drift on a closed surface, diffusion by edge differences", "1e-12", small, lambda: _long(structure.closed_surface)),
-        _row("mass drift on an insulated plate, diffusion by edge differences", "1e-12", small, lambda: _long(structure.insulated_plate)),
+        _row(
+            "mass drift on a closed surface, diffusion by edge differences",
+            "1e-12",
+            small,
+            lambda: _long(structure.closed_surface),
+        ),
+        _row(
+            "mass drift on an insulated plate, diffusion by edge differences",
+            "1e-12",
+            small,
+            lambda: _long(structure.insulated_plate),
+        ),
     ]
     for name, scheme in (("upwind", Advection), ("centred", CentredAdvection), ("limited", LimitedAdvection)):
         for where, space in (("elements", _elements), ("cell averages", _averages)):
@@ -37,21 +55,27 @@ def rows() -> list[Row]:
     out.append(_row("mass drift of diffusion between cell averages, insulated", "1e-12", small, run))
     out.append(_row("violation of the maximum principle by backward Euler", "1e-13", at_most(1e-13), _bounded))
     for where, space in (("elements", _elements), ("cell averages", _averages)):
-        run = lambda d=space: _new_extrema(d())  # noqa: E731
-        out.append(_row(f"overshoot of limited advection of a square pulse, {where}", "1e-12", small, run))
+        for share in (2, 8):
+            run = lambda d=space, s=share: _new_extrema(d(), 1 / s)  # noqa: E731
+            name = (
+                f"overshoot of limited advection of a square pulse, {where}, steps of 1/{share} of the positivity bound"
+            )
+            out.append(_row(name, "1e-12", small, run))
     out.append(_row("largest change by renumbering points and cells", "1e-12", small, _renumbered))
     return out
 
 
 def _row(name: str, target: str, check: Callable[[float], bool], measure: Callable[[], Found]) -> Row:
-    return Row(SECTION, name, target, check, measure, "", SOURCES)
+    return Row(SECTION, name, target, check, measure, BECAUSE.get(name, ""), SOURCES)
 
 
 def _long(mesh: Callable[[], Mesh]) -> Found:
     found = structure.conservation(mesh(), LONG)
     energy = "energy never rises" if found.rise == 0 else f"energy rises by {found.rise:.1e}"
     worst = found.drift if found.rise == 0 else float("inf")
-    return Found(worst, f"{found.drift:.1e}", f"{found.unknowns} unknowns, {found.steps} steps of forward Euler", energy)
+    return Found(
+        worst, f"{found.drift:.1e}", f"{found.unknowns} unknowns, {found.steps} steps of forward Euler", energy
+    )
 
 
 def _square() -> Mesh:
@@ -95,16 +119,16 @@ def _averaged_heat() -> Found:
     return Found(drift, f"{drift:.1e}", f"{space.n} unknowns, {CARRIED} steps of heun")
 
 
-def _new_extrema(space: Any) -> Found:
-    term = LimitedAdvection(space, torch.tensor([1.0, 0.5], dtype=torch.float64))
-    x = space.pos
-    inside = ((x - 0.4).abs() < 0.2).all(1)
-    u0 = inside.to(torch.float64)[:, None]
-    dt = 0.5 * float(longest_stable_step(System(term, None, _START), Heun()) or 1e-3)
-    worst, t = 0.0, 0.0
-    run = evolve(term, u0, torch.linspace(t, 300 * dt, 31, dtype=torch.float64), stepper=Heun(), dt=dt)
+def _new_extrema(space: Any, share: float) -> Found:
+    """How far a pulse of height 1 leaves [0, 1]; the bound: the longest Euler step with weights >= 0 when upwind."""
+    velocity = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    term, upwind = LimitedAdvection(space, velocity), Advection(space, velocity).operator.diagonal()
+    assert upwind is not None
+    dt = share * float((space.measure / -upwind).min())
+    u0 = ((space.pos - 0.4).abs() < 0.2).all(1).to(torch.float64)[:, None]
+    run = evolve(term, u0, torch.linspace(0, 4, 41, dtype=torch.float64), stepper=Heun(), dt=dt)
     worst = max(float((-run.states).max()), float((run.states - 1).max()), 0.0)
-    return Found(worst, f"{worst:.1e}", f"{space.n} unknowns, 300 steps of heun at half the positivity bound")
+    return Found(worst, f"{worst:.1e}", f"{space.n} unknowns, random cells of both kinds, {run.steps} steps of heun")
 
 
 def _bounded() -> Found:

@@ -29,7 +29,7 @@ class Spectrum:
     """A domain with known eigenvalues.
 
     Attributes:
-        mesh: refinement level -> mesh. levels: the three that are run. element: on it. exact: its first eigenvalues > 0.
+        mesh: refinement level -> mesh. levels: the three that are run. element: on it. exact: its eigenvalues > 0.
         periodic: pairs of sides. held: whether the boundary is at rest.
     """
 

@@ -26,7 +26,15 @@ FLOOR = 3e-12  # errors below this are rounding
 def rows() -> list[Row]:
     """One row a stepper."""
     return [
-        Row(SECTION, f"{name}, {_title(name)}", f"{STEPPERS[name]().order:g} (- 0.05)", lambda v: v >= -0.05, _measured(name), "", SOLVING)
+        Row(
+            SECTION,
+            f"{name}, {_title(name)}",
+            f"{STEPPERS[name]().order:g} (- 0.05)",
+            lambda v: v >= -0.05,
+            _measured(name),
+            "",
+            SOLVING,
+        )
         for name in STEPPERS
     ]
 
@@ -44,7 +52,7 @@ def _measured(name: str) -> Any:
 
 
 def problem(separable: bool) -> tuple[Sum, Tensor]:
-    """The Brusselator on its limit cycle with diffusion, insulated; or u'' = 0.04 u_xx - sin u, the state being (u, u')."""
+    """The Brusselator on its limit cycle with diffusion, insulated; or u'' = 0.04 u_xx - sin u, state (u, u')."""
     space = Space(jittered(interval(CELLS), 0.2, seed=3))
     assert space.pos is not None
     x = space.pos
@@ -79,4 +87,6 @@ def measure(stepper: Stepper, *, separable: bool) -> Found:
             break
         steps *= 2
     on = f"{len(goal)} nodes, {COARSEST} to {COARSEST * 2 ** (len(errors) - 1)} steps"
-    return Found(orders[-1] - stepper.order, f"{orders[-1]:.3f}", on, "errors " + ", ".join(f"{e:.1e}" for e in errors[-3:]))
+    return Found(
+        orders[-1] - stepper.order, f"{orders[-1]:.3f}", on, "errors " + ", ".join(f"{e:.1e}" for e in errors[-3:])
+    )

@@ -56,19 +56,20 @@ def progress_bar(title: str, wanted: bool) -> Iterator[Progress | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps, left"),
+        TextColumn("{task.fields[count]}, left"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(title, total=None, count="")
 
-        def advance(step: int, steps: int) -> None:
-            bar.update(task, completed=step, total=steps)
+        def advance(step: int, steps: int | None, share: float) -> None:
+            """Adaptive steps have no known number: the bar then shows how much of the time is over."""
+            count = f"{step} steps, {share:.1%} of the time" if steps is None else f"{step}/{steps} steps"
+            bar.update(task, completed=share, total=1.0, count=count)
 
         yield advance

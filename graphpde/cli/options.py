@@ -67,6 +67,15 @@ def _add_time(when: Any) -> None:
     when.add_argument(
         "--dt", type=float, metavar="DT", help="step (default: a hundredth of the run, or the stable one)"
     )
+    when.add_argument(
+        "--rtol",
+        type=float,
+        metavar="R",
+        help="adaptive steps: relative error allowed in each, such as 1e-4; --dt is then the first step",
+    )
+    when.add_argument(
+        "--atol", type=float, metavar="A", help="absolute error (default: 1e-3 rtol times the largest value)"
+    )
     when.add_argument("--stepper", metavar="NAME", help="see 'graphpde list steppers'")
     when.add_argument("--frames", type=int, metavar="N", help="saved moments after the start (default: 20)")
     when.add_argument("--allow-unstable", action="store_true", help="take explicit steps beyond the stability bound")
@@ -111,7 +120,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
         out["periodic"] = [list(_pair("--periodic", text)) for text in args.periodic]
     if args.steady:
         out["steady"] = True
-    times = {"end": args.t_end, "dt": args.dt, "stepper": args.stepper, "frames": args.frames}
+    times = {"end": args.t_end, **{key: getattr(args, key) for key in ("dt", "stepper", "frames", "rtol", "atol")}}
     groups = {
         "time": {key: value for key, value in times.items() if value is not None},
         "boundary": _boundary(args),

@@ -27,6 +27,7 @@ examples:
   graphpde simulate --pde heat --mesh part.msh --bc inlet="1+sin(t)" outlet=0 --kappa steel=45 "*=1" --t-end 2
   graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --source "exp(-x**2)"
   graphpde simulate problem.toml --dt 0.01 -o runs/fine
+  graphpde simulate problem.toml --rtol 1e-4                     steps as long as that error allows
   graphpde simulate problem.toml --probe tip=0.5,0.2 --line mid=0,0.5:1,0.5 --fluxes --integrals --gif
   graphpde simulate problem.toml --sweep kappa=0.1,1,10 dt=log:1e-3:1e-1:5 --jobs 4
   graphpde simulate --resume runs/heat-part-1                    go on with what was stopped, killed or failed
@@ -39,7 +40,9 @@ and functions such as sin, exp, sqrt, min, max, where. The run folder gets confi
 running it again gives the same), manifest.json, metrics.jsonl, fields/ (run.pvd for ParaView, run.npz), figures/ and
 report.html; --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
 Ctrl-C keeps what has been computed (exit code 130), and so does the end of a process: checkpoint.npz holds the last
-good state. One-step methods with a fixed step go on to the bits of an uninterrupted run."""
+good state. One-step methods with a fixed step go on to the bits of an uninterrupted run. With --rtol and no --stepper
+the steps are those of bosh3 where the default of the PDE is explicit, of ark3 where it treats the linear part
+implicitly, of tr_bdf2 where everything; of tsit5, ark4 and esdirk4 below --rtol 1e-5."""
 
 
 def add(verbs: Any, name: str) -> None:
@@ -149,16 +152,22 @@ def _say_plan(setup: Setup, as_json: bool) -> None:
     unknowns = setup.space.n * setup.u0.shape[-1]
     plain = setup.config.as_dict()
     if as_json:
-        numbers = {"unknowns": unknowns, "steps": setup.steps, "memory": needs.memory, "disk": needs.disk}
+        many = setup.steps if setup.control is None else "adaptive"
+        numbers = {"unknowns": unknowns, "steps": many, "memory": needs.memory, "disk": needs.disk}
         say_json({"status": "ok", "dry_run": True, **numbers, "config": plain, "warnings": list(setup.warnings)})
         return
     steps = "one solve" if setup.stepper is None else f"{setup.steps} steps, {len(setup.times)} frames"
+    if setup.control is not None:
+        control = setup.control
+        steps = f"adaptive steps (rtol {control.rtol:g}, atol {control.atol:g}), {len(setup.times)} frames"
     say(dump(plain), f"# {unknowns} unknowns, {steps}; nothing was written")
     say(f"# about {_size(needs.memory)} of memory beside the libraries, {_size(needs.disk)} of disk")
 
 
 def _say_result(setup: Setup, result: RunResult) -> None:
     took = "a steady state" if setup.stepper is None else f"{result.steps} steps of {setup.stepper.name}"
+    if result.rhythm is not None:
+        took += f" ({result.rhythm.text})"
     say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
     if result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, given: Mapping[str, Any], command: str) -> int
 
         def ended(count: int, total: int, member: Member, outcome: Outcome) -> None:
             if progress is not None:
-                progress(count, total)
+                progress(count, total, count / total)
             if outcome.error:
                 warn([f"{member.name}: {outcome.error}"])
 

@@ -62,7 +62,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
     What cannot stand beside what is new goes: another kind of mesh, an inflow where a value is given now (or the
     reverse), the parameters of another reaction, initial values where a file gives them now,
-    a conductivity where materials are given now (or the reverse).
+    a conductivity where materials are given now (or the reverse), the limits of adaptive steps where ``rtol = 0`` asks
+    for equal ones.
     """
     merged: dict[str, Any] = copy.deepcopy(dict(base))
     if "mesh" in over and _kind_of_mesh(merged.get("mesh")) != _kind_of_mesh(over["mesh"]):
@@ -77,6 +78,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         merged["coefficients"].pop("kappa", None)
     if "kappa" in _tables(over.get("coefficients")):
         merged.pop("materials", None)
+    if _tables(over.get("time")).get("rtol") == 0 and isinstance(merged.get("time"), dict):
+        merged["time"] = {k: v for k, v in merged["time"].items() if k not in ("rtol", "atol", "dt_min", "dt_max")}
     rules = merged.get("boundary")
     for name, rule in _tables(over.get("boundary")).items():
         if isinstance(rules, dict) and name in rules and not isinstance(rules[name], dict):

@@ -124,12 +124,12 @@ def _tolerances(plan: TimePlan, stepper: Stepper, u0: Tensor) -> tuple[TimePlan,
             f"{stepper.name} estimates no error, so time.rtol cannot choose its steps; take one of {able}, or leave "
             "rtol out (--rtol 0)"
         )
-    assert plan.rtol is not None
-    if plan.atol is None:
+    rtol, atol = plan.rtol, plan.atol
+    assert rtol is not None
+    if atol is None:
         largest = float(u0.abs().max()) if u0.numel() else 0.0
-        plan = replace(plan, atol=float(f"{_ATOL * plan.rtol * (largest or 1.0):.1e}"))
-    assert plan.atol is not None
-    return plan, Adaptive(plan.rtol, plan.atol, plan.dt, plan.dt_min, plan.dt_max)
+        atol = float(f"{_ATOL * rtol * (largest or 1.0):.1e}")
+    return replace(plan, atol=atol), Adaptive(rtol, atol, plan.dt, plan.dt_min, plan.dt_max)
 
 
 def adaptive_steppers() -> list[str]:

@@ -246,9 +246,9 @@ def with_loops(relation: Relation, weight: Tensor, diag: Tensor) -> Tensor:
     loops = relation.loops
     if loops.numel() == 0:
         return diag
-    weight = matched(weight[loops], diag)
-    diag = matched(diag, weight).expand(-1, *weight.shape[1:])
-    return diag.index_add(0, relation.pairs()[0][loops], weight.expand(-1, *diag.shape[1:]))
+    weight, diag = matched(weight[loops], diag), matched(diag, weight)
+    channels = torch.broadcast_shapes(weight.shape[1:], diag.shape[1:])
+    return diag.expand(-1, *channels).index_add(0, relation.pairs()[0][loops], weight.expand(-1, *channels))
 
 
 def interleaved(matrices: Sequence[csr_matrix]) -> csr_matrix:

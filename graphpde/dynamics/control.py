@@ -209,7 +209,8 @@ class Adapting:
     def after(self, leg: Leg) -> Leg | None:
         if leg.until == float(leg.end.detach()):
             return None
-        return self._leg(leg.start, leg.end, leg.number + 1, leg.gone + float(torch.as_tensor(leg.dt).detach()))
+        dt = float(torch.as_tensor(leg.dt, dtype=torch.float64).detach())
+        return self._leg(leg.start, leg.end, leg.number + 1, leg.gone + dt)
 
     def again(self, leg: Leg) -> Leg:
         return self._leg(leg.start, leg.end, leg.number, leg.gone)
@@ -233,7 +234,7 @@ class Adapting:
         Raises:
             StepUnderflow: the wanted step is below the shortest one.
         """
-        dt, control = float(torch.as_tensor(leg.dt).detach()), self.control
+        dt, control = float(torch.as_tensor(leg.dt, dtype=torch.float64).detach()), self.control
         least, most = control.limits
         most = min(most, getattr(self.stepper, "longest_ratio", math.inf))  # where a method of several steps has one
         error = self._error(f, step, u)

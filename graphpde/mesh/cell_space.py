@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from graphpde.core.cached import cached
-from graphpde.core.graph import Graph, TagSet, Where, numbers, selected
+from graphpde.core.graph import Graph, TagSet, Where
 from graphpde.core.linear_operator import Diagonal, LinearOperator
 from graphpde.core.relation import Relation
-from graphpde.errors import ConditionError, InputError, MeshError
+from graphpde.errors import InputError, MeshError
 from graphpde.mesh.cell_geometry import Sides, centroids, pairs_within, sides_of, tangents_of, vertex_shares
 from graphpde.mesh.cell_stencil import Stencil, least_squares, stencil_of
 from graphpde.mesh.elements import Element
@@ -23,6 +23,7 @@ from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.orientation import oriented
 from graphpde.mesh.per_cell import PerCell, cells_of, per_cell
 from graphpde.mesh.periodic import joined
+from graphpde.mesh.selection import facets_where
 from graphpde.typing import check_shape
 
 
@@ -239,24 +240,7 @@ class CellSpace(Graph):
         Raises:
             ConditionError: the set has another dimension, a number is out of range, or nothing is selected.
         """
-        mesh = self.mesh
-        if isinstance(where, str | int):
-            tag = mesh.tag(where)
-            if tag.dim != mesh.dim - 1:
-                raise ConditionError(
-                    f"set '{where}' has dimension {tag.dim}, a condition on cell averages acts through facets of "
-                    f"dimension {mesh.dim - 1}"
-                )
-            ids, what = tag.ids, f"named set '{where}'"
-        elif callable(where):
-            nodes = mesh.facets.nodes[self.boundary_facets]
-            inside = selected(where, mesh.points)
-            ids, what = self.boundary_facets[(inside[nodes.clamp(min=0)] | (nodes < 0)).all(1)], "the predicate"
-        else:
-            ids, what = numbers(where, len(mesh.facets.nodes), "facet"), "the facet list"
-        if ids.numel() == 0:
-            raise ConditionError(f"{what} holds no facets of '{mesh.name}'; check the set or the predicate")
-        return ids
+        return facets_where(self.mesh, where, self.boundary_facets, "a condition on cell averages acts through")
 
     def tag(self, name: str | int) -> TagSet:
         """The named set with its cells as nodes; ``"boundary"`` is always there."""

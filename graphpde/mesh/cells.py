@@ -61,3 +61,17 @@ for _name, _cell in {
     "pyramid14": CellType(3, 14, "pyramid", _PYRAMID, _PYRAMID_EDGES, 74),
 }.items():
     CELLS.add(_name)(_cell)
+
+_SQUARE = ((0, 0), (1, 0), (1, 1), (0, 1))
+_CORNER = ((0, 0), (1, 0), (0, 1))
+REFERENCE: dict[str, tuple[tuple[int, ...], ...]] = {
+    "vertex": ((),),
+    "line": ((0,), (1,)),
+    "triangle": _CORNER,
+    "quad": _SQUARE,
+    "tetra": ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "hexahedron": tuple((*xy, z) for z in (0, 1) for xy in _SQUARE),
+    "wedge": tuple((*xy, z) for z in (0, 1) for xy in _CORNER),
+    "pyramid": (*((*xy, 0) for xy in _SQUARE), (0, 0, 1)),
+}
+"""Vertices of the reference cells."""

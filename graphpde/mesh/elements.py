@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from graphpde.errors import MeshError
-from graphpde.mesh.cells import CELLS
+from graphpde.mesh.cells import CELLS, REFERENCE
 from graphpde.mesh.quadrature import rule
 from graphpde.mesh.second_order import COMPLETE, MIDDLES
 from graphpde.mesh.shape_functions import prism, pyramid, quadratic_simplex, simplex, tensor_product, vertex
@@ -19,13 +19,12 @@ ELEMENTS: Registry[type[Element]] = Registry("element")
 
 Functions = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-_SQUARE = ((0, 0), (1, 0), (1, 1), (0, 1))
-_CUBE = tuple((*xy, z) for z in (0, 1) for xy in _SQUARE)
 _TENSORS = ("quad", "hexahedron", "wedge", "pyramid")
 
 
-def _halfway(kind: str, corners: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
+def _halfway(kind: str) -> list[tuple[int, ...]]:
     """Number along each axis of every node of a complete quadratic cell: 0 or 1 at the ends, 2 between them."""
+    corners = REFERENCE[CELLS[kind].corners]
     places = [*corners]
     for between in MIDDLES[kind]:
         along = zip(*(corners[c] for c in between), strict=True)
@@ -45,8 +44,8 @@ def _quadratic_wedge() -> Functions:
 
 _LINEAR: dict[str, Functions] = {"vertex": vertex, "line": simplex, "triangle": simplex, "tetra": simplex}
 _MULTILINEAR: dict[str, Functions] = {
-    "quad": tensor_product(_SQUARE),
-    "hexahedron": tensor_product(_CUBE),
+    "quad": tensor_product(REFERENCE["quad"]),
+    "hexahedron": tensor_product(REFERENCE["hexahedron"]),
     "wedge": prism(simplex, [(k % 3, k // 3) for k in range(6)]),
     "pyramid": pyramid,
 }
@@ -55,8 +54,8 @@ _QUADRATIC: dict[str, Functions] = {
     **{COMPLETE[kind]: quadratic_simplex(CELLS[kind].edges) for kind in ("line", "triangle", "tetra")},
 }
 _MULTIQUADRATIC: dict[str, Functions] = {
-    "quad9": tensor_product(_halfway("quad9", _SQUARE)),
-    "hexahedron27": tensor_product(_halfway("hexahedron27", _CUBE)),
+    "quad9": tensor_product(_halfway("quad9")),
+    "hexahedron27": tensor_product(_halfway("hexahedron27")),
     "wedge18": _quadratic_wedge(),
 }
 

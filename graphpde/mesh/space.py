@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from graphpde.core.cached import cached
-from graphpde.core.graph import Graph, TagSet, Where, numbers, selected
+from graphpde.core.graph import Graph, TagSet, Where
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
-from graphpde.errors import ConditionError, InputError, MeshError
+from graphpde.errors import InputError, MeshError
 from graphpde.mesh.affine import AFFINE, couplings, masses
 from graphpde.mesh.blocks import Block, Piece, Quadrature, block, quadrature
 from graphpde.mesh.elements import Element
@@ -23,6 +23,7 @@ from graphpde.mesh.per_cell import PerCell, cells_of, per_cell
 from graphpde.mesh.periodic import joined
 from graphpde.mesh.pieces import facet_pieces, natural_element, pieces
 from graphpde.mesh.second_order import completed, nodes_of
+from graphpde.mesh.selection import facets_where
 from graphpde.typing import check_shape
 
 
@@ -311,23 +312,7 @@ class Space(Graph):
         Raises:
             ConditionError: the set has another dimension, a number is out of range, or nothing is selected.
         """
-        mesh = self.mesh
-        if isinstance(where, str | int):
-            tag = mesh.tag(where)
-            if tag.dim != mesh.dim - 1:
-                raise ConditionError(
-                    f"set '{where}' has dimension {tag.dim}, a flux through it needs facets of dimension {mesh.dim - 1}"
-                )
-            ids, what = tag.ids, f"named set '{where}'"
-        elif callable(where):
-            nodes = mesh.facets.nodes[mesh.boundary_facets]
-            inside = selected(where, mesh.points)
-            ids, what = mesh.boundary_facets[(inside[nodes.clamp(min=0)] | (nodes < 0)).all(1)], "the predicate"
-        else:
-            ids, what = numbers(where, len(mesh.facets.nodes), "facet"), "the facet list"
-        if ids.numel() == 0:
-            raise ConditionError(f"{what} holds no facets of '{mesh.name}'; check the set or the predicate")
-        return ids
+        return facets_where(self.mesh, where, self.mesh.tag("boundary").ids, "a flux through it needs")
 
     def tag(self, name: str | int) -> TagSet:
         """The named set with its nodes as unknowns; ``"boundary"`` is always there."""

@@ -16,15 +16,16 @@ from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
+from graphpde.ops.assembled import Assembled
 from graphpde.ops.finite_volume import diffusive_fluxes
 from graphpde.ops.finite_volume_conditions import CellFluxes
-from graphpde.ops.term import LinearTerm, Term
+from graphpde.ops.term import Term
 from graphpde.typing import Scalar
 
 Kappa = float | Tensor | Mapping[str, float]
 
 
-class Diffusion(LinearTerm):
+class Diffusion(Assembled):
     r"""Diffusion m_i u_i' = \sum_j \kappa w_ij (u_j - u_i); on a space div(kappa grad u) with its elements.
 
     On triangles the weights w are the cotangent weights, so this is the finite-element heat operator; on any other
@@ -59,15 +60,7 @@ class Diffusion(LinearTerm):
         self.kappa = self._checked(kappa)
         if conservative and isinstance(self.domain, CellSpace):
             raise InputError("fluxes between cells conserve by themselves; leave out conservative=True on a CellSpace")
-        with torch.enable_grad():  # whether anything is being learned must not depend on where the term is built
-            operator = self._build()  # refuses now, not in the first step
-        # a conductivity that is being learned changes between calls: never cache what hangs on it
-        learned = any(w.requires_grad for w in operator.tensors())
-        self._cached: LinearOperator | None = None if learned else operator
-
-    @property
-    def operator(self) -> LinearOperator:
-        return self._build() if self._cached is None else self._cached
+        self._assemble()
 
     def tensors(self) -> tuple[Tensor, ...]:
         assert self.domain is not None

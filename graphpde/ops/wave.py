@@ -10,16 +10,16 @@ from torch import Tensor
 from graphpde.core.block_operator import BlockSparse
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph, Where
-from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
+from graphpde.core.linear_operator import Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
+from graphpde.ops.assembled import Assembled
 from graphpde.ops.bound import spectral_bound
 from graphpde.ops.boundary import Constraint, Dirichlet
 from graphpde.ops.diffusion import Diffusion
-from graphpde.ops.term import LinearTerm
 from graphpde.typing import Field
 
 
-class Wave(LinearTerm):
+class Wave(Assembled):
     r"""u_tt + damping u_t = div(speed^2 grad u) as M u' = M v, M v' = -K u - damping M v.
 
     The state is [*, n, 2]: u and v = u'. Both in one tensor, and not a pair, so that every implicit stepper, saved
@@ -47,14 +47,7 @@ class Wave(LinearTerm):
             raise ShapeError(f"speed has shape {list(speed.shape)}, expected a number or one entry per cell: [k]")
         self.damping = float(damping)
         self.stiffness = Diffusion(self.domain, speed**2)
-        with torch.enable_grad():
-            operator = self._build()
-        learned = any(w.requires_grad for w in operator.tensors())
-        self._cached: LinearOperator | None = None if learned else operator
-
-    @property
-    def operator(self) -> LinearOperator:
-        return self._build() if self._cached is None else self._cached
+        self._assemble()
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.stiffness.tensors()

@@ -16,6 +16,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.errors import InputError
 from graphpde.mesh.mesh import Mesh
+from graphpde.run.rhythm import Rhythm
 from graphpde.viz.files import written
 
 FILE = "checkpoint.npz"
@@ -44,6 +45,7 @@ class Checkpoint(NamedTuple):
         carry: what the stepper hands on where that is one tensor, else None.
         kind: what the stepper hands on: "tensor", "cache" (made again by a step) or "history" (started anew).
         config: the problem as nested plain values. mesh: checksums that tell whether it is still the same.
+        rhythm: the step controller between two steps; None for equal steps.
     """
 
     t: float
@@ -55,6 +57,7 @@ class Checkpoint(NamedTuple):
     kind: str
     config: dict[str, Any]
     mesh: dict[str, Any]
+    rhythm: Rhythm | None = None
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -67,6 +70,7 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
         "form": _FORM,
         **{key: getattr(checkpoint, key) for key in ("t", "step", "frames", "kind", "config", "mesh")},
         "origin": checkpoint.origin._asdict(),
+        "rhythm": None if checkpoint.rhythm is None else checkpoint.rhythm._asdict(),
     }
     arrays = {"state": _array(checkpoint.state)}
     if checkpoint.carry is not None:
@@ -100,8 +104,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if meta.pop("form") != _FORM:
         raise InputError(f"the checkpoint '{path}' was written by another version of graphpde; take that one to go on")
     carry = torch.from_numpy(arrays["carry"]) if "carry" in arrays else None
-    origin = Origin(**meta.pop("origin"))
-    return Checkpoint(state=torch.from_numpy(arrays["state"]), carry=carry, origin=origin, **meta)
+    origin, rhythm = Origin(**meta.pop("origin")), meta.pop("rhythm", None)
+    rhythm = None if rhythm is None else Rhythm(**rhythm)
+    return Checkpoint(state=torch.from_numpy(arrays["state"]), carry=carry, origin=origin, rhythm=rhythm, **meta)
 
 
 _WAY_OUT = "run again, or start from a saved moment with --resume RUN@TIME"
@@ -126,7 +131,7 @@ class Keeper:
         """Whether the last checkpoint is too old."""
         return time.monotonic() - self._last >= self.every
 
-    def keep(self, t: float, step: int, frames: int, state: Tensor, carry: Any) -> bool:
+    def keep(self, t: float, step: int, frames: int, state: Tensor, carry: Any, rhythm: Rhythm | None = None) -> bool:
         """Write the state [n, c]; False for one that is not finite, which no run could go on from.
 
         Raises:
@@ -138,7 +143,7 @@ class Keeper:
         kind = carry_kind(carry)
         kept = carry if kind == "tensor" else None
         write_checkpoint(
-            self.path, Checkpoint(t, step, frames, state, self.origin, kept, kind, self._config, self._mesh)
+            self.path, Checkpoint(t, step, frames, state, self.origin, kept, kind, self._config, self._mesh, rhythm)
         )
         self._last = time.monotonic()
         return True

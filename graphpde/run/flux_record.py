@@ -49,9 +49,9 @@ class FluxRecord:
             out += [f"{name}.{field}.{AMOUNT}" for name in flows for field in self.fields]
         return ["t", *out]
 
-    def row(self, t: float, u: Tensor) -> list[float]:
-        """The numbers of the state u [n, c] at time t, later than the last."""
-        self._take(t, u)
+    def row(self, t: float, u: Tensor, dt: float | None = None) -> list[float]:
+        """The numbers of the state u [n, c] at time t, a step dt after the last; None = the difference of the times."""
+        self._take(t, u, dt)
         assert self._last is not None
         balance = self._last[3]
         flows = _flows(balance)
@@ -60,7 +60,7 @@ class FluxRecord:
             parts.append(self._amounts.to(flows.device))
         return [t, *torch.cat([part.cpu() for part in parts]).reshape(-1).tolist()]
 
-    def _take(self, t: float, u: Tensor) -> None:
+    def _take(self, t: float, u: Tensor, dt: float | None = None) -> None:
         """Measure a state and add what has crossed since the last one."""
         fluxes = self.fluxes
         forces = fluxes.forces(t, u)
@@ -69,13 +69,14 @@ class FluxRecord:
         self._largest = torch.maximum(self._largest, fluxes.content(u.abs()).double().cpu())
         if self._last is not None:
             before = self._last
+            dt = t - before[0] if dt is None else dt
             if self.theta is not None:
-                mean = fluxes.step_balance((before[0], t), (before[1], u), (before[2], forces), self.theta)
+                mean = fluxes.step_balance(dt, (before[1], u), (before[2], forces), self.theta)
                 self._judge(mean)
                 flows = _flows(mean)
             else:
                 flows = (_flows(before[3]) + _flows(balance)) / 2
-            self._amounts = self._amounts + (t - before[0]) * flows.cpu()
+            self._amounts = self._amounts + dt * flows.cpu()
         if self._start is None:
             self._start = self._content
         self._judge(balance)

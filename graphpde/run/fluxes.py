@@ -232,16 +232,14 @@ class BoundaryFluxes:
             t: its start and end. u: the states there. theta: 1 backward Euler, 1/2 Crank-Nicolson.
         """
         early, late = (self.forces(s, v) for s, v in zip(t, u, strict=True))
-        return self.step_balance(t, u, (early, late), theta)
+        return self.step_balance(t[1] - t[0], u, (early, late), theta)
 
-    def step_balance(
-        self, t: tuple[float, float], u: tuple[Tensor, Tensor], forces: tuple[Forces, Forces], theta: float
-    ) -> Balance:
-        """The same from the forces at both ends."""
+    def step_balance(self, dt: float, u: tuple[Tensor, Tensor], forces: tuple[Forces, Forces], theta: float) -> Balance:
+        """The same from the length of the step and the forces at both ends."""
         mean = forces[1]
         if theta != 1:
             mean = Forces(*((1 - theta) * a + theta * b for a, b in zip(*forces, strict=True)))
-        dt, mass = t[1] - t[0], self.system.mass
+        mass = self.system.mass
         held = (times_mass(mass, u[0]).abs() + times_mass(mass, u[1]).abs()).sum(-2)
         return self._balance(times_mass(mass, (u[1] - u[0]) / dt), mean, held / dt)
 

@@ -15,6 +15,7 @@ from graphpde.errors import OutputError
 from graphpde.run.folder import RunFolder
 from graphpde.run.measure import Meter, Moment
 from graphpde.run.records import Records
+from graphpde.run.rhythm import Rhythm
 from graphpde.viz import SeriesWriter, XdmfSeriesWriter, write_npz
 
 STEM = "run"
@@ -87,8 +88,8 @@ class Frames:
         """The file of raw states."""
         return self.folder.path / "fields" / _SPOOL
 
-    def add(self, step: int, t: float, u: Tensor) -> None:
-        """Save the state u [n, c] at time t.
+    def add(self, step: int, t: float, u: Tensor, rhythm: Rhythm | None = None) -> None:
+        """Save the state u [n, c] at time t; ``rhythm`` of adaptive steps tells the step that led there.
 
         Raises:
             OutputError: the disk is full or the folder is gone.
@@ -104,6 +105,8 @@ class Frames:
             raise OutputError(f"cannot write '{self.spool}': {error.strerror or error}; free some space") from error
         self.records.frame(t, u)
         moment = self.meter.at(step, t, u)
+        if rhythm is not None and rhythm.last:
+            moment = moment._replace(dt=rhythm.last, rejected=rhythm.rejected)
         self.folder.append(METRICS, json.dumps(moment.row(self.setup.pde.fields)))
         self.moments.append(moment)
 

@@ -21,6 +21,7 @@ class Moment(NamedTuple):
     Attributes:
         step, t: when. mass: integral of each field [c]. low, high: range of each field [c]. energy: see :class:`Meter`.
         content: integral of the density times each field [c], which is what a closed domain keeps.
+        dt, rejected: where steps adapt, the last one and how many were refused so far.
     """
 
     step: int
@@ -30,10 +31,14 @@ class Moment(NamedTuple):
     high: list[float]
     energy: float
     content: Sequence[float] = ()
+    dt: float | None = None
+    rejected: int = 0
 
     def row(self, fields: Sequence[str]) -> dict[str, Any]:
         """One line of metrics.jsonl; with several fields their names are appended to the keys."""
         out: dict[str, Any] = {"t": self.t, "step": self.step, "energy": self.energy}
+        if self.dt is not None:
+            out |= {"dt": self.dt, "rejected": self.rejected}
         for key, values in (("mass", self.mass), ("min", self.low), ("max", self.high)):
             for name, value in zip(fields, values, strict=True):
                 out[key if len(fields) == 1 else f"{key}_{name}"] = value

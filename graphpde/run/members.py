@@ -16,6 +16,7 @@ from graphpde.problems import PDES
 
 MOST = 10_000  # members of one sweep; more is a slip of the pen
 _TIME = {"dt": "dt", "end": "end", "t-end": "end", "start": "start", "stepper": "stepper", "frames": "frames"}
+_TIME |= {key: key for key in ("rtol", "atol")}
 _TOP = ("seed", "dtype", "element", "steady", "pde", "mesh")
 
 
@@ -49,8 +50,8 @@ class Member(NamedTuple):
 def read_axis(text: str, problem: Mapping[str, Any]) -> Axis:
     """``kappa=0.1,1,10``, ``dt=log:1e-3:1e-1:5`` or ``boundary.left.value=lin:0:1:3`` as an axis.
 
-    A name without dots is a coefficient, a constant of the reaction, or one of dt, end, start, stepper, frames, seed,
-    dtype, element and size (of the mesh); a name with dots is any key of a problem file.
+    A name without dots is a coefficient, a constant of the reaction, or one of dt, end, start, stepper, frames, rtol,
+    atol, seed, dtype, element and size (of the mesh); a name with dots is any key of a problem file.
 
     Raises:
         ConfigError: another form, a value twice, a name that the problem does not know.
@@ -122,7 +123,7 @@ def _key(name: str, problem: Mapping[str, Any]) -> str:
         return name
     if name == "size":
         return "mesh.size"
-    known = [*coefficients, *constants, "dt", "end", "stepper", "frames", "seed", "dtype", "element", "size"]
+    known = [*coefficients, *constants, "dt", "end", "stepper", "frames", "rtol", "seed", "dtype", "element", "size"]
     raise ConfigError(
         f"--sweep does not know '{name}'; known: {', '.join(known)}, or any key with dots such as boundary.left.value"
     )

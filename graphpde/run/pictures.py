@@ -113,6 +113,11 @@ def _curves(frames: Frames) -> dict[str, tuple[Figure, str]]:
     ends: dict[str, list[float]] = {}
     for k, name in enumerate(fields):
         ends |= {f"largest {name}": [m.high[k] for m in moments], f"smallest {name}": [m.low[k] for m in moments]}
+    if setup.control is not None:
+        later = [m for m in moments if m.dt]
+        taken = {"dt": [m.dt or 0.0 for m in later]}
+        steps = plot_curves([m.t for m in later], taken, axis, f"d{axis}", log=True)
+        out["steps"] = steps, "The step that led to each saved moment, fitted to its time."
     if any(max(y) - min(y) > 1e-3 * max(abs(v) for v in y) for y in ends.values()):
         out["range"] = (plot_curves(t, ends, axis, value), f"Range of {_names(setup)}.")
     return out
@@ -167,7 +172,11 @@ def _method(setup: Setup) -> dict[str, Any]:
         rows["steady state by"] = "one linear solve" if not setup.system.nonlinear else "Newton's method"
     else:
         unit = setup.units["time"]
-        rows |= {"stepper": setup.stepper.name, "step": f"{setup.dt:.4g} {unit}", "steps": setup.steps}
+        rows["stepper"] = setup.stepper.name
+        if setup.control is None:
+            rows |= {"step": f"{setup.dt:.4g} {unit}", "steps": setup.steps}
+        else:
+            rows |= {"steps": "adaptive", "rtol, atol": f"{setup.control.rtol:g}, {setup.control.atol:g}"}
         rows["from, to"] = f"{config.time.start:.4g}, {config.time.end:.4g} {unit}"
         rows["saved moments"] = len(setup.times)
     return rows | {"numbers": config.dtype, "device": config.device, "seed": config.seed}

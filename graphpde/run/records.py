@@ -78,13 +78,13 @@ class Records:
                 self.fluxes.go_on(*read_rows(folder / FLUXES), after.t, after.u)
 
     @torch.no_grad()
-    def step(self, t: float, u: Tensor) -> None:
-        """The state u [n, c] after a step."""
+    def step(self, t: float, u: Tensor, dt: float | None = None) -> None:
+        """The state u [n, c] after a step, whose length dt a difference of times may not know well enough."""
         self._stepped = True
         if self.probes is not None:
             self._tables[PROBES].add([t, *self.probes(u).double().reshape(-1).tolist()])
         if self.fluxes is not None:
-            self._tables[FLUXES].add(self.fluxes.row(t, u))
+            self._tables[FLUXES].add(self.fluxes.row(t, u, dt))
 
     @torch.no_grad()
     def frame(self, t: float, u: Tensor) -> None:

@@ -2,8 +2,9 @@
 
 With the same schedule the loop goes over the steps that were done without computing them, so that the next one sees the
 same t and dt to the last bit, and what a stepper caches is made by its first step again: for one-step methods of fixed
-dt the result is bit-equal to that of an uninterrupted run. Steppers that remember earlier states start anew with their
-starting procedure, and a schedule with another step has no uninterrupted run to be compared with; the manifest says so.
+dt the result is bit-equal to that of an uninterrupted run. So it is for adaptive steps from a saved moment on, whose
+controller the checkpoint keeps. Steppers that remember earlier states start anew with their starting procedure, and a
+schedule with another step has no uninterrupted run to be compared with; the manifest says so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from graphpde.errors import ConfigError, InputError, SolveError
 from graphpde.ops.system import System
 from graphpde.run.checkpoint import FILE, Checkpoint, Origin, fingerprint, read_checkpoint
 from graphpde.run.folder import MANIFEST, is_alive
+from graphpde.run.rhythm import Followed, Rhythm
 from graphpde.run.spool import moment_of
 from graphpde.typing import Scalar, State
 
@@ -151,6 +153,7 @@ class Leg:
         stepper: goes over the steps that were done. origin: where the schedule begins.
         skip: steps that were done. known: saved moments that the loop names again.
         exact: whether the result is that of an uninterrupted run, bit by bit. note: why not.
+        control: of adaptive steps, None for equal ones.
     """
 
     times: Tensor
@@ -161,13 +164,14 @@ class Leg:
     known: int = 0
     exact: bool = True
     note: str = ""
+    control: Followed | None = None
 
 
 def whole_leg(setup: Setup) -> Leg:
     """All of a run."""
     assert setup.stepper is not None
     origin = Origin(float(setup.times[0]), 0, 0)
-    return Leg(setup.times, setup.u0, Recorded(setup.stepper), origin)
+    return Leg(setup.times, setup.u0, Recorded(setup.stepper), origin, control=Followed.of(setup))
 
 
 def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) -> Leg:
@@ -182,18 +186,25 @@ def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) ->
     end = float(setup.times[-1])
     if stopped.manifest.get("status") == "ok" and at.t >= end - 1e-12 * abs(end - float(setup.times[0])):
         raise ConfigError(f"'{stopped.path}' has reached its end at t={end:g}; give a later one with --t-end to go on")
-    adaptive = getattr(setup, "control", None) is not None
     same = not any(key.startswith(("time.", "solver.")) for key in changed)
-    if same and not adaptive:
+    carry = None if at.carry is None else at.carry.to(setup.u0)
+    if same and setup.control is None:
         origin = at.origin
         known = at.frames if origin.frames == 0 else at.frames - origin.frames + 1
-        carry = None if at.carry is None else at.carry.to(setup.u0)
         stepper = Recorded(setup.stepper, Past(at.step - origin.step, state, carry, at.kind))
         note = "" if at.kind != "history" else _HISTORY.format(setup.stepper.name)
         return Leg(_from(setup.times, origin), state, stepper, origin, at.step - origin.step, known, not note, note)
     origin = Origin(at.t, at.step, at.frames)
-    note = "it goes on with another schedule of steps" if not same else _ADAPTIVE.format(setup.stepper.name)
-    return Leg(_from(setup.times, origin), state, Recorded(setup.stepper), origin, 0, 1, False, note)
+    times, past = _from(setup.times, origin), at.rhythm or Rhythm(accepted=at.step)
+    if not same:
+        note = "it goes on with another schedule of steps"
+        control = Followed.of(setup, past._replace(wanted=0.0))
+        return Leg(times, state, Recorded(setup.stepper), origin, 0, 1, False, note, control)
+    control, stepper = Followed.of(setup, past), Recorded(setup.stepper, Past(0, state, carry, at.kind))
+    note = _HISTORY.format(setup.stepper.name) if at.kind == "history" else ""
+    if not past.wanted or not bool((setup.times == at.t).any()):
+        note = _ADAPTIVE  # in the middle of an interval the steps are fitted to what is left, rounded otherwise
+    return Leg(times, state, stepper, origin, 0, 1, not note, note, control)
 
 
 _HISTORY = (
@@ -201,8 +212,8 @@ _HISTORY = (
     "result differs from an uninterrupted run within the error of the method"
 )
 _ADAPTIVE = (
-    "{} chooses its steps and went on with a first guess: the result differs from an uninterrupted run within the "
-    "tolerance"
+    "its steps adapt and it went on between two saved moments, or without its last step: the result differs from an "
+    "uninterrupted run within the tolerance"
 )
 
 
@@ -249,6 +260,10 @@ class Recorded:
     def init(self, f: System, t: Tensor, u: State) -> Carry:
         if self.past is not None and self.past.steps:
             return _Skipping(self.past.steps)
+        if self.past is not None and self.past.kind == "tensor":
+            self.stepper.init(f, t, u)  # refuses what it cannot advance
+            self.carry = self.past.carry
+            return self.carry
         self.carry = self.stepper.init(f, t, u)
         return self.carry
 

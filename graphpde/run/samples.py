@@ -10,23 +10,12 @@ from torch import Tensor
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError
 from graphpde.mesh.cell_space import CellSpace
-from graphpde.mesh.cells import CELLS
+from graphpde.mesh.cells import CELLS, REFERENCE
 from graphpde.mesh.elements import P1, Q1
 from graphpde.mesh.locate import Location, Locator
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.pieces import pieces
 from graphpde.mesh.space import Space
-
-_CORNERS: dict[str, list[list[float]]] = {
-    "line": [[0], [1]],
-    "triangle": [[0, 0], [1, 0], [0, 1]],
-    "quad": [[0, 0], [1, 0], [1, 1], [0, 1]],
-    "tetra": [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]],
-    "hexahedron": [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]],
-    "wedge": [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 1]],
-    "pyramid": [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]],
-}
-"""Vertices of the reference cells."""
 
 _CURVED = 0.25  # times the size of a quadratic cell: how far its side may bulge
 _NEWTON = 8  # iterations that find a point in a cell with curved sides; a straight one needs none
@@ -118,7 +107,7 @@ def _shape_at(space: Space, kind: str, places: Tensor, points: Tensor, weights: 
     The weights of the vertices give the place in the straight cell; Newton's method goes on to that in the curved one.
     """
     functions, linear = space.element.cells[kind], CELLS[kind].corners
-    corners = torch.tensor(_CORNERS[linear], dtype=torch.float64)
+    corners = torch.tensor(REFERENCE[linear], dtype=torch.float64)
     xi = weights[:, : len(corners)] @ corners
     size = (places.amax(1) - places.amin(1)).amax(1, keepdim=True)
     shape, slope = functions(xi)

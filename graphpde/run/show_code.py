@@ -10,6 +10,7 @@ from typing import Any
 from graphpde import __version__, dynamics
 from graphpde.config import Setup
 from graphpde.config.schema import BoundaryRule
+from graphpde.dynamics import Adaptive
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.ops.diffusion import Diffusion
@@ -243,7 +244,13 @@ def _solve(script: _Script, setup: Setup) -> list[str]:
         stepper = f"{script.use('STEPPERS', 'graphpde.dynamics')}[{script.value(setup.stepper.name)}]" + _arguments(
             options
         )
-    run = script.call("evolve", "graphpde.dynamics", "f", "u0", "times", stepper=stepper, dt=repr(setup.dt),
+    control, paced = setup.control, None
+    if control is not None:
+        said = {key: v for key, v in vars(control).items() if key in ("rtol", "atol") or v != getattr(Adaptive, key)}
+        given = {key: repr(v) for key, v in said.items()}
+        paced = script.call("Adaptive", "graphpde.dynamics", **given)
+    run = script.call("evolve", "graphpde.dynamics", "f", "u0", "times", stepper=stepper, control=paced,
+                      dt=None if control is not None else repr(setup.dt),
                       allow_unstable="True" if config.solver.allow_unstable else None)  # fmt: skip
     return [
         f"times = {torch}.linspace({plan.start!r}, {plan.end!r}, {plan.frames + 1}, dtype={torch}.float64)",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphpde.config import Setup, dump, prepare, read_config
 from graphpde.dynamics import SaveTo, evolve, steady
-from graphpde.errors import InputError, OutputError, SolveError
+from graphpde.errors import InputError, OutputError, SolveError, StepUnderflow
 from graphpde.run.certificates import certify
 from graphpde.run.checkpoint import EVERY, Keeper
 from graphpde.run.checkpoint import FILE as CHECKPOINT
@@ -27,11 +27,13 @@ from graphpde.run.pictures import draw, write_page
 from graphpde.run.record_pictures import draw_records
 from graphpde.run.records import Past, Records
 from graphpde.run.resume import Leg, Stopped, changes, open_run, remaining_leg, whole_leg
+from graphpde.run.rhythm import Followed, Rhythm
 from graphpde.run.spool import reopen
 from graphpde.solve.result import Result
 from graphpde.viz import Certificate, Picture, Section
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int | None, float], None]
+"""Called with the steps taken, those of the whole run where that is known, and the share of the time that is over."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class RunResult:
 
     Attributes:
         status: "ok" or "interrupted". folder: where everything lies.
-        unknowns, steps, seconds: its size and cost, steps as taken.
+        unknowns, steps, seconds: its size and cost, steps as taken. rhythm: what the step control did; None for equal
+            steps.
         certificates: what was promised and kept. final: field -> its range and integral at the last saved moment.
         warnings: about the mesh and the run, one sentence each.
     """
@@ -54,6 +57,7 @@ class RunResult:
     final: dict[str, dict[str, float]]
     files: Sequence[Path]
     warnings: Sequence[str] = ()
+    rhythm: Rhythm | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For machines; paths are absolute."""
@@ -61,6 +65,7 @@ class RunResult:
             "status": self.status,
             "unknowns": self.unknowns,
             "steps": self.steps,
+            **_adaptive(self.rhythm),
             "seconds": self.seconds,
             "certificates": {c.name: c.as_dict() for c in self.certificates},
             "final": self.final,
@@ -70,13 +75,20 @@ class RunResult:
         }
 
 
+def _adaptive(rhythm: Rhythm | None) -> dict[str, Any]:
+    return {} if rhythm is None else {"adaptive": rhythm.as_dict()}
+
+
 class _Stopped(Exception):
     """Somebody asked to stop; the last state is saved."""
 
 
 @dataclass
 class _Run:
-    """What is known of a run while it goes on; ``planned`` counts the saved moments without that of a stop."""
+    """What is known of a run while it goes on; ``planned`` counts the saved moments without that of a stop.
+
+    ``steps`` of the whole run is an estimate where they adapt, as ``control`` says.
+    """
 
     setup: Setup
     folder: RunFolder
@@ -87,10 +99,17 @@ class _Run:
     steps: int = 0
     planned: int = 0
     notes: list[str] = field(default_factory=list)
+    control: Followed | None = None
+
+    @property
+    def rhythm(self) -> Rhythm | None:
+        """What the step control did so far; None for equal steps."""
+        return None if self.control is None else self.control.rhythm
 
     def record(self, status: str, **more: Any) -> None:
         """Bring the manifest up to date."""
-        self.manifest.update(status=status, finished=now(), steps=self.step, timings=self.timings, **more)
+        numbers = {"steps": self.step, **_adaptive(self.rhythm), "timings": self.timings}
+        self.manifest.update(status=status, finished=now(), **numbers, **more)
         self.folder.write_manifest(self.manifest)
 
     def close(self, status: str) -> None:
@@ -113,7 +132,7 @@ def simulate(
 
     Args:
         setup: from :func:`~graphpde.config.prepare`. path: a free folder, or one of an older run, which it replaces.
-        command: recorded as the way to do it again. progress: called as progress(step, steps).
+        command: recorded as the way to do it again. progress: see :data:`Progress`.
         stop: asked after every step; True ends the run, what it has is kept and the status is "interrupted".
         every: seconds of wall time after which the last good state is kept, beside that of each saved moment.
         after: the stopped run that lies in ``path`` and goes on, from :func:`~graphpde.run.resume.open_run`.
@@ -221,44 +240,57 @@ def _advance(run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], 
     """Advance to the end; every saved moment is written at once, and with it the state to go on from."""
     setup, frames = run.setup, run.frames
     keeper = Keeper(run.folder.path, setup, leg.origin, every)
-    named = 0
+    run.control, named, t = leg.control, 0, leg.origin.t
+    start, span = float(setup.times[0]), float(setup.times[-1] - setup.times[0])
+
+    def keep(t: float, u: Any, carry: Any) -> bool:
+        return keeper.keep(t, run.step, run.planned, u, carry, run.rhythm)
 
     def save(t: float, u: Any) -> None:
         nonlocal named
         named += 1
         if named <= leg.known:
             return
-        frames.add(run.step, t, u)
+        frames.add(run.step, t, u, run.rhythm)
         run.planned += 1
-        keeper.keep(t, run.step, run.planned, u, leg.stepper.carry)
+        keep(t, u, leg.stepper.carry)
 
-    def watch(step: int, steps: int, t: float, u: Tensor) -> None:
+    def watch(step: int, steps: int, now: float, u: Tensor) -> None:
+        nonlocal t
+        t = now
         frames.meter.follow(t)
         if step <= leg.skip:
             return
         run.step, run.steps = leg.origin.step + step, leg.origin.step + steps
-        frames.records.step(t, u)
+        frames.records.step(t, u, None if run.rhythm is None else run.rhythm.last)
         if progress is not None:
-            progress(run.step, run.steps)
+            progress(run.step, run.steps if setup.control is None else None, (t - start) / span)
         asked = stop is not None and stop()
         if asked or keeper.due:
             frames.records.flush()  # before the checkpoint: whoever goes on from it counts on them
-        kept = (asked or keeper.due) and keeper.keep(t, run.step, run.planned, u, leg.stepper.carry)
+        kept = (asked or keeper.due) and keep(t, u, leg.stepper.carry)
         if asked:
             if kept and t > frames.moments[-1].t:
-                frames.add(run.step, t, u)
+                frames.add(run.step, t, u, run.rhythm)
             raise _Stopped
 
-    evolve(
-        setup.term,
-        leg.u0,
-        leg.times.to(setup.u0.device),
-        stepper=leg.stepper,
-        dt=setup.dt,
-        save=SaveTo(save),
-        allow_unstable=setup.config.solver.allow_unstable,
-        watch=watch,
-    )
+    try:
+        evolve(
+            setup.term,
+            leg.u0,
+            leg.times.to(setup.u0.device),
+            stepper=leg.stepper,
+            dt=setup.dt,
+            control=leg.control,
+            save=SaveTo(save),
+            allow_unstable=setup.config.solver.allow_unstable,
+            watch=watch,
+        )
+    except StepUnderflow as error:  # what led here is the last thing worth a look, and to go on from otherwise
+        frames.records.flush()
+        if keep(t, error.last, None) and t > frames.moments[-1].t:
+            frames.add(run.step, t, error.last, run.rhythm)
+        raise
 
 
 def _record_failure(run: _Run, error: BaseException) -> None:
@@ -278,7 +310,10 @@ def _record_failure(run: _Run, error: BaseException) -> None:
     except OutputError:
         pass  # the disk that broke the run cannot take its obituary either; the first error is the one to tell
     if isinstance(error, SolveError) and run.step > 0 and (run.folder.path / CHECKPOINT).exists():
-        error.add_note(f"what was saved can go on with a smaller step: --resume {run.folder.path}[@TIME] --dt DT")
+        how, options = "a smaller step", "--dt DT"
+        if run.control is not None:
+            how, options = "other tolerances or another stepper", "[--rtol R] [--atol A] [--stepper NAME]"
+        error.add_note(f"what was saved can go on with {how}: --resume {run.folder.path}[@TIME] {options}")
 
 
 def _finish(run: _Run, status: str, result: Result | None, meter: Meter, started: float) -> RunResult:
@@ -312,8 +347,9 @@ def _finish(run: _Run, status: str, result: Result | None, meter: Meter, started
         write_page(run.folder.path / "report.html", setup, pictures, certificates, facts, summary, sections)
     run.close(status)
     run.record(status, seconds=seconds, warnings=warnings)
+    files = run.folder.files()
     return RunResult(
-        status, run.folder.path, unknowns, run.step, seconds, certificates, final, run.folder.files(), warnings
+        status, run.folder.path, unknowns, run.step, seconds, certificates, final, files, warnings, run.rhythm
     )
 
 
@@ -332,8 +368,11 @@ def _remarks(frames: Frames) -> list[str]:
 def _summary(run: _Run, status: str, final: dict[str, dict[str, float]]) -> str:
     setup = run.setup
     took = "a steady state" if setup.stepper is None else f"{run.step} steps of {setup.stepper.name}"
+    if run.rhythm is not None:
+        took += f" ({run.rhythm.text} {setup.units['time']})"
     ranges = "; ".join(
         f"{name} between {v['min']:.4g} and {v['max']:.4g}, integral {v['integral']:.4g}" for name, v in final.items()
     )
-    stopped = "" if status == "ok" else f" Interrupted after {run.step} of {run.steps} steps."
+    of = f"{run.step} of {run.steps} steps" if run.control is None else f"{run.step} steps"
+    stopped = "" if status == "ok" else f" Interrupted after {of}, at t = {run.frames.moments[-1].t:.4g}."
     return f"{run.manifest['unknowns']} unknowns, {took}: {ranges} at the end.{stopped}"

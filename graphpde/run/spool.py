@@ -35,7 +35,10 @@ def reopen(frames: Frames, count: int) -> None:
     frames.series.go_on(count)
     _cut_lines(frames.folder.path / METRICS, count)
     frames.moments[:] = [
-        frames.meter.at(int(row["step"]), float(row["t"]), _state(frames, k)) for k, row in enumerate(rows[:count])
+        frames.meter.at(int(row["step"]), float(row["t"]), _state(frames, k))._replace(
+            dt=row.get("dt"), rejected=int(row.get("rejected", 0))
+        )
+        for k, row in enumerate(rows[:count])
     ]
 
 
@@ -86,7 +89,9 @@ def moment_of(path: Path, checkpoint: Checkpoint, t: float) -> Checkpoint:
     if not planned:  # the moment at which a run was stopped, or one of an older schedule
         origin = Origin(at, step, k + 1)
     kind = "history" if checkpoint.kind != "cache" else "cache"
-    return checkpoint._replace(t=at, step=step, frames=k + 1, state=state, origin=origin, carry=None, kind=kind)
+    rhythm = checkpoint.rhythm if checkpoint.rhythm is None else checkpoint.rhythm.at_moment(rows[k].get("dt"), step)
+    there = checkpoint._replace(t=at, step=step, frames=k + 1, state=state, origin=origin)
+    return there._replace(carry=None, kind=kind, rhythm=rhythm)
 
 
 def _saved_state(path: Path, k: int, shape: tuple[int, ...], dtype: np.dtype) -> torch.Tensor:

@@ -13,6 +13,7 @@ from graphpde.viz.canvas import INK, entitle, new_figure, plain
 from graphpde.viz.colours import set_colours
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _LOG = 20.0  # ratio of the largest to the smallest parameter from which their axis is logarithmic
@@ -63,7 +64,7 @@ def plot_dependence(
         if words:
             axes.set_xticks(at, labels=[plain(value, 18) for value in x], rotation=30 if len(x) > 3 else 0)
         elif at.min() > 0 and at.max() > _LOG * at.min():
-            axes.set_xscale("log")
+            _scale_by_powers(axes, float(at.max() / at.min()))
         if not words:
             style_axes(axes, 6) if axes.get_xscale() == "linear" else axes.tick_params(labelsize=9)
         axes.ticklabel_format(axis="y", scilimits=(-3, 5))
@@ -77,3 +78,14 @@ def plot_dependence(
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(names)), frameon=False, fontsize=9)
     entitle(figure, title)
     return figure
+
+
+def _scale_by_powers(axes: Axes, ratio: float) -> None:
+    """A logarithmic abscissa whose numbers do not run into each other, also over less than two decades."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if ratio < 1000:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from graphpde.config import assign, dump, load, merge, prepare, read_config
-from graphpde.config.read import MOST_FRAMES
+from graphpde.config.schedule import MOST_FRAMES
 from graphpde.errors import ConfigError, FormulaError, InputError, MeshError, StepTooLong, UnknownName
 from graphpde.formula import Formula
 

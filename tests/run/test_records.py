@@ -92,7 +92,7 @@ def test_integrals_and_lines_at_saved_moments(tmp_path: Path) -> None:
 def test_an_interrupted_run_keeps_its_tables_whole(tmp_path: Path, by: str) -> None:
     setup, steps = ready({"probes": {"a": [0.5, 0.5]}, "fluxes": "all", "integrals": True}), []
 
-    def progress(step: int, of: int) -> None:
+    def progress(step: int, of: int | None, share: float) -> None:
         steps.append(step)
         if by == "interrupt" and step == 7:
             raise KeyboardInterrupt
@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_has_the_tables_of_one_that_never_stopped(tmp_path: P
     }  # fmt: skip
     simulate(ready(asked), tmp_path / "whole")
     seen: list[int] = []
-    simulate(ready(asked), tmp_path / "run", progress=lambda k, of: seen.append(k), stop=lambda: len(seen) == 7)
+    simulate(ready(asked), tmp_path / "run", progress=lambda k, *_: seen.append(k), stop=lambda: len(seen) == 7)
     resume(tmp_path / "run")
     for name in ("probes", "fluxes", "integrals", "lines/mid"):
         (one, first), (two, second) = (read_rows(tmp_path / f"{run}/{name}.csv") for run in ("whole", "run"))

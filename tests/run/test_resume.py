@@ -143,7 +143,7 @@ def killed_at(setup: Setup, folder: Path, step: int, patch: pytest.MonkeyPatch, 
     """A run whose process dies after a step: nothing is packed, closed or recorded."""
     module = importlib.import_module("graphpde.run.simulate")
 
-    def die(count: int, steps: int) -> None:
+    def die(count: int, *_: object) -> None:
         if count == step:
             raise _Killed
 

@@ -17,12 +17,13 @@ from graphpde.mesh.space import Space
 from graphpde.ops.advection.cells import upwind_on_cells, with_inflow
 from graphpde.ops.advection.schemes import SCHEMES
 from graphpde.ops.advection.velocity import Velocity, at_quadrature, finite, outflow, side_flows
-from graphpde.ops.term import LinearTerm, Term
+from graphpde.ops.assembled import Assembled
+from graphpde.ops.term import Term
 from graphpde.typing import Scalar, check_shape
 
 
 @SCHEMES.add("upwind")
-class Advection(LinearTerm):
+class Advection(Assembled):
     r"""Transport u' + div(v u) = 0 by first-order upwind fluxes, conservative in the interior.
 
     On a space: the Galerkin matrix k_ij = \int v . grad N_i N_j less the boundary flux, made monotone by the smallest
@@ -51,15 +52,7 @@ class Advection(LinearTerm):
         super().__init__()
         self.domain = as_graph(domain)
         self.velocity = velocity
-        with torch.enable_grad():  # whether anything is being learned must not depend on where the term is built
-            operator = self._build()  # refuses now, not in the first step
-        # a velocity that is being learned changes between calls: never cache what hangs on it
-        learned = any(w.requires_grad for w in operator.tensors())
-        self._cached: LinearOperator | None = None if learned else operator
-
-    @property
-    def operator(self) -> LinearOperator:
-        return self._build() if self._cached is None else self._cached
+        self._assemble()
 
     def with_boundary(self, conditions: Any, factor: Scalar = 1.0) -> Term:
         if not isinstance(self.domain, CellSpace):
