@@ -8,11 +8,11 @@ PEERS := .venv-peers
 PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A constraint on torch keeps pip from fetching another build of it; a broken or half-made environment is made anew.
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard graphpde/core/kernels/src/* graphpde/mesh/io/src/*)
@@ -73,6 +73,9 @@ bench-meshes: $(PEERS)/.installed ## read real meshes and check them against oth
 	$(PEERS_PY) -m benchmarks.meshes.peers
 	$(ONE_THREAD) $(PEERS_PY) -m pytest -q tests/viz/test_in_vtk.py
 	$(PEERS_PY) -m benchmarks.meshes.speed --write
+
+bench-physics: $(INSTALLED) ## verify orders, exactness, physics, references, eigenvalues; writes docs/verification.md
+	$(ONE_THREAD) $(PY) -m benchmarks.physics
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,6 +260,11 @@ def row(path: Path, limit: int) -> Row | Refused:
 # the document
 
 
+def most(values: Iterable[float | None]) -> float:
+    """The largest, 0 of none."""
+    return max((v or 0.0 for v in values), default=0.0)
+
+
 def summary(rows: list[Row], refused: list[Refused]) -> list[str]:
     """What stands in front of the table."""
     compared = [r for r in rows if r.difference is not None]
@@ -267,19 +273,20 @@ def summary(rows: list[Row], refused: list[Refused]) -> list[str]:
     kinds = Counter(kind for r in rows for kind in r.cells)
     elements = Counter(r.element for r in rows)
     return [
-        f"- {len(rows)} files in {len({r.format for r in rows})} formats ran; {len(refused)} did not (named below).",
+        f"- {len(rows)} files with {len({r.format for r in rows})} extensions ran; "
+        f"{len(refused)} did not (named below).",
         "- Cells, by the number of files: " + ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()) + ".",
         f"- Elements: {', '.join(f'{name} {n}' for name, n in elements.most_common())}; "
         f"{sum(r.curved for r in rows)} of the second-order meshes are curved; "
         f"{sum(len(r.cells) > 1 for r in rows)} meshes mix cell types.",
         f"- Energy decays in {sum(r.energy_decays for r in rows)} of {len(rows)}. Largest relative change of mass: "
-        f"{max(r.drift for r in rows):.1e}, with consistent mass {max(r.drift_consistent for r in rows):.1e}.",
+        f"{most(r.drift for r in rows):.1e}, with consistent mass {most(r.drift_consistent for r in rows):.1e}.",
         f"- {len(compared)} compared with scikit-fem, {sum(r.element in ('P2', 'Q2') for r in compared)} of them "
-        f"second order; largest relative difference {max(r.difference or 0.0 for r in compared):.1e}.",
+        f"second order; largest relative difference {most(r.difference for r in compared):.1e}.",
         f"- Maximum principle: the {len(monotone)} lumped meshes without negative weights leave the range of the start "
-        f"by at most {max(r.overshoot or 0.0 for r in monotone):.1e} of it; of the {len(others)} with some, "
+        f"by at most {most(r.overshoot for r in monotone):.1e} of it; of the {len(others)} with some, "
         f"{sum((r.overshoot or 0.0) > 1e-10 for r in others)} do, by at most "
-        f"{max(r.overshoot or 0.0 for r in others):.1e}.",
+        f"{most(r.overshoot for r in others):.1e}.",
     ]
 
 

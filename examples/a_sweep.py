@@ -1,8 +1,8 @@
 """One problem file, many metals: how much heat a cooling fin carries away depends on its conductivity.
 
-Equation: div(k grad u) = 0 in the fin, u = 370 K at its root, k du/dn = h (300 K - u) on its other sides. For a thin fin
-(h thickness / k small) the temperature varies along it alone, and the heat is the textbook's (Incropera and DeWitt,
-Fundamentals of Heat and Mass Transfer, section 3.6: fin with convection at the tip). The same from the shell:
+Equation: div(k grad u) = 0 in the fin, u = 370 K at its root, k du/dn = h (300 K - u) on its other sides. In a thin fin
+(h thickness / k small) the temperature varies lengthwise alone, and the heat is that of the textbook (Incropera and
+DeWitt, Fundamentals of Heat and Mass Transfer, chapter 3: fin with convection at the tip). The same from the shell:
 
     python examples/a_sweep.py
     graphpde simulate examples/problems/cooling_fin.toml --sweep 'materials."*"=copper,brass,steel'
@@ -31,17 +31,19 @@ class Fin(NamedTuple):
     formula: float
 
 
-def fin_formula(k: float, h: float = 40.0, length: float = 0.08, thickness: float = 0.004, excess: float = 70.0) -> float:
+def fin_formula(
+    k: float, h: float = 40.0, length: float = 0.08, thickness: float = 0.004, excess: float = 70.0
+) -> float:
     """Heat in W per metre of width through the root of a fin that is cooled on both sides and at its tip."""
     m = math.sqrt(2 * h / (k * thickness))
     sinh, cosh, tip = math.sinh(m * length), math.cosh(m * length), h / (m * k)
     return k * thickness * m * excess * (sinh + tip * cosh) / (cosh + tip * sinh)
 
 
-def study(folder: Path, metals: tuple[str, ...] = METALS) -> list[Fin]:
-    """One run a metal, in processes beside each other; ``folder`` then holds them, a table and a page."""
+def study(folder: Path, metals: tuple[str, ...] = METALS, jobs: int | None = None) -> list[Fin]:
+    """One run a metal, in ``jobs`` processes beside each other; ``folder`` then holds them, a table and a page."""
     problem = {**load(PROBLEM), "output": {"fluxes": ["left"], "pictures": "none", "report": False}}
-    found = sweep(problem, [f'materials."*"={",".join(metals)}'], folder)
+    found = sweep(problem, [f'materials."*"={",".join(metals)}'], folder, jobs=jobs)
     fins = []
     for metal, member in zip(metals, found.members, strict=True):
         with (found.folder / member.name / "fluxes.csv").open() as file:

@@ -1,8 +1,8 @@
 """A puff is carried round a cylinder: the limited scheme keeps it together where upwinding smears it.
 
 Equation: du/dt + div(v u) = 0 with v = (d psi/dy, -d psi/dx), lap psi = 0, psi = y on the walls and at the inlet and
-constant on the cylinder: an ideal flow, without divergence whatever the mesh. Linear elements, algebraic flux correction
-(Kuzmin and Turek 2002, J. Comput. Phys. 175), Heun's steps. Neither scheme makes new extrema.
+constant on the cylinder: an ideal flow, without divergence whatever the mesh. Linear elements with algebraic flux
+correction (Kuzmin and Turek 2002, J. Comput. Phys. 175), Heun's steps. Neither scheme makes new extrema.
 
     python examples/advection_in_a_channel.py
 """

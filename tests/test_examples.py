@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,58 @@ def test_a_rumour_decays_at_the_algebraic_connectivity() -> None:
     # Crank-Nicolson at dt = 0.01 changes the rate by lambda^3 dt^2 / 12 = 1.4e-5
     assert found["rate"] == pytest.approx(found["connectivity"], rel=3e-5)
     assert found["drift"] < 1e-12
+
+
+def test_a_drum_sounds_its_lowest_tone() -> None:
+    found = run("waves_on_a_drum")
+    # linear elements and leapfrog shift the frequency by less than (j h)^2 / 12 = 8e-4, with opposite signs
+    assert found["period"] == pytest.approx(2 * math.pi / 2.404825557695773, rel=8e-4)
+    assert abs(found["drift"]) < 1e-4
+    assert found["tremble"] < 0.01
+
+
+def test_turing_patterns_grow_as_the_linear_analysis_says() -> None:
+    found = run("patterns_on_a_torus")
+    assert found["rate"] == pytest.approx(found["fastest"].rate, rel=0.01)
+    assert found["wavelength"] == pytest.approx(found["fastest"].wavelength, rel=0.04)  # still a band of modes
+    assert 50 < found["spots"] < 80
+
+
+def test_a_limited_puff_stays_together() -> None:
+    found = run("advection_in_a_channel")
+    assert found["lowest"] >= -1e-12 and found["highest"] <= 1 + 1e-12
+    assert found["kept"]["limited"] > 3 * found["kept"]["upwind"]
+    assert found["peak"]["limited"] > 2 * found["peak"]["upwind"]
+    assert found["lost"] < 1e-4  # what the tail of the profile has carried through the ends
+
+
+def test_sound_leaves_the_room_where_it_can() -> None:
+    found = run("sound_in_a_room")
+    assert found["sent"] > 0.04
+    assert found["left"] == pytest.approx(found["sent"], rel=1e-10)  # the matrix inside is symmetric: rounding alone
+    assert found["error"] < 0.01
+
+
+def test_a_shock_is_as_steep_as_the_reference() -> None:
+    found = run("a_shock_forms")
+    assert found["steepest"] == pytest.approx(152.00516, rel=2e-3)
+    assert math.pi * found["moment"] == pytest.approx(1.6037, abs=2e-3)
+
+
+def test_a_sweep_of_metals_follows_the_fin_formula(tmp_path: Path) -> None:
+    fins = run("a_sweep")["study"](tmp_path / "fins", ("copper", "stainless-steel"), jobs=1)
+    assert [fin.metal for fin in fins] == ["copper", "stainless-steel"]
+    for fin in fins:  # the formula leaves out the temperature across, of the order h thickness / (2 k) <= 0.006
+        assert fin.heat == pytest.approx(fin.formula, rel=2e-3)
+    assert fins[0].heat > 2.5 * fins[1].heat
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
+def test_every_example_stands_in_the_gallery(path: Path) -> None:
+    docs = EXAMPLES.parent / "docs"
+    gallery = (docs / "gallery.md").read_text()
+    assert f"python examples/{path.name}" in gallery and f"(images/{path.stem}.png)" in gallery
+    assert (docs / "images" / f"{path.stem}.png").stat().st_size < 500_000
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)

@@ -5,4 +5,5 @@ from __future__ import annotations
 from benchmarks.manufactured import elements, linear, nonlinear, transport
 from benchmarks.manufactured.cases import Case
 
-CASES: dict[str, Case] = {case.name: case for part in (linear, elements, nonlinear, transport) for case in part.rows()}
+PARTS = {"linear": linear, "elements": elements, "nonlinear": nonlinear, "transport": transport}
+CASES: dict[str, Case] = {case.name: case for part in PARTS.values() for case in part.rows()}

@@ -3,6 +3,7 @@
 python -m benchmarks.physics                # measures what these sources have not measured yet, writes the document
 python -m benchmarks.physics --only sphere  # rows whose section or name holds a word
 python -m benchmarks.physics --fresh        # measures again
+python -m benchmarks.physics --missing      # only what has never been measured, whatever has changed since
 python -m benchmarks.physics --write        # measures nothing, writes the document from what is kept in runs/
 python -m benchmarks.physics --list         # names the rows
 
@@ -43,6 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="rows whose section or name holds this word")
     parser.add_argument("--fresh", action="store_true", help="measure again what the same sources have measured")
+    parser.add_argument("--missing", action="store_true", help="measure only what was never measured")
     parser.add_argument("--write", action="store_true", help="measure nothing, write the document from what is kept")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "verification.md")
@@ -55,7 +57,7 @@ def main() -> int:
     if not chosen:
         print(f"no row holds '{args.only}'; --list names them", file=sys.stderr)
         return 2
-    known = known_rows() if args.write else collect(chosen, fresh=args.fresh)
+    known = known_rows() if args.write else collect(chosen, fresh=args.fresh, missing=args.missing)
     args.out.write_text(document(rows, known), encoding="utf-8")
     for row in chosen:
         if row.name in known:

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.physics.rows import Absent, Row
+from benchmarks.physics.rows import Absent, Found, Row
+from graphpde.errors import GraphpdeError
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "runs" / "verification.json"
@@ -25,15 +26,23 @@ def known_rows() -> Known:
     return json.loads(CACHE.read_text(encoding="utf-8")) if CACHE.is_file() else {}
 
 
-def collect(rows: Sequence[Row], *, fresh: bool = False) -> Known:
-    """Measure the rows that the same sources have not measured yet; each is kept as soon as it is there."""
+def collect(rows: Sequence[Row], *, fresh: bool = False, missing: bool = False) -> Known:
+    """Measure the rows that the same sources have not measured yet; each is kept as soon as it is there.
+
+    Args:
+        fresh: all of them. missing: only those that no sources have measured.
+    """
     known, made_at = known_rows(), commit()
     for row in rows:
         sources = fingerprint(row.sources)
-        if not fresh and known.get(row.name, {}).get("sources") == sources:
+        before = known.get(row.name, {}).get("sources")
+        if not fresh and (before == sources or (missing and before is not None)):
             continue
         start, used = time.perf_counter(), time.process_time()
-        found = row.measure()
+        try:
+            found = row.measure()
+        except GraphpdeError as error:  # a row that fails is a row that is missed, and the others are still wanted
+            found = Found(float("nan"), "failed", "", str(error))
         seconds, used = time.perf_counter() - start, time.process_time() - used
         if isinstance(found, Absent):
             print(f"   left out  {row.name}: {found.reason}", file=sys.stderr, flush=True)

@@ -64,6 +64,10 @@ def _matched(
     size = float(np.ptp(points, axis=0).max())
     what = f"periodic sets '{one}' and '{other}' of '{mesh.name}'"
     remedy = "the sides must be meshed alike, one shifted from the other"
+    shared = int(torch.isin(sets[0].ids, sets[1].ids).sum())
+    if shared or not len(a) + len(b):
+        held = f"share {shared} facets" if shared else "are empty"
+        raise MeshError(f"{what} {held}; expected two sides of the mesh, one shifted from the other")
     if len(a) != len(b):
         raise MeshError(f"{what} have {len(a)} and {len(b)} points; {remedy}")
     from scipy.spatial import cKDTree

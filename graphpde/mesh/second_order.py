@@ -95,10 +95,11 @@ def completed(mesh: Mesh) -> Mesh:
             f"'{mesh.name}' has blocks of cells with the same corners and others between ({', '.join(mesh.cells)}), so "
             f"that they cannot become one of second order; sort the blocks, or use P1 or Q1"
         )
-    builder = _Builder(mesh)
-    for width in (2, 4):
-        builder.add_shared(width)
-    return builder.build()
+    with torch.enable_grad():  # whether points are being learned must not depend on where the mesh is completed
+        builder = _Builder(mesh)
+        for width in (2, 4):
+            builder.add_shared(width)
+        return builder.build()
 
 
 class _Builder:

@@ -253,6 +253,7 @@ class Recorded:
     def __init__(self, stepper: Stepper, past: Past | None = None):
         self.stepper, self.past = stepper, past
         self.carry: Carry = None
+        self._begin = -math.inf
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stepper, name)
@@ -260,6 +261,7 @@ class Recorded:
     def init(self, f: System, t: Tensor, u: State) -> Carry:
         if self.past is not None and self.past.steps:
             return _Skipping(self.past.steps)
+        self._begin = float(t)
         if self.past is not None and self.past.kind == "tensor":
             self.stepper.init(f, t, u)  # refuses what it cannot advance
             self.carry = self.past.carry
@@ -274,6 +276,8 @@ class Recorded:
             if carry.left:
                 return Step(self.past.state, None, first._replace(left=carry.left - 1))
             carry = self._taken_up(f, t, u, first)
+        if self.past is not None and float(t) == self._begin:
+            u = self.past.state  # into which the loop put boundary values of a time that may be the last bit off
         done = self.stepper.step(f, t, dt, u, carry)
         self.carry = done.carry
         return done

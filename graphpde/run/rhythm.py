@@ -11,6 +11,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.dynamics.control import Adapting, Adaptive, Leg
 from graphpde.dynamics.stepper import Step, Stepper
+from graphpde.errors import StepUnderflow
 from graphpde.ops.system import System
 from graphpde.typing import State
 
@@ -64,7 +65,11 @@ class _Counting(Adapting):
             self.wanted, self.before, self.last = past.wanted, past.before, past.last
 
     def accepts(self, f: System, leg: Leg, step: Step | None, u: State) -> bool:
-        stands = super().accepts(f, leg, step, u)
+        try:
+            stands = super().accepts(f, leg, step, u)
+        except StepUnderflow:
+            self.rejected += 1
+            raise
         self.accepted += stands
         self.rejected += not stands
         return stands

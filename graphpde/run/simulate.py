@@ -240,7 +240,7 @@ def _advance(run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], 
     """Advance to the end; every saved moment is written at once, and with it the state to go on from."""
     setup, frames = run.setup, run.frames
     keeper = Keeper(run.folder.path, setup, leg.origin, every)
-    run.control, named, t = leg.control, 0, leg.origin.t
+    run.control, named, t, stopping = leg.control, 0, leg.origin.t, False
     start, span = float(setup.times[0]), float(setup.times[-1] - setup.times[0])
 
     def keep(t: float, u: Any, carry: Any) -> bool:
@@ -254,9 +254,11 @@ def _advance(run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], 
         frames.add(run.step, t, u, run.rhythm)
         run.planned += 1
         keep(t, u, leg.stepper.carry)
+        if stopping:
+            raise _Stopped
 
     def watch(step: int, steps: int, now: float, u: Tensor) -> None:
-        nonlocal t
+        nonlocal t, stopping
         t = now
         frames.meter.follow(t)
         if step <= leg.skip:
@@ -266,6 +268,9 @@ def _advance(run: _Run, leg: Leg, progress: Progress | None, stop: Callable[[], 
         if progress is not None:
             progress(run.step, run.steps if setup.control is None else None, (t - start) / span)
         asked = stop is not None and stop()
+        if bool((abs(leg.times - t) <= 1e-12 * span).any()):  # it is saved next, and kept with that
+            stopping = asked
+            return
         if asked or keeper.due:
             frames.records.flush()  # before the checkpoint: whoever goes on from it counts on them
         kept = (asked or keeper.due) and keep(t, u, leg.stepper.carry)

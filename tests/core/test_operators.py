@@ -53,7 +53,12 @@ def action() -> Action:
 
 MAKERS: dict[type[LinearOperator], list[Callable[[], LinearOperator]]] = {
     Diagonal: [lambda: Diagonal(torch.randn(N, dtype=F64)), lambda: Diagonal(torch.randn(N, 3, dtype=F64))],
-    Sparse: [sparse, lambda: sparse(3), lambda: Sparse.laplacian(*laplacian_parts(), symmetric=True)],
+    Sparse: [
+        sparse,
+        lambda: sparse(3),
+        lambda: sparse() + Diagonal(torch.randn(N, 3, dtype=F64)),
+        lambda: Sparse.laplacian(*laplacian_parts(), symmetric=True),
+    ],
     EdgeDifference: [edge_difference, lambda: edge_difference(3)],
     Scaled: [
         lambda: action() * 2.5,

@@ -357,6 +357,10 @@ class TestPeriodic:
             Space(mesh.with_points(moved), periodic=[("left", "right")])
         with pytest.raises(MeshError, match="expected facets: 1"):
             Space(mesh.with_tags(all=mesh.make_tag(2, [0])), periodic=[("left", "all")])
+        with pytest.raises(MeshError, match="share 4 facets"):
+            Space(mesh, periodic=[("left", "left")])
+        with pytest.raises(MeshError, match="are empty"):
+            Space(mesh.with_tags(none=mesh.make_tag(1, [])), periodic=[("none", "none")])
 
 
 class TestDensity:
@@ -409,3 +413,10 @@ def test_node_positions_have_gradients(name: str, element: type[Element]) -> Non
     slope, base = float((g * direction).sum()), float(energy(mesh.points))
     rest = [abs(float(energy(mesh.points + h * direction)) - base - h * slope) for h in (1e-2, 5e-3, 2.5e-3)]
     assert [math.log2(a / b) for a, b in itertools.pairwise(rest)] == pytest.approx([2, 2], abs=0.1)
+
+
+def test_points_are_learned_wherever_the_middles_are_added() -> None:
+    points = rectangle(2, 2).points.requires_grad_()
+    with torch.no_grad():
+        mesh = completed(rectangle(2, 2).with_points(points))
+    assert mesh.points.requires_grad

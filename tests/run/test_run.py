@@ -127,7 +127,7 @@ def test_memory_holds_one_state(tmp_path: Path) -> None:
     states: list[weakref.ref[torch.Tensor]] = []
     add = Frames.add
 
-    def counted(self: Frames, step: int, t: float, u: torch.Tensor) -> None:
+    def counted(self: Frames, step: int, t: float, u: torch.Tensor, *more: object) -> None:
         add(self, step, t, u)
         states.append(weakref.ref(u))
         gc.collect()
