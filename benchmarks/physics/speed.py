@@ -1,7 +1,7 @@
 """Time to solution beside scikit-fem, FiPy and a loop over scipy's matrices: CPU seconds, interleaved, medians.
 
-    python -m benchmarks.physics.speed               # all three tables; a peer that is not installed is left out
-    python -m benchmarks.physics.speed --only heat
+python -m benchmarks.physics.speed               # all three tables; a peer that is not installed is left out
+python -m benchmarks.physics.speed --only heat
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from graphpde.solve.krylov import KRYLOV, Preconditioner
 from graphpde.solve.result import Result, Status
 
 _DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
+_FEW, _NARROW = 25_000, 150  # unknowns and entries per row up to which quadratic elements do, too
 
 
 class LinearSolver:
@@ -25,7 +26,8 @@ class LinearSolver:
     Args:
         a: the operator.
         method: "direct", "cg", "gmres" or "auto": direct where the matrix is known and n (entries per row)^2 <= 4e6
-            (the fill of a direct factorisation grows with the dimension), else cg if symmetric, else gmres.
+            (the fill of a direct factorisation grows with the dimension) or there are at most 25,000 unknowns with at
+            most 150 entries per row, else cg if symmetric, else gmres.
         rtol: relative residual of the Krylov methods.
         precondition: for the Krylov methods; default Jacobi.
 
@@ -149,7 +151,7 @@ def _choose(a: LinearOperator) -> str:
     if isinstance(a, Sparse | BlockSparse):
         c = a.channels if isinstance(a, BlockSparse) else 1
         per_row = c * (a.relation.n_edges / max(a.n, 1) + 1)
-        if c * a.n * per_row**2 <= _DIRECT_WORK:
+        if c * a.n * per_row**2 <= _DIRECT_WORK or (c * a.n <= _FEW and per_row <= _NARROW):
             return "direct"
     elif a.n <= 20_000:
         try:

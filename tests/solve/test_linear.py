@@ -16,6 +16,8 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.neighbors import complete, knn
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError, SolveError, UnknownName
+from graphpde.mesh import Q2, Space, box
+from graphpde.ops import Diffusion
 from graphpde.solve.krylov import KRYLOV
 from graphpde.solve.linear import LinearSolver, attach, solve
 from graphpde.solve.result import Status
@@ -233,3 +235,12 @@ def test_nothing_to_solve_for_is_solved(method: str) -> None:
     assert LinearSolver(symmetric(), method=method)(torch.ones(2, N, 0, dtype=F64)).shape == (2, N, 0)
     nothing = Sparse(Relation.from_edges([], [], 0, 0), torch.empty(0, dtype=F64), torch.empty(0, dtype=F64))
     assert LinearSolver(nothing, method=method)(torch.ones(0, 2, dtype=F64)).shape == (0, 2)
+
+
+def test_quadratic_bricks_are_factored() -> None:
+    """Many entries in each row, few unknowns: the rule counts both."""
+    space = Space(box(6, 6, 6, cells="hexahedron"), Q2())
+    assert space.edges.n_edges / space.n > 50
+    a = space.consistent_mass - Diffusion(space).operator
+    assert space.n * (space.edges.n_edges / space.n + 1) ** 2 > 4e6
+    assert LinearSolver(a).method == "direct"
