@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphpde.cli.console import table
 from graphpde.cli.parser import described
 
-KINDS = ("pdes", "steppers", "elements", "reactions", "materials", "shapes", "formats")
+if TYPE_CHECKING:
+    from graphpde.dynamics import Stepper
+
+KINDS = ("pdes", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats")
 
 
 def add(verbs: Any, name: str) -> None:
@@ -53,11 +56,44 @@ def _pdes() -> Rows:
 def _steppers() -> Rows:
     from graphpde.dynamics import STEPPERS
 
-    rows = [
-        (name, f"{kind.order:g}", "implicit" if kind.implicit else "explicit", _first_sentence(kind))
-        for name, kind in STEPPERS.items()
-    ]
-    return ("stepper", "order", "kind", "what it is"), rows
+    rows = []
+    for name, kind in STEPPERS.items():
+        adaptive = "yes" if kind().error_power is not None else "no"
+        rows.append((name, f"{kind.order:g}", _kind(kind), adaptive, _first_sentence(kind)))
+    return ("stepper", "order", "kind", "adaptive", "what it is"), rows
+
+
+def _kind(stepper: type[Stepper]) -> str:
+    """``explicit``, ``implicit``, ``imex`` (the linear part implicit), ``exponential``, ..., by what it declares."""
+    family = stepper.__module__.rpartition(".")[2]
+    if family in ("exponential", "stabilised", "symplectic", "splitting"):
+        return family
+    if not stepper.implicit:
+        return "explicit"
+    return "imex" if stepper.stiff == "linear" else "implicit"
+
+
+def _schemes() -> Rows:
+    from graphpde.ops.advection import SCHEMES
+    from graphpde.problems import PDES
+
+    rows = []
+    for name, scheme in SCHEMES.items():
+        offering = [(key, pde.schemes[0] == name) for key, pde in sorted(PDES.items()) if name in pde.schemes]
+        used = [f"{key} (default)" if first else key for key, first in offering]
+        rows.append((name, ", ".join(used), _first_sentence(scheme)))
+    return ("scheme", "offered by", "what it is"), rows
+
+
+def _forms() -> Rows:
+    from graphpde.ops.form import FORMS, Energy
+
+    rows = []
+    for name, form in FORMS.items():
+        reads = ", ".join(f"{key} [{unit}]" for key, unit in form.units.items())
+        energy = "yes" if issubclass(form, Energy) else "no"
+        rows.append((name, reads, energy, _first_sentence(form)))
+    return ("form", "coefficients", "energy", "what it is"), rows
 
 
 def _elements() -> Rows:
@@ -97,9 +133,16 @@ def _shapes() -> Rows:
 
     rows = []
     for name, make in sorted(SHAPES.items()):
-        size = inspect.signature(make).parameters["size"].default
-        rows.append((name, f"{size:g}", _first_sentence(make)))
-    return ("shape", "size", "what it is"), rows
+        options = [f"{key}={_plain(p.default)}" for key, p in inspect.signature(make).parameters.items()]
+        rows.append((name, " ".join(options), _first_sentence(make)))
+    return ("shape", "options", "what it is"), rows
+
+
+def _plain(value: Any) -> str:
+    """A default as ``--option`` takes it."""
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_plain(part) for part in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _formats() -> Rows:
@@ -115,6 +158,8 @@ _TABLES = {
     "pdes": _pdes,
     "steppers": _steppers,
     "elements": _elements,
+    "schemes": _schemes,
+    "forms": _forms,
     "reactions": _reactions,
     "materials": _materials,
     "shapes": _shapes,

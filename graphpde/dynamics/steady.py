@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_matrix
-from graphpde.errors import ConditionError
+from graphpde.errors import ConditionError, SolveError
 from graphpde.mesh.space import Space
 from graphpde.ops.system import System
 from graphpde.solve.krylov import Preconditioner
@@ -71,7 +71,10 @@ def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol:
 
     solver = None
     if f.operator is not None and fixed is not None:
-        solver = LinearSolver(f.pin(-as_matrix(f.operator)), method=method, rtol=1e-8)
+        try:
+            solver = LinearSolver(f.pin(-as_matrix(f.operator)), method=method, rtol=1e-8)
+        except SolveError:  # the linear part alone may be singular (an exchange at the boundary): then it is no help
+            solver = None
 
     def by(transposed: bool) -> Preconditioner | None:
         return None if solver is None else lambda r: solver.solve(r, transposed=transposed).value

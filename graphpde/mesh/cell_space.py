@@ -6,7 +6,6 @@ import copy
 from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,7 +95,7 @@ class CellSpace(Graph):
         pos = centroids(mesh)
         sides = sides_of(mesh, pos)
         for one, other in periodic:
-            sides = sides._replace(facet=_as_one(mesh, sides.facet, partner, mesh.tag(one).ids, mesh.tag(other).ids))
+            sides = sides._replace(facet=_as_one(mesh, sides, partner, mesh.tag(one).ids, mesh.tag(other).ids))
         lonely = torch.bincount(sides.facet, minlength=len(mesh.facets.nodes)) == 1
         here, there = pairs_within(sides.facet, len(mesh.facets.nodes))
         apart = sides.cell[here] != sides.cell[there]  # a collapsed cell may have one facet twice
@@ -290,17 +289,27 @@ class CellSpace(Graph):
         return self._of_points.own(torch.cat(shares))
 
 
-def _as_one(mesh: Mesh, facet: Tensor, partner: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Facet numbers of sides where those of the facets ``other`` are replaced by their partners among ``one``."""
-    nodes = mesh.facets.nodes[torch.cat([one, other])]
-    rows = np.sort(np.where(nodes >= 0, partner[nodes.clamp(min=0)], -1), axis=1)
-    _, which, count = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    if len(one) != len(other) or (count != 2).any():
+def _as_one(mesh: Mesh, sides: Sides, partner: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Facet numbers of sides where those of the facets ``other`` are replaced by their partners among ``one``.
+
+    Partners are the facets whose centres lie one shift apart: their points alone do not tell them from the inner facet
+    between two cells that make up a whole period.
+    """
+    centre = torch.zeros(len(mesh.facets.nodes), mesh.space_dim, dtype=torch.float64)
+    centre[sides.facet] = sides.centre.detach()
+    a, b = centre[one].numpy(), centre[other].numpy()
+    from scipy.spatial import cKDTree
+
+    shift = (b.min(0) + b.max(0) - a.min(0) - a.max(0)) / 2
+    found = torch.from_numpy(cKDTree(b).query(a + shift)[1])
+    nodes = mesh.facets.nodes
+    rows = torch.where(nodes >= 0, partner[nodes.clamp(min=0)], -1).sort(1).values
+    alike = (rows[one] == rows[other[found]]).all(1)
+    if len(one) != len(other) or len(torch.unique(found)) != len(other) or not bool(alike.all()):
         raise MeshError(f"periodic sets of '{mesh.name}' have facets without a partner; mesh both sides alike")
-    order = torch.from_numpy(np.argsort(which.reshape(-1), kind="stable"))
-    number = torch.arange(len(mesh.facets.nodes))
-    number[other[order[1::2] - len(one)]] = one[order[0::2]]
-    return number[facet]
+    number = torch.arange(len(nodes))
+    number[other[found]] = one
+    return number[sides.facet]
 
 
 def _positive(density: Tensor, mesh: Mesh) -> Tensor:

@@ -24,6 +24,8 @@ def per_cell(mesh: Mesh, given: PerCell, what: str = "value") -> Tensor:
     m = mesh.n_cells
     if isinstance(given, Mapping):
         return _by_set(mesh, given, what)
+    if not isinstance(given, Tensor | float | int):
+        raise InputError(f"{what} is a {type(given).__name__}, expected a number, {{set of cells: number}} or a tensor")
     values = torch.as_tensor(given, dtype=torch.float64)
     if values.dim() > 1 or (values.dim() == 1 and len(values) not in (1, m)):
         raise ShapeError(f"{what} has shape {list(values.shape)}, expected one entry or one per cell: {m}")

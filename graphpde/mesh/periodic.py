@@ -32,6 +32,8 @@ def joined(
     partner = torch.arange(mesh.n)
     if not pairs:
         return mesh, partner
+    if isinstance(pairs, str) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise MeshError(f"periodic = {pairs!r}, expected pairs of sets: [('left', 'right')]")
     links, facets = [], []
     for one, other in pairs:
         links.append(_matched(mesh, one, other, nodes_of))

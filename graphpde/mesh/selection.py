@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from graphpde.core.graph import Where, numbers, selected
@@ -16,7 +17,7 @@ def facets_where(mesh: Mesh, where: Where, boundary: Tensor, purpose: str) -> Te
         boundary: facets that a predicate chooses from. purpose: what they are for, for messages.
 
     Raises:
-        ConditionError: the set has another dimension, a number is out of range, or nothing is selected.
+        ConditionError: the set has another dimension, a number is out of range or given twice, or nothing is selected.
     """
     if isinstance(where, str | int):
         tag = mesh.tag(where)
@@ -31,4 +32,8 @@ def facets_where(mesh: Mesh, where: Where, boundary: Tensor, purpose: str) -> Te
         ids, what = numbers(where, len(mesh.facets.nodes), "facet"), "the facet list"
     if ids.numel() == 0:
         raise ConditionError(f"{what} holds no facets of '{mesh.name}'; check the set or the predicate")
+    ordered = torch.sort(ids).values
+    again = ordered[1:][ordered.diff() == 0]
+    if len(again):
+        raise ConditionError(f"{what} names facet {int(again[0])} twice, expected each facet once; take torch.unique")
     return ids

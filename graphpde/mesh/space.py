@@ -12,7 +12,7 @@ from graphpde.core.cached import cached
 from graphpde.core.graph import Graph, TagSet, Where
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
-from graphpde.errors import InputError, MeshError
+from graphpde.errors import InputError, MeshError, ShapeError
 from graphpde.mesh.affine import AFFINE, couplings, masses
 from graphpde.mesh.blocks import Block, Piece, Quadrature, block, quadrature
 from graphpde.mesh.elements import Element
@@ -67,7 +67,9 @@ class Space(Graph):
         reorder: bool | None = False,
     ):
         found = mesh.warnings
-        element = element or natural_element(mesh)
+        element = natural_element(mesh) if element is None else element
+        if not isinstance(element, Element):
+            raise InputError(f"element is {element!r}, expected an element such as P1() or Q2()")
         if element.degree == 0:
             name = type(element).__name__
             raise MeshError(f"{name} has its unknowns in the cells, not at nodes; use CellSpace(mesh)")
@@ -92,7 +94,9 @@ class Space(Graph):
         src, dst = (torch.cat([pair[k] for pair in pairs]) for k in range(2))
         edges = Relation.from_edges(src, dst, len(used), len(used), coalesce=True)
         tags = {k: TagSet(t.dim, t.ids, _present(dof_of_point[every(t)])) for k, t in mesh.tags.items()}
-        super().__init__(edges, pos=mesh.points[used], tags=tags)
+        with torch.enable_grad():  # whether positions are being learned must not depend on where the space is built
+            pos = mesh.points[used]
+        super().__init__(edges, pos=pos, tags=tags)
         self.__dict__.update(
             mesh=mesh, element=element, channels=channels, dof_of_point=dof_of_point, point_of_dof=used, _cells=cells,
             lumped=element.lumped if lumped is None else lumped, warnings=(*found, *notes), periodic=tuple(periodic),
@@ -326,6 +330,7 @@ class Space(Graph):
 
     def at_points(self, u: Tensor) -> Tensor:
         """Values at the points of the mesh, [*, n, c] -> [*, mesh.n, c]; NaN where a point carries no unknown."""
+        check_shape(u, "* n c", "field", n=self.n)
         carried = (self.dof_of_point >= 0).to(u.device)
         out = u.new_full((*u.shape[:-2], self.mesh.n, u.shape[-1]), float("nan"))
         out[..., carried, :] = u[..., self.dof_of_point.to(u.device)[carried], :]
@@ -333,6 +338,11 @@ class Space(Graph):
 
     def from_points(self, values: Tensor) -> Tensor:
         """Values at the unknowns, [*, mesh.n, c] -> [*, n, c]."""
+        if values.dim() < 2 or values.shape[-2] != self.mesh.n:
+            raise ShapeError(
+                f"point values have shape {list(values.shape)}, expected [*, {self.mesh.n}, c]: one for each point of "
+                f"space.mesh, which has the nodes in the middle where the element has"
+            )
         return values[..., self.point_of_dof.to(values.device), :]
 
     @cached
@@ -347,6 +357,8 @@ class Space(Graph):
 
     def _checked_density(self, given: PerCell) -> Tensor:
         values = self.cell_values(given, "density")
+        if values.requires_grad:
+            raise InputError("the density asks for gradients; it belongs to the space, which is built once: detach it")
         bad = ~(torch.isfinite(values) & (values > 0))
         if bool(bad.any()):
             raise InputError(

@@ -93,6 +93,12 @@ class Neumann(Placed):
         """The load on ``domain``."""
         what = f"inflow on {self.place}"
         if isinstance(domain, Space):
+            if isinstance(self.inflow, Tensor) and self.inflow.dim() == 2 and len(self.inflow) > 1:
+                raise ConditionError(
+                    f"{what} has {len(self.inflow)} rows, but facets are integrated at points of their own; "
+                    f"give a number, a tensor [c] or a function f(x, t)"
+                )
+            _refuse_joined(domain, self.where, what)
             return Load(domain, self.inflow, where=self.where, what=what)
         nodes, inflow = self._nodes_and_values(domain, self.inflow)
         x = positions(domain, nodes)
@@ -140,7 +146,6 @@ class Exchange(LinearTerm):
         super().__init__()
         self.domain, self.a, self.inflow, self.what, self.where = domain, a, inflow, what, where
         self._kept = None if is_learned(a) else self._build()
-        self.check(torch.zeros((), dtype=torch.float64, device=domain.device))
 
     @property
     def label(self) -> str:
@@ -190,3 +195,19 @@ class Exchange(LinearTerm):
         if local[0].shape[-1] == 1:
             local = [a[..., 0] for a in local]
         return over.assembled(local, symmetric=True)
+
+
+def _refuse_joined(space: Space, where: Where, what: str) -> None:
+    """Refuse a flux through periodic sides: there is no boundary any more.
+
+    Raises:
+        ConditionError: a facet of ``where`` has been joined to its partner.
+    """
+    if not space.periodic:
+        return
+    ids = space.facet_ids(where)
+    outer = torch.isin(ids, space.mesh.boundary_facets) & ~torch.isin(ids, space.mesh.tag("boundary").ids)
+    if bool(outer.any()):
+        raise ConditionError(
+            f"{what} acts on {int(outer.sum())} facets of periodic sides, which are joined and no boundary any more"
+        )

@@ -20,6 +20,7 @@ from graphpde.ops.assembled import Assembled
 from graphpde.ops.finite_volume import diffusive_fluxes
 from graphpde.ops.finite_volume_conditions import CellFluxes
 from graphpde.ops.term import Term
+from graphpde.ops.values import is_learned
 from graphpde.typing import Scalar
 
 Kappa = float | Tensor | Mapping[str, float]
@@ -49,6 +50,8 @@ class Diffusion(Assembled):
     Reference: Meyer et al. 2003, eq. (8) (cotangent weights); Chamberlain et al. 2021, eq. (4) (graphs).
     """
 
+    _by_set: dict[str, Any] | None = None
+
     def __init__(self, domain: Any, kappa: Kappa = 1.0, *, conservative: bool = False):
         super().__init__()
         self.domain = as_graph(domain)
@@ -56,6 +59,7 @@ class Diffusion(Assembled):
         if isinstance(kappa, Mapping):
             if not isinstance(self.domain, Space | CellSpace):
                 raise InputError("materials by name need a Space; on a graph give kappa per edge")
+            self._by_set = dict(kappa) if any(is_learned(v) for v in kappa.values()) else None
             kappa = self.domain.cell_values(kappa)
         self.kappa = self._checked(kappa)
         if conservative and isinstance(self.domain, CellSpace):
@@ -64,8 +68,15 @@ class Diffusion(Assembled):
 
     def tensors(self) -> tuple[Tensor, ...]:
         assert self.domain is not None
-        learned = [w for w in (self.kappa, self.domain.weight) if isinstance(w, Tensor) and w.requires_grad]
-        return tuple(learned)
+        given = (*((self.kappa,) if self._by_set is None else self._by_set.values()), self.domain.weight)
+        return tuple(w for w in given if isinstance(w, Tensor) and w.requires_grad)
+
+    def _value(self) -> float | Tensor:
+        """The conductivity as of now: what is being learned by material may have changed."""
+        if self._by_set is None:
+            return self.kappa
+        assert isinstance(self.domain, Space | CellSpace)
+        return self.domain.cell_values(self._by_set)
 
     @property
     def carries_flux(self) -> bool:  # type: ignore[override]
@@ -75,11 +86,11 @@ class Diffusion(Assembled):
         return self._on_cells(self.domain, conditions, factor) if isinstance(self.domain, CellSpace) else self
 
     def _on_cells(self, space: CellSpace, conditions: Any, factor: Scalar) -> CellFluxes:
-        kappa = torch.as_tensor(self.kappa, dtype=torch.float64)
+        kappa = torch.as_tensor(self._value(), dtype=torch.float64)
         return diffusive_fluxes(space, kappa[None] if kappa.dim() == 0 else kappa, conditions, factor, self.label)
 
     def _build(self) -> LinearOperator:
-        domain, kappa = self.domain, self.kappa
+        domain, kappa = self.domain, self._value()
         assert domain is not None
         if isinstance(domain, CellSpace):
             return self._on_cells(domain, None, 1.0).operator
@@ -109,6 +120,10 @@ class Diffusion(Assembled):
         domain = self.domain
         assert domain is not None
         if not isinstance(kappa, Tensor):
+            if not isinstance(kappa, float | int):
+                raise InputError(
+                    f"kappa is a {type(kappa).__name__}, expected a number, {{set of cells: number}} or a tensor"
+                )
             kappa = float(kappa)
             if not 0 <= kappa < float("inf"):
                 raise InputError(f"kappa = {kappa:g}, expected a finite number >= 0")

@@ -25,9 +25,11 @@ class _Side(NamedTuple):
 
     Attributes:
         half: t = A n.Kn / d, the two-point part [s]. skew: b, what of A K n it leaves over [s, d].
-        arm: from the centroid to the point of the facet where the value is known [s, d].
+        arm: from the centroid to the point of the facet where the value is known [s, d], 0 where none is.
         share: 1 inside and where values are held, a A / (t + a A) under an exchange a [s].
         source: factor of the given value or inflow in u_f [s], 0 inside. total: sum of t over the facet [s].
+        lost, load: u and what is given in the two-point flux through the facets of the boundary [b]: there it is
+            load given - lost u. Where t = 0 no value of the facet is told from that of the cell: A (g - a u).
     """
 
     half: Tensor
@@ -36,6 +38,8 @@ class _Side(NamedTuple):
     share: Tensor
     source: Tensor
     total: Tensor
+    lost: Tensor
+    load: Tensor
 
 
 def diffusive_fluxes(
@@ -65,7 +69,7 @@ def diffusive_fluxes(
         kappa = (kappa + kappa.mT) / 2
     exchange = None
     if conditions is not None and conditions.exchange is not None:
-        exchange = conditions.exchange / torch.as_tensor(factor, dtype=torch.float64)
+        exchange = _without_factor(conditions.exchange, factor)
     channels = max(1 if tensor or kappa.dim() == 1 else kappa.shape[1], 1 if exchange is None else exchange.shape[1])
     sides = []
     for c in range(channels):
@@ -79,8 +83,8 @@ def diffusive_fluxes(
     weight, diag, load = (_stacked([getattr(b, name) for b in built]) for name in ("weight", "diag", "load"))
     if conditions is not None:  # the given inflow is that of factor * kappa
         free = to_cells.gather((~conditions.held).to(load.dtype)[:, None])
-        by_channel = torch.as_tensor(factor, dtype=load.dtype).reshape(1, -1)
-        load = torch.where(free > 0, load.reshape(len(load), -1) / by_channel, load.reshape(len(load), -1))
+        load = load.reshape(len(load), -1)
+        load = torch.where(free > 0, _without_factor(load, factor), load)
         load = load[:, 0] if load.shape[1] == 1 else load
     symmetric = size <= _ORTHOGONAL * scale
     operator = Sparse(relation, weight, diag, symmetric=symmetric).to(space.device, space.dtype)
@@ -120,21 +124,32 @@ def _sides(space: CellSpace, kappa: Tensor, conditions: FacetConditions | None, 
     edge = space.boundary_sides
     extra = sides.area[edge] * exchange if exchange is not None else torch.zeros(len(edge), dtype=torch.float64)
     held = torch.zeros_like(extra, dtype=torch.bool) if conditions is None else conditions.held
-    both = half[edge] + extra
+    area, at_edge = sides.area[edge], half[edge]
+    both = at_edge + extra
     yield_ = torch.where(held | ~(both > 0), 0.0, 1 / torch.where(both > 0, both, 1.0))
     share = torch.ones_like(half).index_copy(0, edge, torch.where(held, 1.0, extra * yield_))
-    source = torch.zeros_like(half).index_copy(0, edge, torch.where(held, 1.0, sides.area[edge] * yield_))
+    source = torch.zeros_like(half).index_copy(0, edge, torch.where(held, 1.0, area * yield_))
     give = torch.zeros_like(half).index_copy(0, edge, yield_)
-    return _Side(half, skew, reach + point + give[:, None] * skew, share, source, total)
+    blind = ~held & ~(at_edge > 0)
+    lost = torch.where(blind, extra, at_edge * share[edge])
+    load = torch.where(blind, area, at_edge * source[edge])
+    known = torch.ones_like(half).index_copy(0, edge, (~blind).to(half.dtype))
+    arm = known[:, None] * (reach + point + give[:, None] * skew)
+    return _Side(half, skew, arm, share, source, total, lost, load)
+
+
+def _without_factor(given: Tensor, factor: Scalar) -> Tensor:
+    """What becomes ``given`` [k, 1 or c] once multiplied by the factor; 0 in channels that it removes."""
+    by_channel = torch.as_tensor(factor, dtype=given.dtype, device=given.device).reshape(1, -1)
+    acts = by_channel != 0
+    return torch.where(acts, given / torch.where(acts, by_channel, 1.0), 0.0)
 
 
 def _two_point(space: CellSpace, side: _Side) -> _Built:
-    edge = space.boundary_sides
     weight = space.transmissibility(side.half)
-    lost = torch.zeros_like(side.half).index_copy(0, edge, (side.share * side.half)[edge])
-    diag = -space.home.collect(weight[:, None])[:, 0] - space.to_cells.propagate(lost[:, None])[:, 0]
     to_cells = space.from_boundary
-    return _Built(space.home, weight, diag, to_cells, to_cells.own((side.half * side.source)[edge]))
+    diag = -space.home.collect(weight[:, None])[:, 0] - to_cells.propagate(side.lost[:, None])[:, 0]
+    return _Built(space.home, weight, diag, to_cells, to_cells.own(side.load))
 
 
 def _corrected(space: CellSpace, side: _Side) -> _Built:
@@ -155,7 +170,7 @@ def _corrected(space: CellSpace, side: _Side) -> _Built:
     pair, entry = stencil.given
     value = (carried[pair] * slope[edge[entry]]).sum(1) * side.source[edge[entry]]
     to_cells = stencil.from_boundary
-    load = to_cells.own(torch.cat([(side.half * side.source)[edge], value]))
+    load = to_cells.own(torch.cat([side.load, value]))
     return _Built(stencil.wide, weight, diag, to_cells, load)
 
 

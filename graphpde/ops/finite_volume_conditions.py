@@ -24,7 +24,7 @@ class FacetConditions:
     Attributes:
         held: facets with a given value u, bool [b]; every other one has a given inflow, 0 where nothing is said.
         exchange: a of inflow = g - a u [b, 1 or c], or None.
-        flux: whether any condition speaks of a flux.
+        flux: whether any condition speaks of a flux. values: places where a value is held.
     """
 
     def __init__(self, space: CellSpace, conditions: Sequence[Placed], t: Tensor):
@@ -41,6 +41,7 @@ class FacetConditions:
         ]
         self.exchange = self._exchange(robin, t) if robin else None
         self.flux = bool(self._inflows)
+        self.values = tuple(c.place for c in values)
         self._refuse_clashes(t)
         for part in (*self._values, *self._inflows):
             require_finite(part.at(t).detach(), f"{part.what} at t={float(t):.6g}")
@@ -104,8 +105,6 @@ class _OnFacets:
                 f"{inside} of {len(facets)} facets of {condition.place} lie inside '{mesh.name}'; a condition on cell "
                 f"averages acts through the boundary (give a set of cells to hold the values in them)"
             )
-        if len(torch.unique(self.rows)) < len(self.rows):
-            raise ConditionError(f"{condition.place} names a facet twice; name each once")
         self.condition, self.value, self.what = condition, value, what
         self._points = space.sides.centre[space.boundary_sides[self.rows]]
         now = torch.zeros((), dtype=torch.float64)
@@ -200,25 +199,36 @@ def through_facets(
 ) -> list[tuple[Scalar, Term]]:
     """The terms with what ``conditions`` say about the boundary facets of ``space`` put in.
 
-    Values reach every term. A flux condition speaks of the whole flux, so it reaches the one term that diffuses, with
-    its factor; where nothing diffuses, what it brings in is a load of its own.
+    Values reach every term with fluxes. A flux condition speaks of the whole flux: in each channel it reaches the one
+    term that diffuses, with its factor; where nothing diffuses, what it brings in is a load of its own.
 
     Raises:
-        ConditionError: flux conditions beside two terms that diffuse, or conditions that do not fit the mesh.
+        ConditionError: values beside terms that have no fluxes through the boundary, flux conditions beside two terms
+            that diffuse one channel, or conditions that do not fit the mesh.
     """
     facets = FacetConditions(space, conditions, t)
-    carriers = [k for k, (factor, term) in enumerate(parts) if term.carries_flux and not _vanishes(factor)]
-    if facets.flux and len(carriers) > 1:
-        names = " and ".join(parts[k][1].label for k in carriers[:2])
+    acts = {k: _acts(factor) for k, (factor, term) in enumerate(parts) if term.carries_flux}
+    acts = {k: active for k, active in acts.items() if bool(active.any())}
+    diffusing = sum((active.long() for active in acts.values()), torch.zeros(1, dtype=torch.long))
+    if facets.flux and bool((diffusing > 1).any()):
+        names = " and ".join(parts[k][1].label for k in list(acts)[:2])
         raise ConditionError(
-            f"an inflow is the flux of all diffusion together, and {len(carriers)} terms diffuse ({names}); build one "
+            f"an inflow is the flux of all diffusion together, and {len(acts)} terms diffuse ({names}); build one "
             f"Diffusion with the sum of their conductivities"
         )
     out: list[tuple[Scalar, Term]] = []
     for k, (factor, term) in enumerate(parts):
-        out.append((factor, term.with_boundary(facets, factor if k in carriers else 1.0)))
-    if facets.flux and not carriers:
-        out.append((1.0, _without_diffusion(space, facets)))
+        out.append((factor, term.with_boundary(facets, factor if k in acts else 1.0)))
+    if facets.values and all(new is old for (_, new), (_, old) in zip(out, parts, strict=True)):
+        names = " + ".join(term.label for _, term in parts) or "nothing"
+        raise ConditionError(
+            f"the value on {facets.values[0]} would act through the facets of a CellSpace, and {names} has no fluxes "
+            f"there; add a Diffusion or an Advection, or build the terms on a Space"
+        )
+    still = diffusing == 0
+    if facets.flux and bool(still.any()):
+        share = 1.0 if bool(still.all()) else still.to(space.device, space.dtype)
+        out.append((share, _without_diffusion(space, facets)))
     return out
 
 
@@ -233,5 +243,6 @@ def _without_diffusion(space: CellSpace, facets: FacetConditions) -> CellFluxes:
     return CellFluxes(space, operator, to_cells.to(space.device), weight, facets, "inflow")
 
 
-def _vanishes(factor: Scalar) -> bool:
-    return bool((torch.as_tensor(factor) == 0).any())
+def _acts(factor: Scalar) -> Tensor:
+    """Which channels a factor does not remove, bool [1 or c]."""
+    return (torch.as_tensor(factor).detach().cpu() != 0).reshape(-1)

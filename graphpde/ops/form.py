@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphpde.core.graph import Where
 from graphpde.core.linear_operator import LinearOperator
-from graphpde.errors import InputError, ShapeError
+from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.integration import Integration, Slopes
 from graphpde.ops.term import LinearTerm, Term
@@ -189,10 +189,24 @@ class LinearForm(LinearTerm, Form):
         with torch.enable_grad():  # whether anything is being learned must not depend on who asks first
             c = max(len(self.channels), 1)
             zero = torch.zeros(self.domain.n, c, dtype=self.domain.dtype, device=self.domain.device)
-            operator = Form.linearise(self, torch.zeros((), dtype=torch.float64, device=zero.device), zero)
+            start = torch.zeros((), dtype=torch.float64, device=zero.device)
+            operator = Form.linearise(self, start, zero)
+            self._refuse_time(operator, start, zero)
         if not any(w.requires_grad for w in operator.tensors()):
             self._cached = operator
         return operator
+
+    def _refuse_time(self, operator: LinearOperator, t: Tensor, zero: Tensor) -> None:
+        """Refuse coefficients that change in time: the operator is that of one moment."""
+        names = [name for name, value in self._given.items() if callable(value)]
+        if not names:
+            return
+        later = Form.linearise(self, t + 1, zero)
+        if not all(torch.equal(a, b) for a, b in zip(operator.tensors(), later.tensors(), strict=True)):
+            raise ConditionError(
+                f"{', '.join(names)} of {self.label} changes in time, which a form that is assembled once cannot "
+                f"follow; derive it from Form instead"
+            )
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         return LinearTerm.forward(self, t, u)
@@ -209,9 +223,13 @@ class Energy(Form):
 
     A subclass gives :meth:`density`; its derivatives are taken by torch.func. Along the exact flow E never grows, and
     the Jacobian is symmetric.
+
+    Attributes:
+        convex: whether e is convex in (u, grad u); then E does not grow in any step of backward Euler either.
     """
 
     symmetric = True
+    convex: bool = False
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
         """The energy density e [*, m, q] at the quadrature points; arguments as in :meth:`Form.local`."""

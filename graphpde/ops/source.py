@@ -71,6 +71,8 @@ class Load(LinearTerm):
         if isinstance(f, Tensor) and _per_node(f, domain.n):
             f = f.reshape(domain.n, -1)
         v = evaluate(f, positions(domain), t, self.what)
+        if isinstance(domain, Space) and domain.element.degree > 1:  # lumped masses vanish at vertices
+            return domain.consistent_mass(v.expand(domain.n, -1))
         return domain.measure.to(v.dtype)[:, None] * v
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -82,8 +84,8 @@ class Source(Load):
 
     Args:
         domain: space, graph, PyG data or networkx graph.
-        f: number, tensor ([c], or one value per node [n] or [n, c]: then m_i f_i), or f(x [k, d], t) -> [k] or [k, c],
-            in units of u per time.
+        f: number, tensor ([c], or one value per node [n] or [n, c]: then m_i f_i, with the consistent mass on elements
+            of second order), or f(x [k, d], t) -> [k] or [k, c], in units of u per time.
     """
 
     def __init__(self, domain: Any, f: Field):

@@ -18,6 +18,7 @@ from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.bound import spectral_bound
+from graphpde.ops.boundary import Exchange
 from graphpde.ops.constraint import Constraint, Fixed
 from graphpde.ops.finite_volume_conditions import split, through_facets
 from graphpde.ops.source import Load
@@ -64,7 +65,7 @@ class System:
             else:
                 parts.append((1.0, bound))
         for _, term in parts:
-            if isinstance(term, Load):
+            if isinstance(term, Load | Exchange):
                 term.check(t)
         self.linear = [(factor, term) for factor, term in parts if isinstance(term, LinearTerm)]
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]

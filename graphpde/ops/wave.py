@@ -28,7 +28,7 @@ class Wave(Assembled):
 
     Args:
         domain: Space, Graph, torch-geometric Data or networkx graph, as for ``Diffusion``.
-        speed: c > 0 in length/time: a number, or a tensor [k|1], one entry per cell (Space) or per edge (Graph).
+        speed: c >= 0 in length/time: a number, or a tensor [k|1], one entry per cell (Space) or per edge (Graph).
         damping: >= 0 in 1/time.
 
     Raises:
@@ -38,9 +38,11 @@ class Wave(Assembled):
     def __init__(self, domain: Any, speed: float | Tensor = 1.0, damping: float = 0.0):
         super().__init__()
         self.domain = as_graph(domain)
-        bad = speed.detach() < 0 if isinstance(speed, Tensor) else torch.tensor(speed < 0)
-        if bool(bad.any()):
-            raise InputError("speed is negative, expected finite numbers >= 0")
+        if not isinstance(speed, Tensor | float | int):
+            raise InputError(f"speed is a {type(speed).__name__}, expected a number or a tensor, one entry per cell")
+        given = torch.as_tensor(speed).detach()
+        if bool((given < 0).any()) or not bool(torch.isfinite(given).all()):
+            raise InputError("speed is negative or not finite somewhere, expected finite numbers >= 0")
         if not 0 <= damping < float("inf"):
             raise InputError(f"damping = {damping:g}, expected a finite number >= 0")
         if isinstance(speed, Tensor) and speed.dim() > 1:
@@ -105,4 +107,6 @@ class Held(Dirichlet):
             rate = torch.func.jvp(alone.value, (t,), (torch.ones_like(t),))[1] if not alone.constant else 0 * value
             return torch.cat([value[:, :1], rate[:, :1]], 1)
 
-        return Constraint(alone.nodes, both, alone.label, constant=alone.constant, override=alone.override)
+        return Constraint(
+            alone.nodes, both, alone.label, constant=alone.constant, override=alone.override, places=alone.places
+        )

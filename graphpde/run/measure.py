@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.config import Setup
 from graphpde.core.linear_operator import LinearOperator, as_matrix
+from graphpde.ops.form import Energy
 from graphpde.ops.term import times_mass
 from graphpde.ops.wave import Wave
 
@@ -49,11 +50,12 @@ class Meter:
     r"""Measures states of a problem.
 
     The energy is \frac12 \int kappa |grad u|^2 - \int f u - \int_boundary g u where the problem is the gradient flow of
-    that (diffusion with sources and inflows), that of :class:`~graphpde.ops.wave.Wave` for waves, else
-    \frac12 \int |u|^2.
+    that (diffusion with sources and inflows), with the energies of :class:`~graphpde.ops.form.Energy` forms added
+    where there are any, that of :class:`~graphpde.ops.wave.Wave` for waves, else \frac12 \int |u|^2.
 
     Attributes:
         data: least and largest initial or boundary value so far. wave: the wave term, or None.
+        gradient_flow: whether it is a linear one. forms: the energies with their factors where it is a nonlinear one.
     """
 
     def __init__(self, setup: Setup):
@@ -65,6 +67,10 @@ class Meter:
         )
         self.data = (float(known.min()), float(known.max()))
         self.gradient_flow = not setup.system.nonlinear and self.operator is not None and self.operator.symmetric
+        weak, symmetric = setup.system.weak, self.operator is None or self.operator.symmetric
+        energies = [(float(factor), term) for factor, term in weak if isinstance(term, Energy)]
+        descends = symmetric and not setup.system.rates and len(energies) == len(weak)
+        self.forms: list[tuple[float, Energy]] = energies if descends else []
         self.wave = next((term for _, term in setup.system.linear if isinstance(term, Wave)), None)
 
     @property
@@ -72,7 +78,7 @@ class Meter:
         """What the energy is, for captions."""
         if self.wave is not None:
             return "kinetic and elastic, which neither grows nor falls where nothing damps or drives"
-        if self.gradient_flow:
+        if self.gradient_flow or self.forms:
             return "it can only fall while the given data stay the same in time"
         return "half the integral of the square, which need not fall here"
 
@@ -108,15 +114,21 @@ class Meter:
         """The energy of u [n, c] at time t."""
         if self.wave is not None:
             return float(self.wave.energy(u))
-        if not self.gradient_flow or self.operator is None:
+        if not self.gradient_flow and not self.forms:
             return float(self.setup.space.integral(u * u).sum() / 2)
         now = torch.tensor(t, dtype=torch.float64, device=u.device)
-        total = -(u * self.operator.matvec(u)).sum().double() / 2
+        total = torch.zeros((), dtype=torch.float64, device=u.device)
+        for factor, form in self.forms:
+            total = total + factor * form.energy(u, now).double()
+        if self.operator is not None:
+            total = total - (u * self.operator.matvec(u)).sum().double() / 2
         load = self.setup.system.load(now, u)
         return float(total if load is None else total - (load * u).sum())
 
     def energy_scale(self, u: Tensor) -> float:
         """The size of the terms that the energy is a difference of: below 1e-16 of it there is only rounding."""
+        if self.forms:
+            return abs(self.energy(float(self.setup.times[0]), u))
         if not self.gradient_flow or self.operator is None:
             return float(self.setup.space.integral(u * u).sum() / 2)
         diagonal = self.operator.diagonal()

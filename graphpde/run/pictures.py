@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from graphpde.config import Setup
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import versions
 from graphpde.viz import (
@@ -77,12 +79,19 @@ def _look(setup: Setup) -> dict[str, Any]:
         "label": list(fields) if len(fields) > 1 else fields[0],
         "unit": [setup.units[name] for name in fields],
         "length_unit": setup.units["length"],
+        "per_cell": isinstance(setup.space, CellSpace),
     }
+
+
+def shown_values(frames: Frames, k: int) -> Tensor:
+    """The field of moment k for pictures: at the points of the mesh, cell averages as they are."""
+    state, space = frames.state(k), frames.setup.space
+    return state if isinstance(space, CellSpace) else space.at_points(state)
 
 
 def _field(frames: Frames, k: int, vmin: float | None = None, vmax: float | None = None) -> Figure:
     setup = frames.setup
-    values = setup.space.at_points(frames.state(k))
+    values = shown_values(frames, k)
     title = f"{setup.pde.title}, {_when(frames, k)}"
     return plot_field(setup.space.mesh, values, title=title, vmin=vmin, vmax=vmax, **_look(setup))
 
@@ -90,7 +99,7 @@ def _field(frames: Frames, k: int, vmin: float | None = None, vmax: float | None
 def _moments(frames: Frames) -> Figure:
     setup, count = frames.setup, len(frames.moments)
     shown = np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
-    states = [setup.space.at_points(frames.state(k)) for k in shown]
+    states = [shown_values(frames, k) for k in shown]
     times = [frames.moments[k].t for k in shown]
     mesh = setup.space.mesh
     return plot_frames(mesh, times, states, frames=SHOWN, time_unit=setup.units["time"], **_look(setup))

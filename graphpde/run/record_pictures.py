@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.run.flux_record import AMOUNT
 from graphpde.run.frames import Frames
+from graphpde.run.pictures import shown_values
 from graphpde.run.records import FLUXES, INTEGRALS, LINES, PROBES
 from graphpde.run.rows import read_rows
 from graphpde.viz import Picture, Section, Table, plot_curves, plot_profiles, save_figure, write_gif
@@ -44,12 +46,13 @@ def _animation(frames: Frames, path: Path) -> Section:
         path,
         setup.space.mesh,
         [m.t for m in frames.moments],
-        lambda k: setup.space.at_points(frames.state(k)),
+        lambda k: shown_values(frames, k),
         title=setup.pde.title,
         label=list(fields),
         unit=[setup.units[name] for name in fields],
         length_unit=setup.units["length"],
         time_unit=setup.units["time"],
+        per_cell=isinstance(setup.space, CellSpace),
     )
     data, link = path.read_bytes(), f"{path.parent.name}/{path.name}"
     caption = f"{count} saved moments in one colour scale."

@@ -16,7 +16,7 @@ from graphpde.viz.canvas import labelled, plain
 from graphpde.viz.colours import Scale, make_scale
 from graphpde.viz.files import written
 from graphpde.viz.pictures import channels_of, labels_of
-from graphpde.viz.scene import Scene, Style, fit_values, moment, scene
+from graphpde.viz.scene import Scene, Style, fit_values, moment, scene, torn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,6 +39,7 @@ def write_gif(
     length_unit: str | None = "m",
     time_unit: str | None = "s",
     dpi: int = 80,
+    per_cell: bool = False,
 ) -> int:
     """Write an animated GIF of a field and return how many frames it has.
 
@@ -68,12 +69,15 @@ def write_gif(
     if not callable(state) and len(state) != len(times):
         raise ShapeError(f"got {len(times)} times and {len(state)} states, expected as many of each")
     shown = np.unique(np.linspace(0, len(times) - 1, min(MOST_FRAMES, len(times))).round().astype(np.int64))
-    scales, units = _scales((channels_of(ask(int(k)), mesh) for k in shown), label, unit)
-    screen = _Screen(scene(mesh), scales, units, Style(None, length_unit, panels=3 * len(scales)), dpi)
+    scales, units = _scales((channels_of(ask(int(k)), mesh, per_cell) for k in shown), label, unit)
+    screen = _Screen(
+        torn(mesh) if per_cell else scene(mesh), scales, units, Style(None, length_unit, panels=3 * len(scales)), dpi
+    )
     names = [moment(times[k], time_unit) for k in shown]
     headings = [f"{title}, {name}" if title else name for name in names]
     pictures = [
-        screen.show(channels_of(ask(int(k)), mesh), heading) for k, heading in zip(shown, headings, strict=True)
+        screen.show(channels_of(ask(int(k)), mesh, per_cell), heading)
+        for k, heading in zip(shown, headings, strict=True)
     ]
     while True:
         with written(path) as aside:

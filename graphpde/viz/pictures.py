@@ -13,7 +13,7 @@ from graphpde.viz.arrays import as_array
 from graphpde.viz.canvas import entitle, labelled
 from graphpde.viz.colours import Scale, make_scale
 from graphpde.viz.draw import draw_interval
-from graphpde.viz.scene import Scene, Style, fit_values, moment, scene
+from graphpde.viz.scene import Scene, Style, fit_values, moment, scene, torn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +32,7 @@ def plot_field(
     ax: Any = None,
     show_mesh: bool | None = None,
     length_unit: str | None = "m",
+    per_cell: bool = False,
 ) -> Figure:
     """One picture of a field at the points of a mesh, true in aspect, with a colour bar ``u [unit]``.
 
@@ -42,6 +43,7 @@ def plot_field(
     Args:
         mesh: any mesh but one of single points.
         values: numbers [mesh.n] or [mesh.n, c]; NaN where a point carries none. Each channel gets a panel.
+        per_cell: the values are those of cells [m] or [m, c], each of which is shown in one colour.
         title: over the picture.
         label: name of the quantity, or one name per channel.
         unit: unit of the values, or one per channel; "1" or None shows the label alone.
@@ -55,10 +57,10 @@ def plot_field(
         ShapeError: the values do not fit the mesh. InputError: no finite value, infinite values, limits in the wrong
             order. UnknownName: no such colour map.
     """
-    fields = channels_of(values, mesh)
+    fields = channels_of(values, mesh, per_cell)
     labels = labels_of(label, fields.shape[1])
     scales = [make_scale(u, name, vmin, vmax, cmap) for u, name in zip(fields.T, labels)]
-    seen = scene(mesh)
+    seen = torn(mesh) if per_cell else scene(mesh)
     if ax is None:
         figure, grid = seen.panels(1, len(labels), seen.wide)
         axes = list(grid[0])
@@ -94,6 +96,7 @@ def plot_frames(
     show_mesh: bool | None = None,
     length_unit: str | None = "m",
     time_unit: str | None = "s",
+    per_cell: bool = False,
 ) -> Figure:
     """Several moments side by side, first and last among them, in one colour scale, each with its time ``t = 0.5 s``.
 
@@ -114,11 +117,11 @@ def plot_frames(
     if frames < 1:
         raise InputError(f"frames is {frames}, expected at least 1")
     shown = np.unique(np.linspace(0, len(times) - 1, min(frames, len(times))).round().astype(np.int64))
-    fields = np.stack([channels_of(states[k], mesh) for k in shown])
+    fields = np.stack([channels_of(states[k], mesh, per_cell) for k in shown])
     labels = labels_of(label, fields.shape[2])
     scales = [make_scale(fields[:, :, c].T, name, vmin, vmax, cmap) for c, name in enumerate(labels)]
     titles = [moment(times[k], time_unit) for k in shown]
-    seen = scene(mesh)
+    seen = torn(mesh) if per_cell else scene(mesh)
     if seen.kind == "curve":
         figure = _curves_in_time(seen, fields, scales, titles, (_each(unit, len(scales)), length_unit))
         entitle(figure, title)
@@ -152,13 +155,20 @@ def _each(unit: str | Sequence[str] | None, channels: int) -> Sequence[str | Non
     return unit
 
 
-def channels_of(values: Any, mesh: Mesh) -> np.ndarray:
-    """Values at points as [n, c], NaN where a point belongs to no cell.
+def channels_of(values: Any, mesh: Mesh, per_cell: bool = False) -> np.ndarray:
+    """Values at points as [n, c], NaN where a point belongs to no cell; those of cells as [m, c].
 
     Raises:
         ShapeError: they do not fit the mesh.
     """
     array = as_array(values, "field")
+    if per_cell:
+        if array.ndim not in (1, 2) or array.shape[0] != mesh.n_cells or array.size == 0:
+            raise ShapeError(
+                f"field has shape {list(array.shape)}, expected one value for each of the {mesh.n_cells} cells of "
+                f"'{mesh.name}'"
+            )
+        return array.reshape(mesh.n_cells, -1)
     if array.ndim not in (1, 2) or array.shape[0] != mesh.n or array.size == 0:
         raise ShapeError(
             f"field has shape {list(array.shape)}, expected [{mesh.n}] or [{mesh.n}, c] for '{mesh.name}'; "
@@ -234,7 +244,7 @@ def _curves_in_time(
         seen.frame(panel, units[1])
         for k, name in enumerate(titles):
             colour = scale.cmap(0.9 * k / max(1, len(titles) - 1))
-            draw_interval(panel, seen.points[:, 0], seen.pairs, fields[k, :, c], colour, name)
+            draw_interval(panel, seen.points[:, 0], seen.pairs, seen.spread(fields[k, :, c]), colour, name)
         fit_values(panel, scale, labelled(scale.label, units[0][c]))
     grid[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     return figure

@@ -28,6 +28,7 @@ class Scene(NamedTuple):
         pairs: cells of a curve or network, border edges of a flat mesh [k, 2].
         shape: the faces to paint, for flat and solid.
         n_cells: number of cells. middles: middle nodes of quadratic cells, or None.
+        owner: where each cell shows one value, the cell of each of the last points, which are torn apart for that.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Scene(NamedTuple):
     shape: Skin | None
     n_cells: int
     middles: Middles | None = None
+    owner: np.ndarray | None = None
 
     @property
     def flat(self) -> bool:
@@ -112,8 +114,15 @@ class Scene(NamedTuple):
             if top is not None:
                 text.set_y(top)  # axes in space move their title down by themselves
 
+    def spread(self, u: np.ndarray) -> np.ndarray:
+        """The field at the points of the picture, from one value per cell [m] where it shows that."""
+        if self.owner is None:
+            return u
+        return np.concatenate([np.full(len(self.points) - len(self.owner), np.nan), u[self.owner]])
+
     def draw(self, axes: Any, u: np.ndarray, scale: Scale, style: Style) -> None:
-        """Draw the field u [n] into framed axes."""
+        """Draw the field u [n], or [m] where each cell shows one value, into framed axes."""
+        u = self.spread(u)
         u = u if self.middles is None else self.middles.completed(u)
         lines = self.n_cells < 3000 / style.panels if style.show_mesh is None else style.show_mesh
         self.frame(axes, style.length_unit, style.ticks)
@@ -156,6 +165,31 @@ def scene(mesh: Mesh) -> Scene:
     kind = "flat" if mesh.space_dim == 2 else "solid"
     border = mesh.facets.nodes[mesh.boundary_facets].numpy() if mesh.dim == 2 else np.empty((0, 2), dtype=np.int64)
     return Scene(kind, points, used, middles.halved(border), skin(mesh), mesh.n_cells, middles)
+
+
+def torn(mesh: Mesh) -> Scene:
+    """What a mesh shows of one value per cell: corners belong to one cell each, so that colours jump between cells.
+
+    Raises:
+        MeshError: a mesh of single points.
+    """
+    seen = scene(mesh)
+    start = len(seen.points) if seen.shape is None else len(seen.shape.points)
+    if seen.shape is None:
+        pairs = np.concatenate([nodes.numpy() for _, nodes, _ in mesh.corners()])
+        owner, corners = np.arange(len(pairs)), pairs
+    else:
+        corners, owner = seen.shape.triangles, seen.shape.owner
+        owner = mesh.facets.cells.numpy()[owner, 0] if mesh.dim == 3 else owner
+    number = start + np.arange(corners.size).reshape(corners.shape)
+    there = seen.points if seen.shape is None else seen.shape.points
+    points = np.concatenate([there, there[corners.reshape(-1)]])
+    found = seen._replace(
+        points=points, used=number.reshape(-1), owner=np.repeat(owner, corners.shape[1]), middles=None
+    )
+    if seen.shape is None:
+        return found._replace(pairs=number)
+    return found._replace(shape=seen.shape._replace(points=points, triangles=number))
 
 
 def _cell(panel: Any, column: bool) -> int:

@@ -64,6 +64,27 @@ def test_the_same_line_with_resume(graphpde, monkeypatch) -> None:
     assert said.code == 2 and "boundary.left.value was 1.0 and is 2.0 now" in said.err
 
 
+def test_adaptive_steps(graphpde) -> None:
+    """One line each: the plan, the run, a stepper that cannot, a blow-up with exit code 1, and going on without it."""
+    line = ("simulate", *LINE[:7], "--t-end", "0.2", "--frames", "4", "--rtol", "1e-2")
+    plan = graphpde(*line, "--dry-run")
+    assert 'stepper = "tr_bdf2"' in plan.out and "adaptive steps (rtol 0.01, atol 1e-05), 5 frames" in plan.out
+    assert graphpde(*line, "--dry-run", "--json").json["steps"] == "adaptive"
+    done = graphpde(*line, "--atol", "1e-4", "-o", "run", "--pictures", "none")
+    assert done.code == 0 and "steps of tr_bdf2 (" in done.out and " rejected, dt from " in done.out
+    text = Path("run/report.html").read_text()
+    assert "adaptive" in text and "0.01, 0.0001" in text and " rejected, dt from " in text
+    refused = graphpde(*line, "--stepper", "rk4")
+    assert refused.code == 2 and "rk4 estimates no error" in refused.err and "esdirk4" in refused.err
+    growth = ("--set", "mesh.shape=rectangle", "mesh.size=0.5", "reaction.name=logistic", "--initial=-1")
+    pole = ("simulate", "--pde", "heat", *growth, "--t-end", "1", "--stepper", "rkc2", "--rtol", "1e-2", "-o", "pole")
+    failed = graphpde(*pole, "--pictures", "none")
+    assert failed.code == 1 and failed.err.startswith("error: the step fell to dt=") and "t=0.69" in failed.err
+    assert "--resume pole[@TIME] [--rtol R] [--atol A] [--stepper NAME]" in failed.err
+    on = graphpde("simulate", "--resume", "pole@0.5", "--t-end", "0.6", "--rtol", "1e-3", *QUIET)
+    assert on.code == 0 and on.json["adaptive"]["accepted"] == on.json["steps"]
+
+
 def test_a_sweep_and_its_table(graphpde) -> None:
     line = ("simulate", *LINE[:7], "--t-end", "0.1", "--pictures", "none", "--sweep", "kappa=1,-2")
     done = graphpde(*line, "-o", "s")

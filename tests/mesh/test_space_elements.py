@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import Sparse
 from graphpde.dynamics import steady
-from graphpde.errors import InputError, MeshError
+from graphpde.errors import InputError, MeshError, ShapeError
 from graphpde.mesh import Mesh, Space, box, jittered, random_cube, random_square, rectangle
 from graphpde.mesh.cell_space import DG0
 from graphpde.mesh.elements import P1, P2, Q1, Q2, Element
@@ -420,3 +420,36 @@ def test_points_are_learned_wherever_the_middles_are_added() -> None:
     with torch.no_grad():
         mesh = completed(rectangle(2, 2).with_points(points))
     assert mesh.points.requires_grad
+
+
+class TestRefusals:
+    def test_elements_periodic_pairs_and_densities(self) -> None:
+        mesh = rectangle(2, 2)
+        with pytest.raises(InputError, match=r"element is 'P2', expected an element such as P1\(\)"):
+            Space(mesh, "P2")  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="expected an element"):
+            Space(mesh, P2)  # type: ignore[arg-type]
+        for pairs in (("left", "right"), [("left",)], "left"):
+            with pytest.raises(MeshError, match=r"expected pairs of sets: \[\('left', 'right'\)\]"):
+                Space(mesh, periodic=pairs)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="density is a str, expected a number"):
+            Space(mesh, density="steel")  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="the density asks for gradients"):
+            Space(mesh, density=torch.ones((), dtype=F64, requires_grad=True))
+
+    def test_states_and_point_values_of_another_size(self) -> None:
+        mesh = rectangle(2, 2)
+        space = Space(mesh, P2())
+        with pytest.raises(ShapeError, match="field has shape"):
+            space.at_points(torch.zeros(space.n + 5, 1, dtype=F64))
+        with pytest.raises(ShapeError, match=rf"point values have shape \[9, 1\], expected \[\*, {space.mesh.n}, c\]"):
+            space.from_points(torch.zeros(mesh.n, 1, dtype=F64))
+
+
+def test_positions_keep_their_gradient_wherever_the_space_is_built() -> None:
+    mesh = rectangle(2, 2)
+    points = mesh.points.clone().requires_grad_()
+    for element in (P1(), P2()):
+        with torch.no_grad():
+            space = Space(mesh.with_points(points), element)
+        assert space.pos.requires_grad

@@ -281,3 +281,25 @@ def test_where_a_term_is_built_does_not_matter() -> None:
     with torch.no_grad():
         term = Diffusion(space, kappa)
     assert term(START, torch.rand(space.n, 1, dtype=torch.float64)).requires_grad
+
+
+def test_materials_that_are_learned_follow_their_tensor() -> None:
+    """Built under no_grad, updated in place, differentiated twice in a row."""
+    mesh = rectangle(2, 2)
+    mesh = mesh.with_tags(a=mesh.make_tag(2, [0, 1, 2]))
+    p = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        term = Diffusion(Space(mesh), {"a": p, "*": 1.0})
+    assert [w is p for w in term.tensors()] == [True]
+    for value in (2.0, 5.0):
+        with torch.no_grad():
+            p.copy_(torch.tensor(value))
+        plain = Diffusion(Space(mesh), {"a": value, "*": 1.0}).operator.to_scipy().toarray()
+        assert abs(term.operator.to_scipy().toarray() - plain).max() < 1e-14
+        term.operator.diagonal().sum().backward()
+    assert float(p.grad) < 0
+
+
+def test_what_is_no_conductivity() -> None:
+    with pytest.raises(InputError, match="kappa is a str, expected a number"):
+        Diffusion(Space(rectangle(2, 2)), "copper")

@@ -437,3 +437,9 @@ def test_refusals() -> None:
         FORMS["porous-medium"](space, 0.5)
     with pytest.raises(UnknownName, match="unknown form 'p-laplace'; .*did you mean 'p-laplacian'"):
         FORMS["p-laplace"]
+
+
+def test_a_form_that_is_assembled_once_refuses_time() -> None:
+    space = Space(random_square(2, seed=1))
+    with pytest.raises(ConditionError, match="k of Helmholtz changes in time, which a form that is assembled once"):
+        _ = Helmholtz(space, lambda x, t: 1.0 + t + 0 * x[..., 0]).operator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from graphpde.dynamics import BackwardEuler, evolve, steady
 from graphpde.errors import ConditionError, UnknownName
 from graphpde.mesh import P1, P2, Q1, Q2, Mesh, Space, box, interval, random_square, rectangle
 from graphpde.mesh.elements import Element
-from graphpde.ops import Diffusion, Dirichlet, Neumann, Robin, Source, System
+from graphpde.ops import Diffusion, Dirichlet, Neumann, NonlinearDiffusion, PLaplacian, Robin, Source, System
 
 F64 = torch.float64
 
@@ -142,3 +143,43 @@ def test_what_is_refused() -> None:
         bound(Robin("left", 1.0, float("inf")))
     with pytest.raises(UnknownName, match="'lft'"):
         bound(Robin("lft", 1.0))
+
+
+def test_its_inflow_is_looked_at_when_the_run_begins() -> None:
+    space = Space(random_square(3, seed=1))
+
+    def bound(g: Callable[[Tensor, Tensor], Tensor]) -> System:
+        return System(Diffusion(space) + Robin("left", 1.0, g), None, torch.ones((), dtype=F64))
+
+    bound(lambda x, t: 1 / t + 0 * x[:, 0])
+    with pytest.raises(ConditionError, match="inflow on 'left' at t=1 is not finite"):
+        bound(lambda x, t: 1 / (t - 1) + 0 * x[:, 0])
+
+
+@pytest.mark.parametrize("form", ["nonlinear diffusion", "p-laplacian"])
+def test_beside_a_form(form: str) -> None:
+    """The exchange alone is singular, and Newton's method goes on without it; exact integrals of the flux."""
+    space = Space(interval(60))
+    if form == "p-laplacian":
+        found = steady(PLaplacian(space, 2.0) + Robin("left", 1.0, 2.0) + Dirichlet("right", 0.0), zeros(space)).value
+        assert torch.allclose(found[:, 0], 1 - space.pos[:, 0], atol=1e-9)
+        return
+    found = steady(NonlinearDiffusion(space) + Robin("left", 1.0, 2.0) + Dirichlet("right", 0.0), zeros(space)).value
+    u = found[:, 0]
+    left = float(u[space.pos[:, 0].argmin()])
+    assert left + left**3 / 3 == pytest.approx(2 - left, abs=1e-3)  # flux on both sides of the left end
+
+
+def test_periodic_sides_take_no_flux() -> None:
+    space = Space(rectangle(4, 4), periodic=[("left", "right")])
+    for condition in (Neumann("left", 1.0), Robin("right", 1.0)):
+        with pytest.raises(ConditionError, match="acts on 4 facets of periodic sides, which are joined"):
+            System(Diffusion(space) + condition, None, torch.zeros((), dtype=F64))
+    everywhere = System(Diffusion(space) + Neumann(lambda x: x[:, 0] > -1, 1.0), None, torch.zeros((), dtype=F64))
+    assert float(everywhere(torch.zeros((), dtype=F64), zeros(space)).sum()) == pytest.approx(2.0)
+
+
+def test_rows_are_for_nodes() -> None:
+    space = Space(random_square(3, seed=1))
+    with pytest.raises(ConditionError, match="has 8 rows, but facets are integrated at points of their own"):
+        Neumann("left", torch.ones(8, 1, dtype=F64)).bind(space)

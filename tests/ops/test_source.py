@@ -14,7 +14,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError
-from graphpde.mesh import Mesh, Space, interval, jittered, random_cube, random_square, rectangle
+from graphpde.mesh import P1, P2, Mesh, Space, interval, jittered, random_cube, random_square, rectangle
 from graphpde.ops import Diffusion, Source, System
 
 T0 = torch.tensor(0.0, dtype=torch.float64)
@@ -147,3 +147,12 @@ def test_wrong_number_of_channels() -> None:
 def test_position_on_a_graph_that_has_none() -> None:
     with pytest.raises(ConditionError, match="source is a function of position and the graph has none"):
         load_of(nx.path_graph(3), lambda x, t: x[:, 0])
+
+
+@pytest.mark.parametrize("element", [P1, P2])
+def test_one_value_per_node_counts_at_vertices(element: type) -> None:
+    """On second order the lumped masses vanish at the vertices of triangles; the consistent mass gives f back."""
+    space = Space(random_square(3, seed=1), element())
+    f = torch.cos(space.pos[:, :1])
+    rate = System(Source(space, f), None, torch.zeros((), dtype=torch.float64)).rate(torch.zeros(()), 0 * f)
+    assert torch.allclose(rate, f, atol=1e-10)

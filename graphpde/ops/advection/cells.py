@@ -34,7 +34,7 @@ def upwind_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
 
 
 def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
-    """Each facet carries the mean of what its cells say by linear reconstruction, the boundary the average of its cell.
+    """Each facet carries the mean of what its cells say by linear reconstruction, at an outflow what its one cell says.
 
     The gradients are least-squares fits to the cells across the facets. Without them the scheme would keep the sum of
     squares where the flow has no divergence, but only be of first order where facets do not halve the way.
@@ -52,13 +52,13 @@ def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
     gradient = stencil.near.own(torch.cat([slope, own]))
     gets, gives = stencil.facing
     count = space.to_facets.degree[space.sides.facet]
-    part = torch.where(inner, -flow / count, 0.0)[gets, None] * reach[gives]
+    carried = torch.where(inner, flow / count, torch.relu(flow))
+    part = -carried[gets, None] * reach[gives]
     pair, entry = stencil.path
     value = (part[pair] * gradient[entry]).sum(1)
     _, here = space.ends
     mean = -(flow / count)[here]
-    kept = space.to_cells.propagate(torch.where(inner, flow / count, 0.0)[:, None])
-    lost = kept + _at_boundary(space, torch.relu(flow[space.boundary_sides]))
+    lost = space.to_cells.propagate(carried[:, None])
     back = stencil.back.collect(stencil.back.own(value[~stencil.off])[:, None])
     weight = stencil.wide.own(torch.cat([value[stencil.off], mean]))
     return Sparse(stencil.wide, weight, (back - lost)[:, 0]).to(space.device, space.dtype)

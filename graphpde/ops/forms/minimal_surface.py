@@ -23,6 +23,7 @@ class MinimalSurface(Energy):
 
     units: ClassVar = {}
     reference = "Dierkes, Hildebrandt and Sauvigny 2010, Minimal Surfaces"
+    convex = True
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
         return (1 + (grad * grad).sum(-1)).sqrt().sum(-1)

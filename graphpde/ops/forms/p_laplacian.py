@@ -31,6 +31,7 @@ class PLaplacian(Energy):
 
     units: ClassVar = {"exponent": "1", "kappa": "length^p / (u^(p-2) time)", "slope": "u / length"}
     reference = "Lindqvist 2006, Notes on the p-Laplace equation"
+    convex = True
 
     def __init__(
         self, domain: Any, exponent: float = 4.0, kappa: Coefficient = 1.0, *, slope: float = 1e-3, **options: Any
