@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.physics.rows import SOLVING, Found, Row, at_most, percent
+from benchmarks.physics.rows import NO_TARGET, SOLVING, Found, Row, at_most, percent
 from graphpde.dynamics import CrankNicolson, Heun, Stepper, evolve
 from graphpde.dynamics.evolve import longest_stable_step
 from graphpde.mesh import P1, P2, CellSpace, Space, disk
@@ -38,7 +38,7 @@ def rows() -> list[Row]:
     }
     out = []
     for k, (name, measure) in enumerate(schemes.items()):
-        target, check = ("1 %", at_most(0.01)) if k == 0 else ("no target", lambda value: True)
+        target, check = ("1 %", at_most(0.01)) if k == 0 else (NO_TARGET, lambda value: True)
         out.append(
             Row(
                 SECTION,

@@ -13,6 +13,10 @@ SOLVING = (
 """Everything between a mesh and its solution."""
 
 
+NO_TARGET = "none"
+"""The target of a figure that stands beside others for comparison."""
+
+
 class Found(NamedTuple):
     """One measurement.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -99,16 +100,20 @@ def jacobians(gradients: Tensor, x: Tensor) -> Tensor:
     return torch.einsum("qkr,mkd->mqdr", gradients, x - x[:, :1])
 
 
-def quadrature(blocks: list[Block], n: int) -> Quadrature:
-    """Points and weights of the blocks for integrals against the shape functions of n unknowns."""
+def quadrature(blocks: list[Block], n: int, tests: Sequence[Tensor] | None = None) -> Quadrature:
+    """Points and weights of the blocks for integrals against the shape functions of n unknowns.
+
+    Args:
+        tests: other test functions instead, [m, q, k] a block.
+    """
     source, target, weight, start = [], [], [], 0
-    for each in blocks:
+    for each, test in zip(blocks, [b.values for b in blocks] if tests is None else tests, strict=True):
         m, q = each.volume.shape
         shape = (m, q, each.dofs.shape[1])
         point = torch.arange(start, start + m * q).reshape(m, q, 1)
         source.append(point.expand(shape).reshape(-1))
         target.append(each.dofs[:, None].expand(shape).reshape(-1))
-        weight.append((each.volume[..., None] * each.values).reshape(-1))
+        weight.append((each.volume[..., None] * test).reshape(-1))
         start += m * q
     to_nodes = Relation.from_edges(torch.cat(source), torch.cat(target), start, n)
     points = torch.cat([each.points.flatten(0, 1) for each in blocks])

@@ -82,11 +82,15 @@ class Load(LinearTerm):
 class Source(Load):
     r"""A source f added to du/dt: \int f N_i, by quadrature on a space.
 
+    Beside :class:`StreamlineUpwind`, which tests with other functions, it is refused: give the source there.
+
     Args:
         domain: space, graph, PyG data or networkx graph.
         f: number, tensor ([c], or one value per node [n] or [n, c]: then m_i f_i, with the consistent mass on elements
             of second order), or f(x [k, d], t) -> [k] or [k, c], in units of u per time.
     """
+
+    plain_load = True
 
     def __init__(self, domain: Any, f: Field):
         super().__init__(as_graph(domain), f, what="source")

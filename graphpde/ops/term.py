@@ -33,11 +33,13 @@ class Term(nn.Module):
         domain: graph or space the term was built on, or None.
         algebraic: names of state leaves without time derivative.
         pointwise: whether F at a node depends on u at that node only, so that the Jacobian is one small block a node.
+        plain_load: whether it is a load on the cells, tested with the shape functions alone.
         carries_flux: whether given inflows through the boundary of a cell space enter through this term.
     """
 
     domain: Graph | None = None
     pointwise: bool = False
+    plain_load: bool = False
     carries_flux: bool = False
     algebraic: tuple[str, ...] = ()
 
@@ -294,12 +296,18 @@ def common_mass(terms: Sequence[Term]) -> Mass:
     """The mass of a sum: that of its domain, unless one term tests with functions of its own.
 
     Raises:
-        InputError: two terms that do.
+        InputError: two terms that do, or one beside a source that is tested with the shape functions.
     """
     placed = [(term, term.mass, term.domain.mass) for term in terms if term.domain is not None]
     own = [(term, mass) for term, mass, of_domain in placed if mass is not of_domain]
     if len(own) > 1 and any(mass is not own[0][1] for _, mass in own):
         raise InputError(f"{own[0][0].label} and {own[1][0].label} each bring a mass of their own; take one of them")
+    loads = [term for term, _, _ in placed if term.plain_load]
+    if own and loads:
+        raise InputError(
+            f"{own[0][0].label} tests with functions of its own, the {loads[0].label} beside it with the shape "
+            f"functions; give it as {own[0][0].label}(..., source=f)"
+        )
     return own[0][1] if own else next((mass for _, mass, _ in placed), None)
 
 

@@ -24,9 +24,8 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import ConditionError, InputError
-from graphpde.mesh.geometry import facet_normals
 from graphpde.mesh.space import Space
-from graphpde.ops.advection.velocity import at_quadrature
+from graphpde.ops.advection.velocity import leaving
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Term, times_mass
 from graphpde.run.flux_shares import (
@@ -106,7 +105,8 @@ class BoundaryFluxes:
         self.system: System = problem
         if not isinstance(problem.domain, Space):
             raise InputError(
-                f"flows through the boundary are measured on a Space, the problem lives on {problem.domain!r}"
+                f"flows through the boundary are measured on a Space, the problem lives on {problem.domain!r}; take "
+                "another element, or leave the fluxes out (an integral of u follows what enters in all)"
             )
         self.space: Space = problem.domain
         self.names = tuple(boundary_sets(self.space) if names is None else names)
@@ -317,10 +317,5 @@ def _carries(term: Term) -> TypeGuard[Any]:
 
 def _outflow(space: Space, velocity: Any, ids: Tensor) -> Tensor:
     r"""\int (v.n)^+ N_i over each facet, in the order of its corners [k]."""
-    parts = []
-    for block in space.facets(ids):
-        v = at_quadrature(velocity, block, space.mesh.facets.cells[block.ids, 0], space)
-        normal = facet_normals(space.mesh, block.ids)
-        speed = torch.relu(torch.einsum("mqd,md->mq", v, normal)) * block.volume
-        parts.append(torch.einsum("qk,mq->mk", block.values, speed).reshape(-1))
+    parts = [each.reshape(-1) for each in leaving(space, velocity, ids)[1]]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)

@@ -17,7 +17,7 @@ from benchmarks.manufactured.fronts import BurgersFront, FisherFront, PhaseFront
 from benchmarks.physics import __main__ as command
 from benchmarks.physics import engineering, exactness, record, references, spectra
 from benchmarks.physics.document import document
-from benchmarks.physics.rows import Absent, Found, Row, at_most
+from benchmarks.physics.rows import NO_TARGET, Absent, Found, Row, at_most
 from graphpde.errors import SolveError
 from graphpde.mesh import P1, P2, Space, random_square
 
@@ -142,8 +142,10 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_document_names_what_is_missed_and_why(kept: Path) -> None:
     rows = [row("good"), row("bad", 0.5, because="The rule is too weak."), row("not a number", float("nan"))]
     absent = Row("Some", "elsewhere", "1", at_most(1), lambda: Absent("its data is not here"))
-    text = document([*rows, absent], record.collect([*rows, absent]))
-    assert "3 rows, 1 met, 2 missed." in text
+    figure = Row("Some", "beside", NO_TARGET, lambda value: True, lambda: Found(3.0, "3", "here"))
+    text = document([*rows, absent, figure], record.collect([*rows, absent, figure]))
+    assert "| beside | none | 3 | figure |" in text
+    assert "3 rows with a target, 1 met, 2 missed." in text
     assert "- **bad** (Some): 0.5, target 1e-12. The rule is too weak." in text
     assert "- **not a number**" in text
     assert "2 \\| 3 unknowns" in text
@@ -177,7 +179,7 @@ def test_a_row_that_fails_is_missed(kept: Path) -> None:
 
     rows = [Row("Some", "broken", "1e-12", at_most(1e-12), measure), row("good")]
     text = document(rows, record.collect(rows))
-    assert "2 rows, 1 met, 1 missed." in text
+    assert "2 rows with a target, 1 met, 1 missed." in text
     assert "- **broken** (Some): failed, target 1e-12. no convergence" in text
 
 

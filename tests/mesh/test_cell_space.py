@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import ConditionError, InputError, MeshError, UnknownName
-from graphpde.mesh import CellSpace, Mesh, box, interval, jittered, network, rectangle, sphere
+from graphpde.mesh import CellSpace, Mesh, Space, box, interval, jittered, network, rectangle, sphere
 from graphpde.mesh.cell_geometry import centroids, pairs_within, runs, vertex_shares
 from tests.mesh.unit_meshes import KINDS, mapped, unit_mesh
 
@@ -153,6 +153,41 @@ def test_periodic_sides_are_inner_facets() -> None:
     assert plane.edges.n_edges == 4 * 9 and plane.patch.n_edges == 8 * 9
     with pytest.raises(MeshError, match="periodic"):
         CellSpace(jittered(rectangle(2, 3), 0.1), periodic=[("left", "top")])
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 2), (2, 5)])
+def test_two_cells_make_a_period(shape: tuple[int, int]) -> None:
+    """Two cells share an inner facet and a periodic one with the same points; fluxes go through both."""
+    nx, ny = shape
+    mesh = rectangle(nx, ny, cells="quad")
+    space = CellSpace(mesh, periodic=[("left", "right"), ("bottom", "top")])
+    assert space.edges.n_edges == 4 * nx * ny and len(space.boundary_facets) == 0
+    u = torch.randn(space.n, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    src, dst = space.edges.pairs()
+    found = space.edges.collect(space.weight[:, None] * (u[src] - u[dst]))[:, 0]
+    column, row = (space.pos * torch.tensor([nx, ny])).long().unbind(1)
+    grid = torch.zeros(nx, ny, dtype=torch.float64)
+    grid[column, row] = u[:, 0]
+    expected = sum(ratio * (grid.roll(k, axis) - grid) for axis, ratio in ((0, nx / ny), (1, ny / nx)) for k in (1, -1))
+    assert torch.allclose(found, expected[column, row], rtol=1e-13)  # type: ignore[index]
+
+
+def test_facets_of_periodic_sides_must_match() -> None:
+    """A cube of five tetrahedra: opposite faces have the same points and crossed diagonals."""
+    points = [[float(x), float(y), float(z)] for z in (0, 1) for y in (0, 1) for x in (0, 1)]
+    mesh = Mesh(points, {"tetra": [[0, 3, 5, 6], [1, 0, 3, 5], [2, 0, 3, 6], [4, 0, 5, 6], [7, 3, 5, 6]]})
+    x = mesh.points[mesh.facets.nodes, 0]
+    ends = [mesh.make_tag(2, (x == end).all(1).nonzero()[:, 0]) for end in (0, 1)]
+    with pytest.raises(MeshError, match="facets without a partner; mesh both sides alike"):
+        CellSpace(mesh.with_tags(west=ends[0], east=ends[1]), periodic=[("west", "east")])
+
+
+def test_a_facet_given_twice_is_refused() -> None:
+    mesh = rectangle(2, 2, cells="quad")
+    for space in (CellSpace(mesh), Space(mesh)):
+        facet = int(mesh.boundary_facets[1])
+        with pytest.raises(ConditionError, match=f"the facet list names facet {facet} twice"):
+            space.facet_ids([facet, int(mesh.boundary_facets[0]), facet])
 
 
 def test_moves_to_single_precision() -> None:

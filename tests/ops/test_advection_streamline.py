@@ -14,7 +14,17 @@ from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson
 from graphpde.dynamics.steady import steady
 from graphpde.errors import InputError
 from graphpde.mesh import CellSpace, Space, interval, jittered, random_square, rectangle, refine
-from graphpde.ops import CentredAdvection, Diffusion, Dirichlet, Reaction, StreamlineUpwind, Sum, System
+from graphpde.ops import (
+    CentredAdvection,
+    Diffusion,
+    Dirichlet,
+    Neumann,
+    Reaction,
+    Source,
+    StreamlineUpwind,
+    Sum,
+    System,
+)
 
 F64 = torch.float64
 T0 = torch.tensor(0.0, dtype=F64)
@@ -48,6 +58,23 @@ def test_linear_solutions_are_exact_in_space_and_time(cells: str) -> None:
     assert torch.allclose(run.states[-1], exact(space.pos, 0.4), atol=1e-11)
 
 
+def test_density_weighs_the_rate() -> None:
+    """rho u' + v . grad u = f with the same linear solution, exact; the mass of all is that of the space."""
+    space = Space(jittered(rectangle(5, 5), 0.2, seed=1), density=3.0)
+
+    def exact(x: Tensor, t: Any) -> Tensor:
+        return (2 * t + 3 * x[:, 0] - x[:, 1])[:, None]
+
+    term = StreamlineUpwind(space, WIND, 1e-3, source=3 * 2 + 3 * 0.8 - 0.5)
+    assert float(term.mass.matvec(zeros(space) + 1).sum()) == pytest.approx(float(space.mass.sum()), rel=1e-13)
+    run = evolve(term + Dirichlet("boundary", exact), exact(space.pos, 0.0), [0, 0.4], dt=0.1, stepper=CrankNicolson())
+    assert torch.allclose(run.states[-1], exact(space.pos, 0.4), atol=1e-11)
+    half = rectangle(4, 4)
+    half = Space(half.with_tags(heavy=half.make_tag(2, range(16))), density={"heavy": 5.0, "*": 1.0})
+    still = StreamlineUpwind(half, torch.zeros(2), 1.0).mass.matvec(zeros(half) + 1)[:, 0]
+    assert torch.allclose(still, half.mass)
+
+
 def test_its_mass_is_that_of_the_sum() -> None:
     """A reaction beside it is weighted by the same test functions; two such masses exclude each other."""
     space = Space(random_square(4, seed=1))
@@ -65,6 +92,39 @@ def test_without_flow_it_is_diffusion() -> None:
     space = Space(random_square(4, seed=1))
     still = StreamlineUpwind(space, torch.zeros(2), 0.7).operator.to_scipy()
     assert abs(still - Diffusion(space, 0.7).operator.to_scipy()).max() <= 1e-15
+
+
+def test_all_of_it_moves() -> None:
+    term = StreamlineUpwind(Space(random_square(3, seed=1)), WIND, 0.1, source=lambda x, t: t * x[:, :1])
+    double = term(T0 + 1, term.domain.pos[:, :1])
+    u = term.to(torch.float32).domain.pos[:, :1]
+    assert u.dtype == term.operator.weight.dtype == term.mass.weight.dtype == term.mass.diag.dtype == torch.float32
+    assert term.load(T0 + 1, u).dtype == term._rule.weight.dtype == torch.float32
+    assert torch.allclose(term(torch.tensor(1.0), u).double(), double, atol=1e-6)
+
+
+@pytest.mark.parametrize("by_set", [False, True])
+def test_learned_coefficients_are_never_kept(by_set: bool) -> None:
+    """Single precision, first seen without gradients: the gradient arrives, and an update is noticed."""
+    space = Space(random_square(3, seed=1))
+    kappa = torch.nn.Parameter(torch.tensor(0.1))
+    with torch.no_grad():
+        term = StreamlineUpwind(space, WIND, {"*": kappa} if by_set else kappa, source=1.0)
+        before = term(T0, space.pos[:, :1].square())
+    assert len(term.tensors()) == 2 and any(w is kappa for w in term.tensors())
+    for _ in range(2):
+        term(T0, space.pos[:, :1].square()).square().sum().backward()
+    assert kappa.grad is not None and float(kappa.grad.abs()) > 0
+    with torch.no_grad():
+        kappa += 1
+    fresh = StreamlineUpwind(space, WIND, kappa.detach(), source=1.0)(T0, space.pos[:, :1].square())
+    assert torch.allclose(term(T0, space.pos[:, :1].square()), fresh, atol=1e-14) and not torch.allclose(before, fresh)
+
+
+def test_a_learned_network_is_among_its_tensors() -> None:
+    flow = torch.nn.Linear(2, 2, dtype=F64)
+    term = StreamlineUpwind(Space(rectangle(2, 2)), flow, 0.1)
+    assert {id(w) for w in term.tensors()} == {id(w) for w in flow.parameters()}
 
 
 def wave(x: Tensor, t: Any = None) -> Tensor:
@@ -130,6 +190,16 @@ def test_gradients() -> None:
     )
     inputs = (*(x.clone().requires_grad_() for x in given), mesh.points.clone().requires_grad_())
     assert torch.autograd.gradcheck(f, inputs, fast_mode=True)
+
+
+def test_a_source_beside_it_is_refused() -> None:
+    space = Space(rectangle(3, 3))
+    term, plain = StreamlineUpwind(space, WIND, 0.1), Source(space, 1.0)
+    for f in (term + plain, 2 * plain + term):
+        with pytest.raises(InputError, match=r"give it as StreamlineUpwind\(\.\.\., source=f\)"):
+            System(f + Dirichlet("left", 0.0), None, T0)
+    System(term + Neumann("right", 1.0) + Dirichlet("left", 0.0), None, T0)  # through the boundary is another matter
+    System(Diffusion(space) + plain, None, T0)
 
 
 def test_refusals() -> None:

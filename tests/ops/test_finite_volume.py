@@ -340,10 +340,13 @@ def test_refusals() -> None:
     heat = Diffusion(space)
     with pytest.raises(ConditionError, match="build one Diffusion with the sum"):
         System(heat + heat + Neumann("left", 1.0), None, T0)
+    channels = torch.tensor([1.0, 2.0])
+    with pytest.raises(ConditionError, match="build one Diffusion with the sum"):
+        System(channels * heat + torch.tensor([0.0, 1.0]) * heat + Neumann("left", 1.0), None, T0)
     with pytest.raises(ConditionError, match="lie inside"):
         inner = torch.tensor([k for k in range(12) if k not in space.boundary_facets.tolist()])
         System(heat + Dirichlet(inner, 1.0), None, T0)
-    with pytest.raises(ConditionError, match="names a facet twice"):
+    with pytest.raises(ConditionError, match="names facet . twice"):
         System(heat + Dirichlet(space.boundary_facets[[0, 0]], 1.0), None, T0)
     with pytest.raises(ConditionError, match="is -1 somewhere"):
         System(heat + Robin("left", -1.0), None, T0)

@@ -11,9 +11,9 @@ import torch
 
 from graphpde.config import prepare, read_config
 from graphpde.errors import ShapeError
-from graphpde.mesh import Mesh, box, interval, rectangle, sphere, star
+from graphpde.mesh import box, interval, rectangle, sphere, star
 from graphpde.run import simulate
-from graphpde.viz import plot_field, plot_frames, write_gif
+from graphpde.viz import plot_field, plot_frames
 from graphpde.viz.scene import torn
 
 MESHES = {

@@ -37,7 +37,8 @@ def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
     """Each facet carries the mean of what its cells say by linear reconstruction, at an outflow what its one cell says.
 
     The gradients are least-squares fits to the cells across the facets. Without them the scheme would keep the sum of
-    squares where the flow has no divergence, but only be of first order where facets do not halve the way.
+    squares where the flow has no divergence, but only be of first order where facets do not halve the way. A cell with
+    fewer neighbours than dimensions lets its average out.
     """
     stencil, n = space.stencil, space.n
     cell, inner = space.sides.cell, space.inner_side
@@ -53,7 +54,9 @@ def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
     gets, gives = stencil.facing
     count = space.to_facets.degree[space.sides.facet]
     carried = torch.where(inner, flow / count, torch.relu(flow))
-    part = -carried[gets, None] * reach[gives]
+    # a slope told by one neighbour in the plane would make modes grow in the corners that things flow out of
+    told = (space.to_cells.propagate(inner.to(flow.dtype)[:, None])[:, 0] >= space.mesh.dim)[cell]
+    part = torch.where(inner | told, -carried, 0.0)[gets, None] * reach[gives]
     pair, entry = stencil.path
     value = (part[pair] * gradient[entry]).sum(1)
     _, here = space.ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,14 +10,14 @@ from torch import Tensor
 
 from graphpde.core.bridges import as_graph
 from graphpde.core.linear_operator import LinearOperator, Sparse
-from graphpde.core.relation import Relation
 from graphpde.errors import InputError
-from graphpde.mesh.blocks import Block, Quadrature
+from graphpde.mesh.blocks import Quadrature, quadrature
 from graphpde.mesh.per_cell import PerCell
 from graphpde.mesh.space import Space
 from graphpde.ops.advection.schemes import SCHEMES
 from graphpde.ops.advection.velocity import Velocity, at_quadrature, outflow
-from graphpde.ops.term import LinearTerm, Mass
+from graphpde.ops.assembled import Assembled
+from graphpde.ops.term import Mass
 from graphpde.ops.values import evaluate, is_constant, is_learned, require_finite, spread
 from graphpde.typing import Field
 
@@ -24,14 +25,19 @@ _LARGE, _SMALL = 1e3, 1e-2
 
 
 @SCHEMES.add("supg")
-class StreamlineUpwind(LinearTerm):
-    r"""u' + v . grad u = div(kappa grad u) + f, tested with N_i + tau v . grad N_i.
+class StreamlineUpwind(Assembled):
+    r"""rho u' + v . grad u = div(kappa grad u) + f, tested with N_i + tau v . grad N_i.
+
+    rho is the density of the space, 1 without one. It multiplies u' only, there and in the streamline part: as in the
+    other schemes, rho u' + div(v u), a density makes v the flow of what rho counts through a unit of area (rho times
+    the speed of the medium; in heat kappa is then conductivity, not diffusivity), and tau needs no rho.
 
     The whole residual is tested with the streamline part, its rate and source as well, so the scheme keeps its order
     where an upwind scheme has one: second on smooth fields, without the oscillations of the Galerkin scheme along the
     flow (small ones across it remain at steep layers). Inside the elements div(kappa grad u) is zero for P1, and left
     out for Q1, where it is zero on parallelograms. ``mass`` is the consistent one with its streamline part, and stands
-    for the mass of the whole sum, so a reaction beside it is weighted in the same way.
+    for the mass of the whole sum, so a reaction beside it is weighted in the same way. A :class:`Source` beside it
+    would not be, and is refused: give f here.
 
     tau = xi / \sum_a |v . grad N_a| with xi = coth Pe - 1/Pe and Pe = |v|^2 / (kappa \sum_a |v . grad N_a|): exact at
     the nodes of a uniform interval without source.
@@ -50,6 +56,9 @@ class StreamlineUpwind(LinearTerm):
     Methods Appl. Mech. Engrg. 59 (the length of an element along the flow).
     """
 
+    _mass: Sparse | None = None
+    _rule: Quadrature | None = None
+
     def __init__(self, domain: Any, velocity: Velocity, kappa: PerCell = 0.0, source: Field | None = None):
         super().__init__()
         space = as_graph(domain)
@@ -57,25 +66,23 @@ class StreamlineUpwind(LinearTerm):
             raise InputError(f"streamline upwinding needs a Space with P1 or Q1, got {domain!r}; take LimitedAdvection")
         self.domain: Space = space
         self.velocity, self.source = velocity, source
-        self.kappa = space.cell_values(kappa, "kappa")
+        self._given = kappa
         bad = ~((self.kappa.detach() >= 0) & torch.isfinite(self.kappa.detach()))
         if bool(bad.any()):
             raise InputError(f"kappa is negative or not finite in {int(bad.sum())} cells, expected finite numbers >= 0")
-        with torch.enable_grad():
-            operator, mass, rule = self._build()
-        self._learned = any(w.requires_grad for w in (*operator.tensors(), *mass.tensors()))
-        self._kept = None if self._learned else (operator, mass, rule)
+        self._assemble()
         self._constant: Tensor | None = None
-        if source is not None and is_constant(source) and not is_learned(source) and not self._learned:
+        if source is not None and is_constant(source) and not is_learned(source) and self._cached is not None:
             self._constant = require_finite(self._load(torch.zeros((), dtype=torch.float64)), "source")
 
     @property
-    def operator(self) -> LinearOperator:
-        return self._built()[0]
+    def kappa(self) -> Tensor:
+        """The conductivity of each cell as of now [m]: what is being learned may have changed."""
+        return self.domain.cell_values(self._given, "kappa")
 
     @property
     def mass(self) -> Mass:
-        return self._built()[1]
+        return self._parts()[1] if self._mass is None else self._mass
 
     def load(self, t: Tensor, like: Tensor) -> Tensor | None:
         if self.source is None:
@@ -83,19 +90,30 @@ class StreamlineUpwind(LinearTerm):
         return spread(self._load(t) if self._constant is None else self._constant, like, "source")
 
     def tensors(self) -> tuple[Tensor, ...]:
-        return tuple(w for w in (self.velocity, self.kappa, self.source) if isinstance(w, Tensor))
+        kappa = self._given.values() if isinstance(self._given, Mapping) else (self._given,)
+        given = (w for w in (self.velocity, *kappa, self.source) if isinstance(w, Tensor))
+        return tuple({id(w): w for w in (*given, *super().tensors())}.values())
 
     def _load(self, t: Tensor) -> Tensor:
-        rule = self._built()[2]
+        rule = self._parts()[2] if self._rule is None else self._rule
         assert self.source is not None
         return rule.integrate(evaluate(self.source, rule.points, t, "source"))
 
-    def _built(self) -> tuple[Sparse, Sparse, Quadrature]:
-        return self._build() if self._kept is None else self._kept
+    def _assemble(self) -> None:
+        with torch.enable_grad():
+            operator, mass, rule = self._parts()
+        if not any(w.requires_grad for w in (*operator.tensors(), *mass.tensors(), rule.weight)):
+            # apart, so that each moves with the term
+            self._cached, self._mass, self._rule = operator, mass, rule
 
-    def _build(self) -> tuple[Sparse, Sparse, Quadrature]:
+    def _build(self) -> LinearOperator:
+        return self._parts()[0]
+
+    def _parts(self) -> tuple[Sparse, Sparse, Quadrature]:
+        """The operator, the mass and the rule for sources, which hang on the same test functions."""
         space = self.domain
         kappa = self.kappa.to("cpu", torch.float64)
+        density = None if space.density is None else space.density.to("cpu", torch.float64)
         stiff, mass, tests, blocks = [], [], [], space.blocks(2)
         for block in blocks:
             v = at_quadrature(self.velocity, block, block.ids, space)
@@ -108,12 +126,13 @@ class StreamlineUpwind(LinearTerm):
             part = torch.einsum("mqi,qj,mq->mij", along, block.values, volume)
             part = part - torch.einsum("mqid,mqjd->mij", weighted, gradient)
             stiff.append(part - torch.einsum("mqi,mqj,mq->mij", test, along, volume))
-            mass.append(torch.einsum("mqi,qj,mq->mij", block.values + test, block.values, volume))
-            tests.append((block.values + test) * volume[..., None])
+            tests.append(block.values + test)
+            held = volume if density is None else volume * density[block.ids, None]
+            mass.append(torch.einsum("mqi,qj,mq->mij", tests[-1], block.values, held))
         matrix = space.assemble(stiff)
         matrix = Sparse(matrix.relation, matrix.weight, matrix.diag - outflow(space, self.velocity))
         where, kind = space.device, space.dtype
-        rule = _quadrature(space, blocks, tests)
+        rule = quadrature(blocks, space.n, tests)
         return matrix.to(where, kind), space.assemble(mass).to(where, kind), rule.to(where, kind)
 
 
@@ -134,17 +153,3 @@ def _xi(inverse: Tensor) -> Tensor:
     middle = 1 / torch.tanh(peclet) - 1 / peclet
     small = 1 / (3 * torch.where(inverse >= 1 / _SMALL, inverse, 1.0))
     return torch.where(ordinary, middle, torch.where(inverse < 1, 1 - inverse, small - 3 * small**3 / 5))
-
-
-def _quadrature(space: Space, blocks: list[Block], tests: list[Tensor]) -> Quadrature:
-    """The rule that integrates against the test functions, given times the volumes [m, q, k] a block."""
-    source, target, start = [], [], 0
-    for block, test in zip(blocks, tests, strict=True):
-        m, q, _ = test.shape
-        point = torch.arange(start, start + m * q).reshape(m, q, 1)
-        source.append(point.expand(test.shape).reshape(-1))
-        target.append(block.dofs[:, None].expand(test.shape).reshape(-1))
-        start += m * q
-    to_nodes = Relation.from_edges(torch.cat(source), torch.cat(target), start, space.n)
-    points = torch.cat([block.points.flatten(0, 1) for block in blocks])
-    return Quadrature(points, to_nodes, to_nodes.own(torch.cat([test.reshape(-1) for test in tests])))

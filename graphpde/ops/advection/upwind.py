@@ -31,6 +31,8 @@ class Advection(Assembled):
     long as v is free of divergence. What flows out leaves; what flows in carries the value of a Dirichlet condition
     there.
 
+    On a space with a density rho it is rho u' + div(v u) = 0, v the flow of what rho counts through a unit of area.
+
     On a cell space: each facet carries the average of the cell it flows out of; the rest as above.
 
     On a graph: ``velocity`` is the signed flow rate q_e of each edge from source to destination in own order; an edge

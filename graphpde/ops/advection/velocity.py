@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import InputError, ShapeError
-from graphpde.mesh.blocks import Block
+from graphpde.mesh.blocks import Block, block
 from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.elements import Q1
 from graphpde.mesh.geometry import facet_normals
-from graphpde.mesh.quadrature import rule
+from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.pieces import facet_pieces
 from graphpde.mesh.space import Space
 from graphpde.typing import check_shape
 
 Velocity = Tensor | Callable[[Tensor], Tensor]
 
-_KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 
-
-def at_quadrature(velocity: Velocity, block: Block, cells: Tensor, space: Space) -> Tensor:
-    """Velocity at the quadrature points of a block [m, q, d]; ``cells`` are the cells the entities belong to."""
-    return at_points(velocity, block.points, cells, space.mesh.n_cells)
+def at_quadrature(velocity: Velocity, on: Block, cells: Tensor, space: Space) -> Tensor:
+    """Velocity at the quadrature points of a block [m, q, d]; ``cells`` are those its entities belong to."""
+    return at_points(velocity, on.points, cells, space.mesh.n_cells)
 
 
 def at_points(velocity: Velocity, points: Tensor, cells: Tensor, n_cells: int) -> Tensor:
@@ -55,16 +55,32 @@ def outflow(space: Space, velocity: Velocity) -> Tensor:
     r"""\int (v.n)^+ N_i over the boundary [n], lumped to the diagonal."""
     # periodic sides are no boundary
     ids = space.mesh.tag("boundary").ids if space.periodic else space.mesh.boundary_facets
-    blocks = space.facets(ids) if len(ids) else []
-    corners = []
-    for block in blocks:
-        normal = facet_normals(space.mesh, block.ids)
-        v = at_quadrature(velocity, block, space.mesh.facets.cells[block.ids, 0], space)
-        flux = torch.relu(torch.einsum("mqd,md->mq", v, normal)) * block.volume
-        corners.append(torch.einsum("qk,mq->mk", block.values, flux)[..., None])
-    if not blocks:
+    if not len(ids):
         return torch.zeros(space.n, dtype=torch.float64, device=space.device)
-    return space.assemble_facets(blocks, corners)[:, 0]
+    blocks, corners = leaving(space, velocity, ids)
+    return space.assemble_facets(blocks, [each[..., None] for each in corners])[:, 0]
+
+
+def leaving(space: Space, velocity: Velocity, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
+    r"""The facets ``ids`` by type, and \int (v.n)^+ N_i over each of them [m, k]."""
+    blocks, corners = space.facets(ids), []
+    for each, piece in zip(blocks, facet_pieces(space.mesh, space.element, ids), strict=True):
+        v = at_quadrature(velocity, each, space.mesh.facets.cells[each.ids, 0], space)
+        flux = torch.relu((v * _normals(space.mesh, each, piece.nodes)).sum(-1)) * each.volume
+        corners.append(torch.einsum("qk,mq->mk", each.values, flux))
+    return blocks, corners
+
+
+def _normals(mesh: Mesh, on: Block, nodes: Tensor) -> Tensor:
+    """Unit normals at the quadrature points of facets [m, q, d], which may be curved.
+
+    The normal of the flat facet less its part along the curved one, the tangential gradient of x -> n . x.
+    """
+    flat = facet_normals(mesh, on.ids)
+    x = mesh.points[nodes]
+    height = torch.einsum("mkd,md->mk", x - x[:, :1], flat)
+    along = torch.einsum("mqkd,mk->mqd", on.gradients, height)
+    return torch.nn.functional.normalize(flat[:, None] - along, dim=-1)
 
 
 def side_flows(space: CellSpace, velocity: Velocity) -> Tensor:
@@ -84,32 +100,12 @@ def side_flows(space: CellSpace, velocity: Velocity) -> Tensor:
 
 def _facet_means(space: CellSpace, velocity: Velocity) -> Tensor:
     """Mean velocity of each facet of the mesh [f, d], exact for quadratic ones on flat facets."""
-    nodes, x = space.mesh.facets.nodes, space.mesh.points
-    width = (nodes >= 0).sum(1)
-    owned = space.to_facets.degree > 0
-    out = x.new_zeros(len(nodes), x.shape[1])
-    for k in torch.unique(width[owned]).tolist():
-        rows = (owned & (width == k)).nonzero()[:, 0]
-        corners = x[nodes[rows, :k]]
-        shape, weight = _facet_rule(k, corners)
-        v = at_points(velocity, torch.einsum("qk,mkd->mqd", shape, corners), rows, 0)
-        out = out.index_put((rows,), (weight[..., None] * v).sum(1))
+    x = space.mesh.points
+    owned = (space.to_facets.degree > 0).nonzero()[:, 0]
+    out = x.new_zeros(len(space.mesh.facets.nodes), x.shape[1])
+    for piece in facet_pieces(space.mesh, Q1(), owned):
+        facets = block(Q1(), piece, x, 2 if piece.kind == "triangle" else 3)
+        share = facets.volume / facets.volume.sum(1, keepdim=True)
+        v = at_points(velocity, facets.points, piece.ids, 0)
+        out = out.index_put((piece.ids,), (share[..., None] * v).sum(1))
     return out
-
-
-def _facet_rule(k: int, corners: Tensor) -> tuple[Tensor, Tensor]:
-    """Values of the shape functions [q, k] and shares of the measure [m, q] at quadrature points of facets."""
-    if k == 1:
-        return corners.new_ones(1, 1), corners.new_ones(len(corners), 1)
-    at, weight = rule(_KIND_OF_WIDTH[k], 3 if k != 3 else 2)
-    if k < 4:
-        shape = torch.cat([1 - at.sum(1, keepdim=True), at], 1)
-        return shape, (weight / weight.sum()).expand(len(corners), -1)
-    a, b = at.unbind(1)
-    shape = torch.stack([(1 - a) * (1 - b), a * (1 - b), a * b, (1 - a) * b], 1)
-    one = torch.einsum("q,md->mqd", 1 - b, corners[:, 1] - corners[:, 0])
-    one = one + torch.einsum("q,md->mqd", b, corners[:, 2] - corners[:, 3])
-    two = torch.einsum("q,md->mqd", 1 - a, corners[:, 3] - corners[:, 0])
-    two = two + torch.einsum("q,md->mqd", a, corners[:, 2] - corners[:, 1])
-    size = torch.linalg.vector_norm(torch.linalg.cross(one, two), dim=-1) * weight
-    return shape, size / size.sum(1, keepdim=True)
