@@ -127,7 +127,7 @@ def _new_extrema(space: Any, share: float) -> Found:
     dt = share * float((space.measure / -upwind).min())
     u0 = ((space.pos - 0.4).abs() < 0.2).all(1).to(torch.float64)[:, None]
     run = evolve(term, u0, torch.linspace(0, 4, 41, dtype=torch.float64), stepper=Heun(), dt=dt)
-    worst = max(float((-run.states).max()), float((run.states - 1).max()), 0.0)
+    worst = max(0.0, float((-run.states).max()), float((run.states - 1).max()))
     return Found(worst, f"{worst:.1e}", f"{space.n} unknowns, random cells of both kinds, {run.steps} steps of heun")
 
 

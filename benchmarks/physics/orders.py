@@ -15,7 +15,8 @@ _EXTREMUM = (
 )
 _OUTFLOW = (
     "Where the flow leaves, the last node has no neighbour ahead and passes for an extremum, so that its antidiffusion "
-    "is cut: an error of h in a layer of width h, h^1.5 in L2. Neither finer meshes nor quadrilaterals help."
+    "is cut: an error of h in a layer of width h, h^1.5 in L2. On the interval the error elsewhere is 16 times smaller "
+    "(order 1.55), on triangles 4 times (1.7). Finer meshes and quadrilaterals do not help."
 )
 _GALERKIN = (
     "Without stabilisation Galerkin's method with elements of degree k is only sure of order k for transport; on "
