@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.dynamics.stepper import STEPPERS, Carry, Step, require_tensor
+from graphpde.errors import SolveError
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
@@ -73,6 +74,9 @@ class Rkc2:
     Args:
         most: largest number of stages.
 
+    Raises:
+        SolveError: a step needs more stages than that.
+
     Reference: Sommeijer, Shampine and Verwer 1998, J. Comput. Appl. Math. 88.
     """
 
@@ -90,8 +94,15 @@ class Rkc2:
         slope = f.rate(t, u)
         with torch.no_grad():
             radius, looks = _radius(f, t, u.detach(), slope.detach(), carry)
-        stages = 1 + math.ceil(math.sqrt(1 + 1.54 * float(torch.as_tensor(dt).detach()) * radius.value))
-        stages = min(max(stages, 2), self.most)
+        length = float(dt.detach()) if isinstance(dt, Tensor) else dt
+        stages = max(1 + math.ceil(math.sqrt(1 + 1.54 * length * radius.value)), 2)
+        # a linear part has been asked before the run; the estimate for a nonlinear one holds a fifth in reserve
+        if f.nonlinear and length * radius.value > 1.25 * self.real_extent():
+            raise SolveError(
+                f"a step dt={length:.3g} of {self.name} needs {stages} stages, at most {self.most} are allowed; take a "
+                f"smaller dt or an implicit stepper"
+            )
+        stages = min(stages, self.most)
         k = _coefficients(stages)
         before, now = u, f.reset(t + k.c[1] * dt, u + (k.first * dt) * slope)
         for j in range(2, stages + 1):

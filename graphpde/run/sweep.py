@@ -136,11 +136,6 @@ def _refuse_hopeless(problem: Mapping[str, Any], axes: Sequence[Axis], members: 
         raise first
 
 
-def is_sweep(path: str | os.PathLike[str]) -> bool:
-    """Whether a sweep lies in that folder."""
-    return (Path(path) / FILE).is_file()
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run; empty where there is none."""
     try:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphpde.dynamics import STEPPERS, Adaptive, Dopri5, Etdrk4, ExponentialEuler, Rkc2, Strang, evolve
-from graphpde.errors import InputError, UnknownName
+from graphpde.errors import InputError, SolveError, UnknownName
 from graphpde.mesh import Space, random_square
 from graphpde.ops import REACTIONS, Diffusion, Dirichlet, Reaction, Source
 
@@ -96,3 +96,10 @@ def test_sub_steps_of_the_reaction() -> None:
     for substeps, worst in ((1, 1.0), (32, 1e-5)):
         final = evolve(term, u0, [0.0, 0.1], stepper=Strang(substeps=substeps)).final
         assert float((final - exact).abs().max()) < worst
+
+
+def test_stabilised_steps_refuse_more_stages_than_allowed() -> None:
+    """A stiff nonlinear part has no bound beforehand: too long a step says so instead of going wrong."""
+    u0 = torch.ones(4, 1, dtype=torch.float64)
+    with pytest.raises(SolveError, match="of rkc2 needs [0-9]+ stages, at most 5 are allowed; take a smaller dt"):
+        evolve(Reaction(lambda u: -1e4 * u), u0, [0.0, 1.0], stepper=Rkc2(most=5), dt=0.1)

@@ -26,7 +26,8 @@ class LimitedAdvection(Term):
 
     Upwind advection plus as much of the fluxes that it is too diffusive by as the neighbours allow; a nonlinear term,
     whose pieces are the linear upwind part (implicit steppers precondition with it) and the limited rest. Use it with
-    strong-stability-preserving steps (``heun``, ``ssprk3``); half the positivity bound of the upwind scheme is safe.
+    strong-stability-preserving steps (``heun``). Half the positivity bound of the upwind scheme is a step for regular
+    cells; on random ones it overshot by 2 % (a square pulse), and an eighth did not (docs/verification.md).
 
     On a space, algebraic flux correction: f_ij = d_ij (u_i - u_j), d the diffusion of discrete upwinding, is limited by
     the symmetric min(R_i, R_j), R_i = min(1, Q_i / P_i) with P_i the sum of the fluxes of one sign at i and
