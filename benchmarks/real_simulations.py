@@ -30,6 +30,7 @@ from torch import Tensor
 from graphpde.dynamics import BackwardEuler, evolve
 from graphpde.errors import GraphpdeError
 from graphpde.mesh import Mesh, Space, read_mesh
+from graphpde.mesh.blocks import stiffness_degree
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.quadrature import rule
 from graphpde.mesh.second_order import MIDDLES
@@ -156,7 +157,7 @@ def matrices_by_scikit_fem(space: Space) -> tuple | None:
         options = {"sort_t": False} if kind == "triangle" else {}
         mesh = make(space.pos.numpy()[used].T.copy(), cells.reshape(ours.shape), **options)
         for k, (form, degree) in enumerate(
-            ((laplace, space.element.rule_degree(linear)), (mass, 2 * space.element.degree))
+            ((laplace, stiffness_degree(space.element, kind, space.pos[dofs])), (mass, 2 * space.element.degree))
         ):
             points, weights = rule(linear, degree)
             basis = skfem.Basis(mesh, element(), quadrature=(points.numpy().T.copy(), weights.numpy()))

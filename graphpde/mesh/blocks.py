@@ -72,12 +72,8 @@ class Piece(NamedTuple):
 def block(element: Element, piece: Piece, points: Tensor, degree: int | None) -> Block:
     """The piece with a rule exact for polynomials of ``degree``; None: what the stiffness needs."""
     kind, ids, nodes, dofs = piece
-    corners = CELLS[kind].corners
     x = points[nodes]
-    if degree is None:
-        # the cofactors of a curved map times a gradient have degree 3, which the patch test needs
-        degree = 3 if kind == "tetra10" and _is_curved(x) else element.rule_degree(corners)
-    shape = element.shape(kind, degree)
+    shape = element.shape(kind, stiffness_degree(element, kind, x) if degree is None else degree)
     at = torch.einsum("qk,mkd->mqd", shape.values, x)
     if shape.gradients.shape[-1] == 0:
         flat = x.new_zeros(len(ids), 1, 1, points.shape[1])
@@ -101,6 +97,12 @@ def block(element: Element, piece: Piece, points: Tensor, degree: int | None) ->
 def jacobians(gradients: Tensor, x: Tensor) -> Tensor:
     """d x / d xi [m, q, d, r] of cells with nodes x [m, k, d]; from differences, so that far from 0 nothing is lost."""
     return torch.einsum("qkr,mkd->mqdr", gradients, x - x[:, :1])
+
+
+def stiffness_degree(element: Element, kind: str, x: Tensor) -> int:
+    """Degree of the rule that the stiffness of cells with nodes x [m, k, d] is integrated with."""
+    # the cofactors of a curved map times a gradient have degree 3, which the patch test needs
+    return 3 if kind == "tetra10" and _is_curved(x) else element.rule_degree(CELLS[kind].corners)
 
 
 def _is_curved(x: Tensor) -> bool:
