@@ -57,7 +57,7 @@ $(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
 	@echo "installing the libraries to compare with into $(PEERS) (once; torch_scatter is compiled, about five minutes)"
 	@$(PEERS_PY) -m pip --version >/dev/null 2>&1 || $(PY) -m venv --clear $(PEERS)
 	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
-	  -e ".[io]" gmsh hypothesis numba pytest pyvista setuptools wheel
+	  -e ".[io]" FiPy gmsh hypothesis numba pytest pyvista scikit-fem setuptools wheel
 	@$(PEERS_PY) -m pip install --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
 	  --no-build-isolation --no-deps torch-scatter > $(PEERS)/torch_scatter.log 2>&1 \
 	  || echo "torch_scatter could not be built; see $(PEERS)/torch_scatter.log"
@@ -74,8 +74,9 @@ bench-meshes: $(PEERS)/.installed ## read real meshes and check them against oth
 	$(ONE_THREAD) $(PEERS_PY) -m pytest -q tests/viz/test_in_vtk.py
 	$(PEERS_PY) -m benchmarks.meshes.speed --write
 
-bench-physics: $(INSTALLED) ## verify orders, exactness, physics, references, eigenvalues; writes docs/verification.md
-	$(ONE_THREAD) $(PY) -m benchmarks.physics
+bench-physics: $(PEERS)/.installed ## verify orders, exactness, physics, references, speed; writes docs/verification.md
+	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
+	$(ONE_THREAD) $(PEERS_PY) -m benchmarks.physics
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .
