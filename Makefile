@@ -31,10 +31,10 @@ demo: $(INSTALLED) ## simulate on a mesh and say where the picture, the ParaView
 	@$(VENV)/bin/graphpde demo --mesh meshes/plate_with_holes.msh -o runs/demo
 
 test: $(INSTALLED) ## run the tests, without those marked slow
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal -q
 
 test-slow: $(INSTALLED) ## run the tests marked slow
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) -q -m slow
+	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal -q -m slow
 
 test-backends: $(INSTALLED) ## run the tests of core, solvers, operators and steppers on each kernel backend
 	@set -e; for backend in reference csr native; do echo "== $$backend"; \

@@ -14,11 +14,24 @@ T = TypeVar("T")
 def unknown(kind: str, name: str, known: Iterable[str], error: type[UnknownName] = UnknownName) -> UnknownName:
     """The error for an unknown name: lists the known ones and the nearest."""
     names = sorted(str(k) for k in known)
-    lowered = {n.lower(): n for n in names}
-    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.5)
-    hint = f"; did you mean '{lowered[near[0]]}'?" if near else ""
+    near = _nearest(name, names)
+    hint = f"; did you mean '{near}'?" if near is not None else ""
     listed = ", ".join(names) if names else "(none)"
     return error(f"unknown {kind} '{name}'; known: {listed}{hint}")
+
+
+def missing(owner: str, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a name that something with a name of its own does not have: the nearest one, and all there are."""
+    names = sorted(str(k) for k in known)
+    near = _nearest(name, names)
+    hint = f"; did you mean '{near}'?" if near is not None else ";"
+    return UnknownName(f"{owner} has no {kind} '{name}'{hint} it has: {', '.join(names) or 'none'}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    lowered = {n.lower(): n for n in names}
+    near = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[near[0]] if near else None
 
 
 class Registry(Mapping[str, T], Generic[T]):

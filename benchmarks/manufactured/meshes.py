@@ -44,6 +44,15 @@ def quads(level: int) -> Mesh:
     return refine(jittered(rectangle(4, 4, cells="quad"), 0.25, seed=SEED), level)
 
 
+def equal(cells: str) -> Callable[[int], Mesh]:
+    """Equal triangles or squares; 4225 points at level 4."""
+
+    def mesh(level: int) -> Mesh:
+        return rectangle(4 * 2**level, 4 * 2**level, cells=cells)
+
+    return mesh
+
+
 def cube(level: int) -> Mesh:
     """Random tetrahedra; 35,937 points at level 3."""
     return refine(random_cube(4, seed=SEED, amount=0.15), level)

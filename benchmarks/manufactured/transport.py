@@ -69,27 +69,37 @@ def _transport() -> list[Case]:
     ):
         on, cells = Family(name, mesh, levels, element), Family(f"{name}, cell averages", mesh, levels)
         averages = {"averages": True}
+        for family, more in ((on, {}), (cells, averages)):
+            out += [
+                _row(family, "limited", LimitedAdvection, Heun(), 0.5, tolerance=0.1, **more),
+                _row(family, "limited, loose bounds given", _within_bounds, Heun(), 0.5, tolerance=0.1, **more),
+                _row(
+                    family,
+                    "limited, no extremum",
+                    LimitedAdvection,
+                    Heun(),
+                    0.5,
+                    exact=Travelling(0.3),
+                    tolerance=0.1,
+                    **more,
+                ),
+            ]
         out += [
-            _row(on, "limited", LimitedAdvection, Heun(), 0.5, tolerance=0.1),
-            _row(on, "limited, no extremum", LimitedAdvection, Heun(), 0.5, exact=Travelling(0.3), tolerance=0.1),
             _row(on, "streamline upwind", StreamlineUpwind, CrankNicolson(), None, tolerance=0.1),
             _row(on, "centred", CentredAdvection, CrankNicolson(), None, lumped=False),
             _row(cells, "upwind", Advection, Heun(), 1.0, order=1.0, **averages),
             _row(cells, "centred", CentredAdvection, Rk4(), 0.5, **averages),
-            _row(cells, "limited", LimitedAdvection, Heun(), 0.5, tolerance=0.1, **averages),
-            _row(
-                cells,
-                "limited, no extremum",
-                LimitedAdvection,
-                Heun(),
-                0.5,
-                exact=Travelling(0.3),
-                tolerance=0.1,
-                **averages,
-            ),
         ]
+    for name, cell, element in (("equal triangles", "triangle", P1()), ("equal squares", "quad", Q1())):
+        on = Family(name, meshes.equal(cell), (2, 3, 4), element)
+        out.append(_row(on, "centred", CentredAdvection, CrankNicolson(), None, lumped=False))
     quadratic = Family("triangles P2", meshes.square, (2, 3, 4), P2())
     return [*out, _row(quadratic, "centred", CentredAdvection, CrankNicolson(), None, order=2.0)]
+
+
+def _within_bounds(space: Any, velocity: Tensor) -> LimitedAdvection:
+    """Twice the amplitude of the wave: bounds that it keeps away from."""
+    return LimitedAdvection(space, velocity, bounds=(-2.0, 2.0))
 
 
 def _row(on: Family, method: str, scheme: Any, stepper: Stepper, share: float | None, **more: Any) -> Case:

@@ -16,7 +16,8 @@ examples:
   graphpde compare runs/heat-plate-1 measured.vtu --json
 
 A and B are run folders, PVD series or mesh files with fields. They are compared at the times that both have saved;
-where the meshes differ, the coarser one is interpolated on the finer. L2 is the root of the integral of the square,
+where the meshes differ, the coarser one is interpolated on the finer. Quadratic cells count with all their nodal
+values; where only the values at vertices can be read, a note says so. L2 is the root of the integral of the square,
 relative means over the larger L2 of the two. -o writes difference.pvd, a picture of the last time and compare.json."""
 
 _SHOWN = 40  # lines on the screen

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphpde.run.simulate import Progress
+    from graphpde.run.advance import Progress
 
 
 def say(*lines: str) -> None:

@@ -48,7 +48,7 @@ first steps:
   graphpde repair part.msh mended.vtu                  the same mesh without what can be mended
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
 
-exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted (143 by SIGTERM).
+exit codes: 0 done, 1 the run failed and its last good state is kept, 2 bad input, 130 interrupted (143 by SIGTERM).
 GRAPHPDE_DEBUG=1 shows the whole traceback of an error."""
 
 

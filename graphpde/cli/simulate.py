@@ -42,7 +42,15 @@ report.html; --probe and --fluxes (values after every step), --integrals and --l
 Ctrl-C keeps what has been computed (exit code 130), and so does the end of a process: checkpoint.npz holds the last
 good state. One-step methods with a fixed step go on to the bits of an uninterrupted run. With --rtol and no --stepper
 the steps are those of bosh3 where the default of the PDE is explicit, of ark3 where it treats the linear part
-implicitly, of tr_bdf2 where everything; of tsit5, ark4 and esdirk4 below --rtol 1e-5."""
+implicitly, of tr_bdf2 where everything; of tsit5, ark4 and esdirk4 below --rtol 1e-5.
+
+exit codes:
+  0    done; a certificate that failed is said, and does not change the code
+  1    the run failed: a solver found no answer, the solution blew up, or adaptive steps fell to nothing. The sentence
+       says where the last good state lies (checkpoint.npz and the fields saved so far) and what goes on from it:
+       --resume with a smaller --dt, other tolerances or another stepper. Of a sweep: at least one member failed
+  2    bad input: nothing was computed and no folder is left; or a folder that cannot be written (any more)
+  130  interrupted by Ctrl-C, 143 by SIGTERM: what was computed is kept, --resume goes on"""
 
 
 def add(verbs: Any, name: str) -> None:
@@ -81,7 +89,9 @@ def run(args: argparse.Namespace) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if args.json:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            say_json({"status": status, "error": " ".join(str(error).split()) or type(error).__name__})
+            said = {"status": status, "error": " ".join(str(error).split()) or type(error).__name__}
+            notes = getattr(error, "__notes__", [])
+            say_json({**said, "remedy": " ".join(notes)} if notes else said)
         raise
 
 

@@ -62,7 +62,8 @@ def load_fields(
 ) -> Loaded:
     """The initial values that a file holds for the fields of a problem, but those ``given`` otherwise.
 
-    On the same mesh the values are taken as they are, from another one they are interpolated linearly.
+    On the same mesh the values are taken as they are, from another one they are interpolated: with all nodal values of
+    quadratic cells, linearly in others.
 
     Raises:
         ConfigError: there is no such file, field or moment, or it does not fit.
@@ -138,12 +139,14 @@ def _columns(values: Tensor, wanted: Sequence[str], source: FieldFile) -> dict[s
 
 def _at_unknowns(values: Tensor, mesh: Mesh, space: Space | CellSpace, source: FieldFile) -> tuple[Tensor, list[str]]:
     """Values [n] at the unknowns of an array at the points or cells of the file's mesh."""
-    from graphpde.mesh.transfer import interpolation, transfer
+    from graphpde.mesh.point_field import PointFields
+    from graphpde.mesh.transfer import transfer
 
     own = space.mesh
     at_points = len(values) == mesh.n
     same = mesh.points.shape == own.points.shape and torch.equal(mesh.points, own.points)
-    if at_points and same and space.n == len(own.used_points):
+    alike = isinstance(space, Space) and [*mesh.cells] == [*own.cells]
+    if at_points and same and (alike or space.n == len(own.used_points)):
         return space.from_points(values[:, None].to(space.device))[:, 0], []
     assert space.pos is not None
     target = space.pos.cpu().double()
@@ -155,12 +158,14 @@ def _at_unknowns(values: Tensor, mesh: Mesh, space: Space | CellSpace, source: F
     notes = [f"the initial values were interpolated from the {mesh.n} points of '{source.path}' to {space.n} unknowns"]
     if not at_points:
         return transfer(values, mesh, target), notes
-    operator = interpolation(mesh, target)
+    fields = PointFields(mesh)
+    notes += [note for note in [fields.note] if note is not None]
+    operator = fields.at(target)
     away = operator.outside
     if bool(away.all()):
         raise ConfigError(f"no unknown of '{own.name}' lies in the mesh of '{source.path}'; check its place and units")
     if bool(away.any()):
-        far = float(operator.location.distance[away].max())
+        far = float(operator.distance[away].max())
         notes.append(
             f"{int(away.sum())} of {space.n} unknowns lie outside of the mesh of '{source.path}', up to {far:.3g} "
             f"away, and start from the value at its nearest point"

@@ -78,6 +78,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         merged["coefficients"].pop("kappa", None)
     if "kappa" in _tables(over.get("coefficients")):
         merged.pop("materials", None)
+    mine = merged.get("materials")
+    for name, figures in _tables(over.get("materials")).items():
+        if isinstance(mine, dict) and isinstance(mine.get(name), str) and isinstance(figures, Mapping):
+            mine[name] = {"material": mine[name]}  # all = "steel" is short for that
     if _tables(over.get("time")).get("rtol") == 0 and isinstance(merged.get("time"), dict):
         merged["time"] = {k: v for k, v in merged["time"].items() if k not in ("rtol", "atol", "dt_min", "dt_max")}
     rules = merged.get("boundary")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphpde.errors import ConfigError
@@ -24,10 +24,15 @@ def dump(table: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
+def dotted(path: Sequence[str]) -> str:
+    """The key of a value in nested tables, such as ``materials."*".conductivity``."""
+    return ".".join(_key(part) for part in path)
+
+
 def _write(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
     plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, Mapping)}
     if plain and path:
-        lines += ["", f"[{'.'.join(_key(part) for part in path)}]"]
+        lines += ["", f"[{dotted(path)}]"]
     lines += [f"{_key(k)} = {_value(v, '.'.join((*path, k)))}" for k, v in plain.items()]
     for k, v in table.items():
         if isinstance(v, Mapping):

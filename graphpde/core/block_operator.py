@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from graphpde.core.heads import operated_blocks
 from graphpde.core.jacobian import BlockDiagonal
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, with_loops
 from graphpde.core.relation import Relation
@@ -45,14 +46,13 @@ class BlockSparse(LinearOperator):
         self.symmetric, self.n = symmetric, relation.n_dst
 
     def matvec(self, x: Tensor) -> Tensor:
-        beside = self.relation.propagate(x, block=self.weight.to(x.dtype))
-        return beside + (self.diag.to(x.dtype) @ x[..., None])[..., 0]
+        return operated_blocks(self.relation.sides, x, self.weight, self.diag, self.relation.n_edges)
 
     def transpose(self) -> BlockSparse:
         if self.symmetric:
             return self
         back = self.relation.transpose()
-        return BlockSparse(back, back.own(self.weight).mT, self.diag.mT)
+        return BlockSparse(back, _swapped(back.own(self.weight)), _swapped(self.diag))
 
     def diagonal(self) -> Tensor:
         return with_loops(self.relation, *(x.diagonal(dim1=-2, dim2=-1) for x in (self.weight, self.diag)))
@@ -149,6 +149,13 @@ def interleave(x: Tensor) -> Tensor:
 def separate(x: Tensor, channels: int) -> Tensor:
     """Columns [*, n c, b] as [*, b, n, c]."""
     return x.mT.unflatten(-1, (-1, channels))
+
+
+def _swapped(blocks: Tensor) -> Tensor:
+    """Transposed blocks [k, c, c], contiguous: else every product would copy them."""
+    if blocks.shape[-1] > 3:
+        return blocks.mT.contiguous()
+    return torch.stack(blocks.unbind(-2), -1)  # copies few long columns, not many small blocks
 
 
 def _array(x: Tensor) -> Any:

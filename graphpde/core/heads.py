@@ -150,8 +150,38 @@ def blocked(relation: Relation, x: Tensor, block: Tensor, weight: Tensor | None,
         block, x = block.to(kind), x.to(kind)
         return relation.collect((block @ relation.gather(x)[..., None])[..., 0], reduce)
     rows = block.shape[-2]
-    wide = x[..., None, :].expand(*x.shape[:-1], rows, c).flatten(-2)
-    return relation.propagate(wide, weight=block.flatten(-2), reduce=reduce).unflatten(-1, (rows, c)).sum(-1)
+    return contracted(relation.propagate(widened(x, rows), weight=block.flatten(-2), reduce=reduce), rows)
+
+
+def operated_blocks(sides: Sides, x: Tensor, weight: Tensor, diag: Tensor, e: int) -> Tensor:
+    """y = A x with off-diagonal blocks [e, c, c] and diagonal ones [n, c, c], in the type of x [*, n, c].
+
+    Raises:
+        ShapeError: x has other nodes or channels.
+    """
+    c = diag.shape[-1]
+    check_place(x, "x", weight)
+    if x.dim() < 2 or x.shape[-1] != c:
+        raise ShapeError(
+            f"x has shape {list(x.shape)}, expected [*, {sides.forward.n_in}, {c}]: blocks of {c} channels"
+        )
+    return contracted(operated(sides, widened(x, c), weight.flatten(-2), diag.flatten(-2), e), c)
+
+
+def widened(x: Tensor, rows: int) -> Tensor:
+    """x [*, n, c] beside itself, [*, n, rows c]: a channel for every entry of the blocks that it meets."""
+    return torch.cat([x] * rows, -1)  # several times faster than an expansion made contiguous
+
+
+def contracted(products: Tensor, rows: int) -> Tensor:
+    """Sums over the columns of the blocks, [*, n, rows c] -> [*, n, rows]."""
+    parts = products.unflatten(-1, (rows, products.shape[-1] // rows))
+    if parts.shape[-1] not in (1, 2, 3):
+        return parts.sum(-1)
+    first, *others = parts.unbind(-1)  # a reduction over so few numbers costs five times as much
+    for part in others:
+        first = first + part
+    return first
 
 
 def attended(relation: Relation, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float | None) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.cells import KIND_OF_WIDTH, SIMPLICES
 from graphpde.mesh.geometry import cell_measures, wedge
 from graphpde.mesh.mesh import Mesh
 
-_SIMPLICES = ("vertex", "line", "triangle", "tetra")
 # wedges and pyramids are hexahedra with corners that coincide; the trilinear map stays onto, only not one to one
 _AS_BOX = {
     "quad": [0, 1, 2, 3],
@@ -24,7 +24,6 @@ _AS_BOX = {
 }
 _BOX = {4: [[0, 0], [1, 0], [1, 1], [0, 1]]}
 _BOX[8] = [[*corner, z] for z in (0, 1) for corner in _BOX[4]]
-_KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 
 
 class Sides(NamedTuple):
@@ -53,7 +52,7 @@ def vertex_shares(kind: str, x: Tensor) -> Tensor:
     Jacobian of a hexahedron times a shape function has degree three in each of them.
     """
     m, k = x.shape[:2]
-    if kind in _SIMPLICES:
+    if kind in SIMPLICES:
         return x.new_full((m, k), 1 / k)
     nodes = _AS_BOX[kind]
     corner = x.new_tensor(_BOX[len(nodes)])
@@ -169,7 +168,7 @@ def _facet_centres(mesh: Mesh) -> Tensor:
     out = mesh.points.new_zeros(len(nodes), mesh.space_dim)
     for k in torch.unique(width).tolist():
         rows = (width == k).nonzero()[:, 0]
-        out = out.index_put((rows,), _centre(_KIND_OF_WIDTH[k], mesh.points[nodes[rows, :k]]))
+        out = out.index_put((rows,), _centre(KIND_OF_WIDTH[k], mesh.points[nodes[rows, :k]]))
     return out
 
 

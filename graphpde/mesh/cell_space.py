@@ -13,14 +13,14 @@ from graphpde.core.cached import cached
 from graphpde.core.graph import Graph, TagSet, Where
 from graphpde.core.linear_operator import Diagonal, LinearOperator
 from graphpde.core.relation import Relation
-from graphpde.errors import InputError, MeshError
+from graphpde.errors import MeshError
 from graphpde.mesh.cell_geometry import Sides, centroids, pairs_within, sides_of, tangents_of, vertex_shares
 from graphpde.mesh.cell_stencil import Stencil, least_squares, stencil_of
 from graphpde.mesh.elements import Element
 from graphpde.mesh.geometry import cell_measures
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.orientation import oriented
-from graphpde.mesh.per_cell import PerCell, cells_of, per_cell
+from graphpde.mesh.per_cell import PerCell, cells_of, density_of, per_cell
 from graphpde.mesh.periodic import joined
 from graphpde.mesh.selection import facets_where
 from graphpde.typing import check_shape
@@ -109,7 +109,7 @@ class CellSpace(Graph):
             ends=(there[order], here[order]), home=edges, boundary_facets=lonely.nonzero()[:, 0],
             periodic=tuple(periodic), _partner=partner,
         )  # fmt: skip
-        self.__dict__["density"] = None if density is None else _positive(per_cell(mesh, density, "density"), mesh)
+        self.__dict__["density"] = None if density is None else density_of(mesh, density)
 
     def __repr__(self) -> str:
         return f"CellSpace('{self.mesh.name}', {self.n} cells, {self.edges.n_edges} edges)"
@@ -310,15 +310,6 @@ def _as_one(mesh: Mesh, sides: Sides, partner: Tensor, one: Tensor, other: Tenso
     number = torch.arange(len(nodes))
     number[other[found]] = one
     return number[sides.facet]
-
-
-def _positive(density: Tensor, mesh: Mesh) -> Tensor:
-    bad = ~((density > 0) & torch.isfinite(density))
-    if bool(bad.any()):
-        raise InputError(
-            f"the density is not positive in {int(bad.sum())} cells of '{mesh.name}', first {int(bad.nonzero()[0, 0])}"
-        )
-    return density
 
 
 def _cells_at(mesh: Mesh, sides: Sides, tag: TagSet) -> Tensor:

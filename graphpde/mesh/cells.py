@@ -75,3 +75,9 @@ REFERENCE: dict[str, tuple[tuple[int, ...], ...]] = {
     "pyramid": (*((*xy, 0) for xy in _SQUARE), (0, 0, 1)),
 }
 """Vertices of the reference cells."""
+
+SIMPLICES = ("vertex", "line", "triangle", "tetra")
+"""The linear simplex of each dimension."""
+
+KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
+"""The linear cell of a facet with so many corners."""

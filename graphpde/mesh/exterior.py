@@ -16,6 +16,7 @@ from graphpde.core.jacobian import Action
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import MeshError, ShapeError
+from graphpde.mesh.cells import SIMPLICES
 from graphpde.mesh.homology import betti_numbers
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.numbering import off_diagonal, pairs_of
@@ -25,8 +26,6 @@ from graphpde.typing import check_shape
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-_SIMPLICES = ("vertex", "line", "triangle", "tetra")
 
 
 class Derivative(NamedTuple):
@@ -79,7 +78,7 @@ class Cochains:
 
     def __init__(self, mesh: Mesh):
         kinds = [kind for kind, _, _ in mesh.corners()]
-        other = sorted(set(kinds) - set(_SIMPLICES))
+        other = sorted(set(kinds) - set(SIMPLICES))
         if other:
             raise MeshError(
                 f"exterior calculus works on simplices, '{mesh.name}' has {', '.join(other)} cells; "
@@ -206,7 +205,7 @@ class Cochains:
         if 0 < k < self.dim and k != 1 and d != 3:
             raise ShapeError(f"{k}-forms in {d} dimensions have no vector that stands for them")
         nodes = self._cells if k == self.dim else torch.sort(mesh.entities(k).nodes, 1).values
-        xi, weight = rule(_SIMPLICES[k], degree)
+        xi, weight = rule(SIMPLICES[k], degree)
         x = mesh.points[nodes]
         legs = x[:, 1:] - x[:, :1]
         at = x[:, :1] + torch.einsum("qr,mrd->mqd", xi, legs)

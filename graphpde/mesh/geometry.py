@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
-from graphpde.mesh.cells import CELLS
+from graphpde.mesh.cells import CELLS, KIND_OF_WIDTH
 from graphpde.mesh.mesh import Mesh
 
 # wedges and pyramids are hexahedra with corners that coincide; the trilinear map stays onto, only not one to one
@@ -23,7 +23,6 @@ _AS_HEXAHEDRON = {
     "wedge": [0, 1, 2, 2, 3, 4, 5, 5],
     "pyramid": [0, 1, 2, 3, 4, 4, 4, 4],
 }
-_KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 
 
 class Components(NamedTuple):
@@ -73,7 +72,7 @@ def facet_measures(mesh: Mesh, facet_ids: Tensor | None = None) -> Tensor:
     out = mesh.points.new_zeros(len(nodes))
     for corners in torch.unique(width).tolist():
         rows = (width == corners).nonzero()[:, 0]
-        values = measures(_KIND_OF_WIDTH[corners], mesh.points[nodes[rows, :corners]])
+        values = measures(KIND_OF_WIDTH[corners], mesh.points[nodes[rows, :corners]])
         out = out.index_put((rows,), values)
     return out
 

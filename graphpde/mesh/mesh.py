@@ -14,7 +14,7 @@ from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
 from graphpde.mesh.cells import CELLS, CellType
 from graphpde.mesh.rows import RowTable, distinct, groups, sorted_rows
-from graphpde.registry import unknown
+from graphpde.registry import missing
 
 
 class Entities(NamedTuple):
@@ -297,7 +297,7 @@ class Mesh:
             return self.tags[name]
         if name == "boundary":
             return TagSet(self.dim - 1, self.boundary_facets, self.boundary_nodes)
-        raise unknown(f"named set of '{self.name}'", name, [*self.tags, "boundary"])
+        raise missing(self.name, "named set", name, [*self.tags, "boundary"])
 
     def make_tag(self, dim: int, ids: Any) -> TagSet:
         """The set of these entities, its nodes looked up.

@@ -32,6 +32,22 @@ def per_cell(mesh: Mesh, given: PerCell, what: str = "value") -> Tensor:
     return values.expand(m)
 
 
+def density_of(mesh: Mesh, given: PerCell) -> Tensor:
+    """What multiplies u', one value per cell [m].
+
+    Raises:
+        InputError, UnknownName, ShapeError: as :func:`per_cell`; a density that is not positive.
+    """
+    values = per_cell(mesh, given, "density")
+    bad = ~(torch.isfinite(values) & (values > 0)).detach()
+    if bool(bad.any()):
+        raise InputError(
+            f"the density is not positive in {int(bad.sum())} cells of '{mesh.name}', first "
+            f"{float(values[bad][0]):g} in cell {int(bad.nonzero()[0, 0])}; expected finite numbers > 0"
+        )
+    return values
+
+
 def cells_of(mesh: Mesh, name: str | int) -> Tensor:
     """Cell numbers of a named set of cells (a material).
 

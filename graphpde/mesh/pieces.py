@@ -6,18 +6,15 @@ import torch
 from torch import Tensor
 
 from graphpde.mesh.blocks import Piece
-from graphpde.mesh.cells import CELLS
+from graphpde.mesh.cells import CELLS, KIND_OF_WIDTH, SIMPLICES
 from graphpde.mesh.elements import P1, P2, Q1, Q2, Element
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.second_order import SECOND_ORDER, facet_tables, together
 
-_SIMPLICES = ("vertex", "line", "triangle", "tetra")
-_KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
-
 
 def natural_element(mesh: Mesh) -> Element:
     """Second order where every cell has the nodes for it, else first; P on simplices, Q as soon as there are others."""
-    simplices = all(CELLS[kind].corners in _SIMPLICES for kind in mesh.cells)
+    simplices = all(CELLS[kind].corners in SIMPLICES for kind in mesh.cells)
     if all(kind in SECOND_ORDER for kind in mesh.cells) and together(mesh):
         return P2() if simplices else Q2()
     return P1() if simplices else Q1()
@@ -41,7 +38,7 @@ def facet_pieces(mesh: Mesh, element: Element, ids: Tensor) -> list[Piece]:
     width = (corners >= 0).sum(1)
     if element.degree == 1:
         return [
-            Piece(_KIND_OF_WIDTH[k], ids[width == k], corners[width == k][:, :k], ids[width == k])
+            Piece(KIND_OF_WIDTH[k], ids[width == k], corners[width == k][:, :k], ids[width == k])
             for k in torch.unique(width).tolist()
         ]
     out: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -51,7 +48,7 @@ def facet_pieces(mesh: Mesh, element: Element, ids: Tensor) -> list[Piece]:
             mine = (owner >= start) & (owner < start + len(nodes)) & (local == number)
             if bool(mine.any()):
                 on = nodes[owner[mine] - start][:, table]
-                facet = element.kind_on(_KIND_OF_WIDTH[len(CELLS[kind].facets[number])])
+                facet = element.kind_on(KIND_OF_WIDTH[len(CELLS[kind].facets[number])])
                 out.setdefault(facet, []).append((ids[mine], on))
         start += len(nodes)
     found = {kind: tuple(torch.cat(parts) for parts in zip(*both, strict=True)) for kind, both in out.items()}

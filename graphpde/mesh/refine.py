@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
-from graphpde.mesh.cells import CELLS
+from graphpde.mesh.cells import CELLS, KIND_OF_WIDTH
 from graphpde.mesh.mesh import Mesh
 
 # Children beside those that are half-size copies at the corners, in the local numbers of _middle.
@@ -28,7 +28,6 @@ _INNER: dict[str, tuple[tuple[int, ...], ...]] = {
 _OTHER: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
     "pyramid": ("tetra", ((5, 9, 10, 13), (6, 10, 11, 13), (7, 11, 12, 13), (8, 12, 9, 13))),
 }
-_KIND_OF_WIDTH = {1: "vertex", 2: "line", 3: "triangle", 4: "quad"}
 
 
 def refine(mesh: Mesh, times: int = 1, *, project: Callable[[Tensor], Tensor] | None = None) -> Mesh:
@@ -124,7 +123,7 @@ def _entity_children(mesh: Mesh, dim: int, ids: Tensor, middles: _Middles) -> Te
     corners = (nodes >= 0).sum(1)
     parts = []
     for count in torch.unique(corners).tolist():
-        kind, rows = _KIND_OF_WIDTH[count], (corners == count).nonzero()[:, 0]
+        kind, rows = KIND_OF_WIDTH[count], (corners == count).nonzero()[:, 0]
         new = _children(kind, middles.local(kind, nodes[rows, :count])).flatten(0, 1)
         parts.append(torch.nn.functional.pad(new, (0, nodes.shape[1] - count), value=-1))
     return torch.cat(parts) if parts else nodes

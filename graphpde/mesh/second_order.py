@@ -76,7 +76,11 @@ def completed(mesh: Mesh) -> Mesh:
     """The mesh with every cell as a complete quadratic one; points that are there stay, missing ones are added behind.
 
     A missing middle of an edge is the mean of its ends, a missing centre the one that the edges give (the serendipity
-    map), so straight cells stay straight and curved ones curved. Cells of both orders side by side share middles.
+    map), so cells without middles stay straight and those with them curved. Beside a quadratic cell a linear one takes
+    over the middle of the common edge or face, and with it the curve: the mesh stays conforming. Both then stand in one
+    block, linear triangles among the six-node ones. Where something is added, two cells with middles of their own on
+    one edge (the sides of a slit) are joined there, at one of the two; a mesh without linear cells or missing nodes
+    comes back as it is.
 
     Raises:
         MeshError: pyramids or cells of third order, which have no complete quadratic cell here; blocks of both orders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from graphpde.core.linear_operator import Sparse
 from graphpde.core.relation import Relation
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.cell_stencil import least_squares
+from graphpde.ops.facet_flow import FacetFlow, own_flow, stacked, with_given, with_reconstruction
 from graphpde.ops.finite_volume_conditions import CellFluxes, FacetConditions
 from graphpde.typing import Scalar
 
@@ -88,17 +90,33 @@ def diffusive_fluxes(
         load = load[:, 0] if load.shape[1] == 1 else load
     symmetric = size <= _ORTHOGONAL * scale
     operator = Sparse(relation, weight, diag, symmetric=symmetric).to(space.device, space.dtype)
-    return CellFluxes(space, operator, to_cells.to(space.device), load.to(space.device, space.dtype), conditions, label)
+    flow = partial(_through_boundary, space, built, conditions, factor)
+    weight = load.to(space.device, space.dtype)
+    return CellFluxes(space, operator, to_cells.to(space.device), weight, conditions, label, flow)
+
+
+def _through_boundary(
+    space: CellSpace, built: list[_Built], conditions: FacetConditions | None, factor: Scalar
+) -> FacetFlow:
+    flow = stacked([b.flow for b in built])
+    if conditions is None:
+        return flow
+    free = flow.of_given.gather((~conditions.held).to(flow.share.dtype)[:, None])
+    share = flow.share.reshape(len(flow.share), -1)
+    share = torch.where(free > 0, _without_factor(share, factor), share)
+    return flow._replace(share=share[:, 0] if share.shape[1] == 1 else share)
 
 
 class _Built(NamedTuple):
-    """Off-diagonal entries [e] on ``relation``, the diagonal [n], and the entries of given values [b'] -> cells."""
+    """Off-diagonal entries [e] on ``relation``, the diagonal [n], the entries of given values [b'] -> cells, and what
+    of it goes through each facet of the boundary."""
 
     relation: Relation
     weight: Tensor
     diag: Tensor
     to_cells: Relation
     load: Tensor
+    flow: FacetFlow
 
 
 def _sides(space: CellSpace, kappa: Tensor, conditions: FacetConditions | None, exchange: Tensor | None) -> _Side:
@@ -149,7 +167,8 @@ def _two_point(space: CellSpace, side: _Side) -> _Built:
     weight = space.transmissibility(side.half)
     to_cells = space.from_boundary
     diag = -space.home.collect(weight[:, None])[:, 0] - to_cells.propagate(side.lost[:, None])[:, 0]
-    return _Built(space.home, weight, diag, to_cells, to_cells.own(side.load))
+    flow = own_flow(space, side.lost, side.load)
+    return _Built(space.home, weight, diag, to_cells, to_cells.own(side.load), flow)
 
 
 def _corrected(space: CellSpace, side: _Side) -> _Built:
@@ -167,11 +186,12 @@ def _corrected(space: CellSpace, side: _Side) -> _Built:
     off, edge = stencil.off, space.boundary_sides
     diag = plain.diag + stencil.back.collect(stencil.back.own(value[~off])[:, None])[:, 0]
     weight = stencil.wide.own(torch.cat([value[off], plain.weight]))
+    flow = with_reconstruction(space, plain.flow, value)
     pair, entry = stencil.given
     value = (carried[pair] * slope[edge[entry]]).sum(1) * side.source[edge[entry]]
     to_cells = stencil.from_boundary
     load = to_cells.own(torch.cat([side.load, value]))
-    return _Built(stencil.wide, weight, diag, to_cells, load)
+    return _Built(stencil.wide, weight, diag, to_cells, load, with_given(space, flow, value))
 
 
 def _slopes(space: CellSpace, side: _Side) -> Tensor:

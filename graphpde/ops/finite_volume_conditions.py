@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.ops.boundary import Dirichlet, Neumann, Placed, Robin
+from graphpde.ops.facet_flow import FacetFlow, Flow, own_flow
 from graphpde.ops.term import LinearTerm, Term
 from graphpde.ops.values import evaluate, is_constant, require_finite, spread
 from graphpde.typing import Field, Scalar
@@ -136,6 +138,7 @@ class CellFluxes(LinearTerm):
     Args:
         space: where. operator: L. to_cells: boundary facets -> cells. weight: the entries of B in its own order [e] or
             [e, c]. conditions: what gives g; None = zero. label: for messages.
+        flow: what of it goes through which facet.
     """
 
     def __init__(
@@ -146,10 +149,11 @@ class CellFluxes(LinearTerm):
         weight: Tensor,
         conditions: FacetConditions | None,
         label: str,
+        flow: Flow,
     ):
         super().__init__()
         self.domain, self._operator, self._label = space, operator, label
-        self.to_cells, self.weight, self.conditions = to_cells, weight, conditions
+        self.to_cells, self.weight, self.conditions, self._flow = to_cells, weight, conditions, flow
 
     @property
     def label(self) -> str:
@@ -165,6 +169,14 @@ class CellFluxes(LinearTerm):
         given = self.conditions.given(t.to("cpu")).to(self.weight)
         b = self.to_cells.propagate(_spread_to(given, self.weight), weight=self.weight)
         return spread(b, like, f"the boundary values of {self.label}")
+
+    def facet_inflow(self, t: Tensor, u: Tensor) -> Tensor:
+        """What enters through each boundary facet [*, b, c], t 0-d, u [*, n, c]; the rest of F sums to zero."""
+        return self._through(u, None if self.conditions is None else self.conditions.given(t.to("cpu")))
+
+    @cached_property
+    def _through(self) -> FacetFlow:
+        return self._flow()
 
     def tensors(self) -> tuple[Tensor, ...]:
         own = (*self._operator.tensors(), self.weight)
@@ -240,7 +252,8 @@ def _without_diffusion(space: CellSpace, facets: FacetConditions) -> CellFluxes:
     lost = torch.zeros_like(area)[:, None] if facets.exchange is None else area[:, None] * facets.exchange
     operator = Diagonal(-to_cells.collect(to_cells.own(lost))).to(space.device, space.dtype)
     weight = to_cells.own(area).to(space.device, space.dtype)
-    return CellFluxes(space, operator, to_cells.to(space.device), weight, facets, "inflow")
+    flow = partial(own_flow, space, lost, area[:, None].expand_as(lost))
+    return CellFluxes(space, operator, to_cells.to(space.device), weight, facets, "inflow", flow)
 
 
 def _acts(factor: Scalar) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +12,8 @@ from graphpde.core.graph import Where
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh.space import Space
-from graphpde.ops.integration import Integration, Slopes
+from graphpde.ops.integration import Integration
+from graphpde.ops.point_derivatives import Slopes, gradient, slopes, slopes_of_energy
 from graphpde.ops.term import LinearTerm, Term
 from graphpde.ops.values import evaluate
 from graphpde.registry import Registry
@@ -134,27 +134,8 @@ class Form(Term):
         return source, flux
 
     def _slopes(self, t: Tensor, k: int, points: Integration, u: Tensor, grad: Tensor) -> Slopes:
-        """Every row of the point Jacobians at once: the pullback of a unit vector, the same at all points."""
-
-        both: list[bool] = []
-
-        def local(v: Tensor, g: Tensor) -> tuple[Tensor, ...]:
-            found = self._local(t, k, points, v, g)
-            both[:] = [part is not None for part in found]
-            return tuple(part for part in found if part is not None)
-
-        parts, pull = cast(Any, torch.func.vjp(local, u, grad))
-        found = []
-        for i, part in enumerate(parts):
-            shape = part.shape[2:]
-            rows = []
-            for unit in torch.eye(math.prod(shape), dtype=u.dtype, device=u.device):
-                others = [torch.zeros_like(other) for other in parts]
-                others[i] = unit.reshape(shape).expand_as(part)
-                rows.append(pull(tuple(others)))
-            found.append([torch.stack(each, 2).unflatten(2, shape) for each in zip(*rows, strict=True)])
-        none = [None, None]
-        return Slopes(*(found[0] if both[0] else none), *(found[-1] if both[1] else none))
+        """The Jacobians at the points of block k."""
+        return slopes(lambda v, g: self._local(t, k, points, v, g), u, grad)
 
     def _at(self, t: Tensor, k: int, points: Integration) -> dict[str, Any]:
         """The coefficients at the points of block k."""
@@ -221,7 +202,7 @@ class LinearForm(LinearTerm, Form):
 class Energy(Form):
     r"""A form that descends an energy: M u' = -E'(u), E(u) = \int e(x, u, grad u).
 
-    A subclass gives :meth:`density`; its derivatives are taken by torch.func. Along the exact flow E never grows, and
+    A subclass gives :meth:`density`; its derivatives are taken automatically. Along the exact flow E never grows, and
     the Jacobian is symmetric.
 
     Attributes:
@@ -236,11 +217,17 @@ class Energy(Form):
         raise NotImplementedError(f"{type(self).__name__} does not define density(t, x, u, grad, p)")
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
-        def total(v: Tensor, g: Tensor) -> Tensor:
-            return self.density(t, x, v, g, p).sum()
-
-        by_u, by_grad = torch.func.grad(total, argnums=(0, 1))(u, grad)
+        by_u, by_grad = gradient(lambda v, g: self.density(t, x, v, g, p).sum(), u, grad)
         return -by_u, -by_grad
+
+    def _slopes(self, t: Tensor, k: int, points: Integration, u: Tensor, grad: Tensor) -> Slopes:
+        if type(self).local is Energy.local:  # else a subclass says more than its energy
+            at = self._at(t, k, points)
+            x = points.blocks[k].points
+            found = slopes_of_energy(lambda v, g: self.density(t, x, v, g, at).sum(), u, grad)
+            if found is not None:
+                return found
+        return super()._slopes(t, k, points, u, grad)
 
     def energy(self, u: Tensor, t: float | Tensor = 0.0) -> Tensor:
         """E(u) [*] of u [*, n, c]."""

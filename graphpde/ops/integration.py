@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,23 +13,10 @@ from graphpde.core.graph import Where
 from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.mesh.blocks import Block
-from graphpde.mesh.numbering import off_diagonal, pairs_of
+from graphpde.mesh.numbering import pairs_of
 from graphpde.mesh.space import Space
-
-
-class Slopes(NamedTuple):
-    """Derivatives of a source [.., a] and a flux [.., a, d] by a state [.., b] and its gradient [.., b, e], in a block.
-
-    None where there is no source, or no flux.
-
-    Attributes:
-        source_u: [m, q, a, b]. source_grad: [m, q, a, b, e]. flux_u: [m, q, a, d, b]. flux_grad: [m, q, a, d, b, e].
-    """
-
-    source_u: Tensor | None
-    source_grad: Tensor | None
-    flux_u: Tensor | None
-    flux_grad: Tensor | None
+from graphpde.ops.constant_gradients import ConstantGradients
+from graphpde.ops.point_derivatives import Slopes
 
 
 class Integration:
@@ -52,25 +38,34 @@ class Integration:
         self.space, self.on_cells = space, where is None
         found = space.blocks(degree) if where is None else space.facets(space.facet_ids(where), degree)
         self._dofs = [block.dofs for block in found]
-        nodes = torch.cat([dofs.reshape(-1) for dofs in self._dofs])
+        nodes = torch.cat([dofs.mT.reshape(-1) for dofs in self._dofs])  # corner by corner: cells lie side by side
         self._corners = Relation.from_edges(nodes, torch.arange(len(nodes)), space.n, len(nodes)).to(space.device)
         self.blocks = [_moved(block, space.device, space.dtype) for block in found]
+        self._constant = [ConstantGradients.of(block) for block in self.blocks]
 
     def fields(self, u: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Values [*, m, q, c] and gradients [*, m, q, c, d] of u [*, n, c] at the points of every block."""
         out, start = [], 0
         corners = self._corners.gather(u)
-        for block in self.blocks:
+        for block, constant in zip(self.blocks, self._constant, strict=True):
             m, k = block.dofs.shape
-            mine = corners[..., start : start + m * k, :].unflatten(-2, (m, k))
+            mine = corners[..., start : start + m * k, :].unflatten(-2, (k, m))
             start += m * k
-            out.append((_values(block.values.to(u.dtype), mine), _gradients(block.gradients, mine)))
+            if constant is not None:
+                out.append(constant.fields(mine))
+                continue
+            mine = mine.movedim(-3, -2)
+            grad = torch.einsum("mqkd,...mkc->...mqcd", block.gradients.to(u.dtype), mine)
+            out.append((_values(block.values.to(u.dtype), mine), grad))
         return out
 
     def integrate(self, parts: Sequence[tuple[Tensor | None, Tensor | None]]) -> Tensor:
         r"""\int s N_i + F . grad N_i [*, n, c]; sources s [*, m, q, c] and fluxes F [*, m, q, c, d], a pair a block."""
         corners = []
-        for block, (source, flux) in zip(self.blocks, parts, strict=True):
+        for block, constant, (source, flux) in zip(self.blocks, self._constant, parts, strict=True):
+            if constant is not None:
+                corners.append(constant.integrate(source, flux).flatten(-3, -2))
+                continue
             total: list[Tensor] = []
             if source is not None:
                 total.append(
@@ -78,8 +73,8 @@ class Integration:
                 )
             if flux is not None:
                 weighted = flux * block.volume[..., None, None].to(flux.dtype)
-                total.append(_against_gradients(block.gradients, weighted))
-            corners.append(sum(total[1:], total[0]).flatten(-3, -2))
+                total.append(torch.einsum("mqkd,...mqcd->...mkc", block.gradients.to(flux.dtype), weighted))
+            corners.append(sum(total[1:], total[0]).movedim(-3, -2).flatten(-3, -2))
         return self._corners.transpose().propagate(torch.cat(corners, -2))
 
     def total(self, densities: Sequence[Tensor]) -> Tensor:
@@ -89,7 +84,10 @@ class Integration:
 
     def matrix(self, parts: Sequence[Slopes], *, symmetric: bool = False) -> LinearOperator:
         """The assembled derivative of :meth:`integrate` by u: sparse for one channel, of blocks for more."""
-        local = [_local_matrices(block, slopes) for block, slopes in zip(self.blocks, parts, strict=True)]
+        local = [
+            _local_matrices(block, slopes) if constant is None else constant.matrices(slopes)
+            for block, constant, slopes in zip(self.blocks, self._constant, parts, strict=True)
+        ]
         if local[0].shape[-1] == 1:
             return self.assembled([a[..., 0, 0] for a in local], symmetric=symmetric)
         weight, diag = self._weights(local), self._diagonal(local)
@@ -101,15 +99,15 @@ class Integration:
 
     def _diagonal(self, local: list[Tensor]) -> Tensor:
         """Diagonals of local matrices [m, k, k, ...] summed at the unknowns [n, ...]."""
-        values = torch.cat([torch.diagonal(a, dim1=1, dim2=2).movedim(-1, 1).flatten(0, 1) for a in local])
+        values = torch.cat([torch.diagonal(a, dim1=1, dim2=2).movedim(-1, 0).flatten(0, 1) for a in local])
         flat = self._corners.transpose().propagate(values.reshape(len(values), math.prod(values.shape[1:])))
         return flat.reshape(self.space.n, *values.shape[1:])
 
     def _weights(self, local: list[Tensor]) -> Tensor:
         """Off-diagonal local entries summed on the edges of the space [e, ...]."""
+        off = torch.cat([_off_diagonal(a).flatten(0, 1) for a in local])
         if self.on_cells:
-            return self.space.assemble_weight(local)
-        off = torch.cat([a[:, off_diagonal(a.shape[1])].flatten(0, 1) for a in local])
+            return self.space.edges.own(off)
         flat = self._facet_pairs.propagate(off.reshape(len(off), math.prod(off.shape[1:])))
         return flat.reshape(self.space.edges.n_edges, *off.shape[1:])
 
@@ -146,45 +144,30 @@ def _values(table: Tensor, x: Tensor) -> Tensor:
     return torch.einsum("qk,...mkc->...mqc", table, x)
 
 
-def _gradients(gradients: Tensor, x: Tensor) -> Tensor:
-    """Gradients [*, m, q, c, d] of corner values x [*, m, k, c]."""
-    if gradients.stride(1) == 0:  # the same at all points of a cell
-        one = torch.einsum("mkd,...mkc->...mcd", gradients[:, 0].to(x.dtype), x)
-        return one[..., None, :, :].expand(*one.shape[:-2], gradients.shape[1], *one.shape[-2:])
-    return torch.einsum("mqkd,...mkc->...mqcd", gradients.to(x.dtype), x)
-
-
-def _against_gradients(gradients: Tensor, flux: Tensor) -> Tensor:
-    """Sums [*, m, k, c] over the points of flux [*, m, q, c, d] against the gradients of the shape functions."""
-    if gradients.stride(1) == 0:
-        return torch.einsum("mkd,...mcd->...mkc", gradients[:, 0].to(flux.dtype), flux.sum(-3))
-    return torch.einsum("mqkd,...mqcd->...mkc", gradients.to(flux.dtype), flux)
+def _off_diagonal(a: Tensor) -> Tensor:
+    """Entries [m, k (k - 1), ...] beside the diagonals of local matrices [m, k, k, ...], row by row."""
+    m, k = a.shape[:2]
+    if k == 1:
+        return a.new_empty(m, 0, *a.shape[3:])
+    entries = a.flatten(1, 2).unbind(1)
+    return torch.stack([entries[i * k + j] for i in range(k) for j in range(k) if i != j], 1)
 
 
 def _local_matrices(block: Block, slopes: Slopes) -> Tensor:
     """Local matrices [m, k, k, a, b]: rows i of the test function, columns j of the state."""
     n, grad, volume = block.values, block.gradients, block.volume
     parts = []
-    if slopes.source_u is not None and slopes.source_grad is not None:
+    if slopes.source_u is not None:
         weighted = torch.einsum("mq,mqab->mqab", volume, slopes.source_u)
         parts.append(torch.einsum("mqab,qij->mijab", weighted, torch.einsum("qi,qj->qij", n, n)))
-        tested = torch.einsum("mq,mqabe->mqabe", volume, slopes.source_grad)
-        parts.append(_at_points(torch.einsum("mqabe,qi->mqiabe", tested, n), grad, "mqiabe,mqje->mijab"))
-    if slopes.flux_u is not None and slopes.flux_grad is not None:
-        weighted = torch.einsum("mq,mqadb->mqadb", volume, slopes.flux_u)
-        parts.append(_at_points(torch.einsum("mqadb,qj->mqadbj", weighted, n), grad, "mqadbj,mqid->mijab"))
+    if slopes.source_grad is not None:
+        tested = torch.einsum("mq,mqabe,qi->mqiabe", volume, slopes.source_grad, n)
+        parts.append(torch.einsum("mqiabe,mqje->mijab", tested, grad))
+    if slopes.flux_u is not None:
+        tried = torch.einsum("mq,mqadb,qj->mqadbj", volume, slopes.flux_u, n)
+        parts.append(torch.einsum("mqadbj,mqid->mijab", tried, grad))
+    if slopes.flux_grad is not None:
         weighted = torch.einsum("mq,mqadbe->mqadbe", volume, slopes.flux_grad)
-        if grad.stride(1) == 0:
-            right = torch.einsum("madbe,mje->madbj", weighted.sum(1), grad[:, 0])
-            parts.append(torch.einsum("madbj,mid->mijab", right, grad[:, 0]))
-        else:
-            right = torch.einsum("mqadbe,mqje->mqadbj", weighted, grad)
-            parts.append(torch.einsum("mqadbj,mqid->mijab", right, grad))
+        tried = torch.einsum("mqadbe,mqje->mqadbj", weighted, grad)
+        parts.append(torch.einsum("mqadbj,mqid->mijab", tried, grad))
     return sum(parts[1:], parts[0])
-
-
-def _at_points(x: Tensor, grad: Tensor, sums: str) -> Tensor:
-    """The einsum of both; gradients that are the same at all points of a cell (stride 0) meet the sum over them."""
-    if grad.stride(1) == 0:
-        return torch.einsum(sums.replace("q", ""), x.sum(1), grad[:, 0])
-    return torch.einsum(sums, x, grad)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._C import _functorch
 
+from graphpde.core.cached import cached
 from graphpde.core.combined import Scaled, pin
 from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
@@ -160,12 +160,13 @@ class System:
             return divide_by_mass(self.mass, whole(u))
         key = (u.shape[-1], u.dtype)
         if key not in self._factors:
-            ones = torch.ones(base.n, u.shape[-1], dtype=u.dtype, device=u.device)
-            one = ones if factor is None else ones * (factor.to(u.dtype) if isinstance(factor, Tensor) else factor)
-            self._factors[key] = divide_by_mass(self.mass, one)
+            with torch.inference_mode(False):  # what is kept must serve calls with gradients as well
+                ones = torch.ones(base.n, u.shape[-1], dtype=u.dtype, device=u.device)
+                one = ones if factor is None else ones * (factor.to(u.dtype) if isinstance(factor, Tensor) else factor)
+                self._factors[key] = divide_by_mass(self.mass, one)
         return base(u) * self._factors[key]
 
-    @cached_property
+    @cached
     def _factors(self) -> dict[Any, Tensor]:
         return {}
 
@@ -176,7 +177,7 @@ class System:
         values = self.fixed.rate(t, f)
         return self.fixed.put(self._mass_solver(self.fixed.lift(mass, f, values)), values)
 
-    @cached_property
+    @cached
     def _mass_solver(self) -> LinearSolver:
         assert isinstance(self.mass, LinearOperator)
         return LinearSolver(self.pin(self.mass), rtol=1e-12)
@@ -213,7 +214,10 @@ class System:
     # what the loop asks
 
     def spectral_bound(self) -> float | None:
-        """Bound on the eigenvalues of M^-1 L, or None where none is known."""
+        """Bound on the eigenvalues of M^-1 L, or None where none is known.
+
+        For a mass with a streamline part it is an estimate: see :attr:`graphpde.mesh.space.Space.least_mass`.
+        """
         if self.operator is None:
             return None
         matrix = as_matrix(self.operator)

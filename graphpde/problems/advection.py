@@ -24,6 +24,7 @@ from graphpde.problems.pde import (
     Value,
     nearest_node,
     rounded_down,
+    setting_scale,
     squared_distance,
 )
 from graphpde.problems.values import Vector, conductivity
@@ -86,9 +87,7 @@ class AdvectionProblem(Pde):
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         assert space.pos is not None
         speed = _largest(self._velocity(space, coefficients)(space.pos))
-        if not 0 < speed < float("inf"):
-            raise ConfigError(f"a speed of {speed:g} sets no time scale; give the end of the run (time.end or --t-end)")
-        return rounded_down(0.6 * Box.of(space).length / speed)
+        return rounded_down(0.6 * Box.of(space).length / setting_scale(speed, f"a speed of {speed:g}"))
 
     def _flow(self, space: Graph, coefficients: Mapping[str, Plain]) -> Vector | Tensor:
         """What the terms take: one velocity [d] where it is the same everywhere."""

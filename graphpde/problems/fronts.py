@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from graphpde.core.graph import Graph
-from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.problems.pde import (
     PDES,
@@ -17,6 +16,7 @@ from graphpde.problems.pde import (
     Value,
     nearest_node,
     rounded_down,
+    setting_scale,
     squared_distance,
 )
 from graphpde.problems.reaction_diffusion import ReactionDiffusion, scale, two_digits
@@ -79,9 +79,7 @@ class FisherKppProblem(ReactionDiffusion):
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         speed = 2 * (typical(space, coefficients["kappa"]) * _rate(self.kinetics)) ** 0.5
-        if not speed > 0:
-            raise ConfigError("kappa or rate is 0 and sets no speed; give the end of the run (time.end or --t-end)")
-        return rounded_down(0.6 * Box.of(space).length / speed)
+        return rounded_down(0.6 * Box.of(space).length / setting_scale(speed, "a front with kappa or rate 0"))
 
 
 def _rate(kinetics: object) -> float:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from graphpde.core.graph import Graph
-from graphpde.errors import ConfigError
 from graphpde.ops.forms import PLaplacian, PorousMedium
 from graphpde.ops.term import Sum
-from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, rounded_down
+from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, rounded_down, setting_scale
 from graphpde.problems.shapes import bump
 from graphpde.problems.values import conductivity, typical
 
@@ -74,6 +73,4 @@ class PLaplacianProblem(Pde):
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         p, length = coefficients["exponent"], Box.of(space).length
         kappa = typical(space, coefficients["kappa"]) * (2 / length) ** (p - 2)
-        if not kappa > 0:
-            raise ConfigError(f"kappa = {kappa:g} sets no time scale; give the end of the run (time.end or --t-end)")
-        return rounded_down(0.02 * length**2 / kappa)
+        return rounded_down(0.02 * length**2 / setting_scale(kappa, f"kappa = {kappa:g}"))

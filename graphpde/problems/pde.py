@@ -208,6 +208,15 @@ def diffusion_time(length: float, kappa: float, share: float) -> float:
     Raises:
         ConfigError: there is no such time.
     """
-    if not (kappa > 0 and length > 0):
-        raise ConfigError(f"kappa = {kappa:g} sets no time scale; give the end of the run (time.end or --t-end)")
-    return rounded_down(share * length**2 / kappa)
+    return rounded_down(share * length**2 / setting_scale(kappa if length > 0 else 0.0, f"kappa = {kappa:g}"))
+
+
+def setting_scale(x: float, what: str) -> float:
+    """``x`` from which a run takes its duration, if it is positive and finite; ``what`` names it in the message.
+
+    Raises:
+        ConfigError: otherwise.
+    """
+    if not 0 < x < math.inf:
+        raise ConfigError(f"{what} sets no time scale; give the end of the run (time.end or --t-end)")
+    return x

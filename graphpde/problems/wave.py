@@ -13,7 +13,7 @@ from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.term import Condition, Sum
 from graphpde.ops.wave import Held, Wave
-from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, rounded_down
+from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, rounded_down, setting_scale
 from graphpde.problems.shapes import bump
 from graphpde.problems.values import conductivity, per_cell, typical
 from graphpde.typing import Field
@@ -67,6 +67,4 @@ class WaveProblem(Pde):
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         speed = typical(space, coefficients["speed"])
-        if not speed > 0:
-            raise ConfigError(f"a speed of {speed:g} sets no time scale; give the end of the run (time.end or --t-end)")
-        return rounded_down(1.5 * Box.of(space).length / speed)
+        return rounded_down(1.5 * Box.of(space).length / setting_scale(speed, f"a speed of {speed:g}"))

@@ -94,29 +94,39 @@ def _energy_decay(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list
     """A gradient flow with data that are constant in time goes downhill.
 
     A linear one does so under every one-step method within its bound, and one of convex energies under backward Euler:
-    E(u) >= E(v) + E'(v) (u - v) = E(v) + |v - u|^2 / dt. Elsewhere the rise is measured.
+    E(u) >= E(v) + E'(v) (u - v) = E(v) + |v - u|^2 / dt. Energies that a convex r/2 |u|^2 would mend, such as that of
+    Ginzburg and Landau, lose r/2 |v - u|^2 of it, and fall for dt <= 2 / r. Elsewhere the rise is measured.
     """
     fixed = setup.system.fixed
     steady_data = _loads_constant(setup) and (fixed is None or fixed.constant)
-    descends = meter.gradient_flow or bool(meter.forms)
+    descends = meter.gradient_flow or bool(meter.forms or meter.wells)
     if not descends or not steady_data or setup.config.solver.allow_unstable or len(moments) < 2:
         return []
     energies = [moment.energy for moment in moments]
     scale = max(max(abs(e) for e in energies), 1e-6 * meter.energy_scale(setup.u0))
     rise = max(0.0, *(b - a for a, b in pairwise(energies)))
     target = _ROUNDING[setup.u0.dtype] if _goes_downhill(setup, meter) else None
-    return [Certificate("energy increase", rise / scale if scale else rise, target)]
+    name = f"{meter.energy_name} energy increase".lstrip()
+    return [Certificate(name, rise / scale if scale else rise, target)]
 
 
 def _goes_downhill(setup: Setup, meter: Meter) -> bool:
     """Whether the stepper promises that no step adds energy."""
     assert setup.stepper is not None
-    if meter.forms:
-        convex = meter.operator is None and all(factor >= 0 and form.convex for factor, form in meter.forms)
-        return convex and setup.stepper.name == "backward_euler"
+    if meter.forms or meter.wells:
+        parts = [*meter.forms, *meter.wells]
+        convex = all(form.convex for _, form in meter.forms) and (meter.operator is None or not meter.forms)
+        rate = sum(factor * reaction.concavity for factor, reaction in meter.wells)
+        slow = not meter.wells or (setup.control is None and _longest_step(setup) * rate <= 2)
+        return all(c >= 0 for c, _ in parts) and convex and slow and setup.stepper.name == "backward_euler"
     if setup.stepper.name in ("bdf2", "sbdf2"):  # only a norm of two states together falls
         return False
     return setup.control is None or setup.stepper.stiff != "none"  # a tolerance is no bound on explicit steps
+
+
+def _longest_step(setup: Setup) -> float:
+    """Of equal steps: the given one, or that from one saved moment to the next."""
+    return float(setup.times.diff().max()) if setup.dt is None else float(setup.dt)
 
 
 def _maximum_principle(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.mesh.mesh import Mesh
-from graphpde.mesh.space import Space
-from graphpde.mesh.transfer import interpolation
+from graphpde.mesh.point_field import PointFields
 from graphpde.run.manifest import versions
 from graphpde.viz import Panel, SeriesWriter, plot_multiples, save_figure
 from graphpde.viz.files import make_folder, written
@@ -74,7 +73,8 @@ def compare(
 ) -> Comparison:
     """Compare two runs, series or files with fields.
 
-    Where the meshes differ, the fields of the one with fewer points are interpolated linearly on the other.
+    Where the meshes differ, the fields of the one with fewer points are interpolated on the other: with all nodal
+    values of quadratic cells, linearly in others.
 
     Args:
         out: a folder for the difference fields (``difference.pvd``), ``compare.json`` and a picture of the last time.
@@ -134,24 +134,25 @@ class _Sides:
         self.names = names
         self.finer = 0 if a.n >= b.n else 1
         mesh, other = (a, b) if self.finer == 0 else (b, a)
-        self.space = Space(mesh)
+        self._functions = PointFields(mesh)
         self.mesh, self._operator = mesh, None
-        self.notes: list[str] = []
+        self.notes: list[str] = [note for note in [self._functions.note] if note is not None]
         if same:
             return
-        self._operator = interpolation(other, mesh)
-        used = torch.zeros(mesh.n, dtype=torch.bool)
-        used[mesh.used_points] = True
+        given, used = PointFields(other), self._functions.points
+        if given.note is not None and given.note not in self.notes:
+            self.notes.append(given.note)
+        self._operator = given.at(mesh.points)
         away = self._operator.outside & used
         coarse, fine = names[1 - self.finer], names[self.finer]
-        if bool(away[mesh.used_points].all()):
+        if bool(away[used].all()):
             raise InputError(f"the meshes of '{names[0]}' and '{names[1]}' share no point of space; check their units")
         self.notes.append(
             f"the meshes differ: the fields of '{coarse}' ({other.n} points) were interpolated on that of '{fine}' "
             f"({mesh.n} points)"
         )
         if bool(away.any()):
-            far = float(self._operator.location.distance[away].max())
+            far = float(self._operator.distance[away].max())
             self.notes.append(
                 f"{int(away.sum())} of {mesh.n} points lie outside of the mesh of '{coarse}', up to {far:.3g} away; it "
                 f"counts there with the value at its nearest point"
@@ -188,12 +189,13 @@ class _Sides:
 
     def row(self, t: float, field: str, u: Tensor, v: Tensor) -> Row:
         """The difference of one field in numbers."""
-        at = self.space.from_points(torch.stack([u, v, u - v], 1))
-        norms = [float(self.space.inner(x[:, None], x[:, None]).sum().clamp(min=0).sqrt()) for x in at.unbind(1)]
+        space = self._functions.space
+        at = self._functions.unknowns(torch.stack([u, v, u - v], 1))
+        norms = [float(space.inner(x[:, None], x[:, None]).sum().clamp(min=0).sqrt()) for x in at.unbind(1)]
         worst = int(at[:, 2].abs().argmax())
-        assert self.space.pos is not None
+        assert space.pos is not None
         size = max(norms[:2])
-        place = tuple(self.space.pos[worst].tolist())
+        place = tuple(space.pos[worst].tolist())
         return Row(t, field, norms[2], float(at[worst, 2].abs()), place, norms[2] / size if size else 0.0, *norms[:2])
 
 

@@ -7,7 +7,8 @@ higher order than the normal derivative of the discrete solution and needs no gr
 
     d/dt \sum_i (M u)_i = flows through the boundary + sources
 
-holds to rounding, which :attr:`Balance.defect` checks. Flows are positive into the domain, in units of
+holds to rounding, which :attr:`Balance.defect` checks. On cell averages the flows are the fluxes of the scheme through
+each facet, diffusive, carried and given, and the same balance holds. Flows are positive into the domain, in units of
 u length^dim / time.
 
 Reference: Hughes, Engel, Mazzei and Larson 2000, J. Comput. Phys. 163 (conservation by reactions).
@@ -16,27 +17,19 @@ Reference: Hughes, Engel, Mazzei and Larson 2000, J. Comput. Phys. 163 (conserva
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import ConditionError, InputError
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
-from graphpde.ops.advection.velocity import leaving
 from graphpde.ops.system import System
-from graphpde.ops.term import LinearTerm, Term, times_mass
-from graphpde.run.flux_shares import (
-    Corners,
-    Shares,
-    facet_corners,
-    group_shares,
-    plain_shares,
-    weighted_shares,
-)
-from graphpde.typing import Scalar
+from graphpde.ops.term import times_mass
+from graphpde.run.flux_parts import parts_on_cells, parts_on_space
+from graphpde.run.flux_shares import Corners, Shares, facet_corners, group_shares
 
 
 class Balance(NamedTuple):
@@ -87,7 +80,7 @@ class BoundaryFluxes:
     """Flows through named sets of boundary facets.
 
     Args:
-        problem: a system, or terms and conditions on a space.
+        problem: a system, or terms and conditions on a space or a cell space.
         names: sets of facets, or "boundary"; None = every named set that lies on the boundary. They may overlap.
         t: a time at which the conditions can be evaluated, for checking them.
 
@@ -95,29 +88,32 @@ class BoundaryFluxes:
         names: of the sets, in the order of ``through``.
 
     Raises:
-        InputError: the problem does not live on a Space. UnknownName: no such set. ConditionError: it does not hold
-            facets, or some that lie inside of the domain.
+        InputError: the problem lives neither on a Space nor on a CellSpace. UnknownName: no such set. ConditionError:
+            it does not hold facets, or some that lie inside of the domain.
     """
 
     def __init__(self, problem: Any, names: Sequence[str] | None = None, *, t: float = 0.0):
         if not isinstance(problem, System):
             problem = System(problem, None, torch.tensor(t, dtype=torch.float64))
         self.system: System = problem
-        if not isinstance(problem.domain, Space):
+        if not isinstance(problem.domain, Space | CellSpace):
             raise InputError(
-                f"flows through the boundary are measured on a Space, the problem lives on {problem.domain!r}; take "
-                "another element, or leave the fluxes out (an integral of u follows what enters in all)"
+                f"flows through the boundary are measured on a Space or a CellSpace, the problem lives on "
+                f"{problem.domain!r}; build its terms on a space"
             )
-        self.space: Space = problem.domain
+        self.space: Space | CellSpace = problem.domain
         self.names = tuple(boundary_sets(self.space) if names is None else names)
-        self._ids = self.space.mesh.boundary_facets
+        self._ids = _boundary(self.space)
         rows = [self._facets_of(name) for name in self.names]
         named = torch.stack(rows) if rows else torch.zeros(0, len(self._ids), dtype=torch.bool)
         self._regions = torch.cat([named, named.any(0, keepdim=True)])  # the last row is what any of them holds
-        self._corners = facet_corners(self.space, self._ids)
-        self._reactions, self._groups = self._reaction_shares()
         parts = [*problem.linear, *problem.rates, *problem.weak]
-        self._terms = [_Part(factor, term, self._boundary_shares(term), _moves_only(term)) for factor, term in parts]
+        self._reactions: Shares | None = None
+        if isinstance(self.space, Space):
+            self._reactions, self._groups = self._reaction_shares(self.space)
+            self._parts = parts_on_space(self.space, self._ids, self._regions, parts)
+        else:
+            self._parts = parts_on_cells(self.space, self._regions, parts)
 
     def _facets_of(self, name: str) -> Tensor:
         ids = self.space.facet_ids(name)
@@ -129,12 +125,12 @@ class BoundaryFluxes:
             )
         return torch.isin(self._ids, ids)
 
-    def _reaction_shares(self) -> tuple[Shares, Tensor]:
+    def _reaction_shares(self, space: Space) -> tuple[Shares, Tensor]:
         """Reactions -> groups of Dirichlet facets that lie in the same sets, and those groups -> regions [r + 1, g]."""
-        corners, fixed, regions = self._corners, self.system.fixed, self._regions
+        corners, fixed, regions = facet_corners(space, self._ids), self.system.fixed, self._regions
         held = torch.zeros(len(self._ids), dtype=torch.int64)  # facet -> the condition that holds it, counted from 1
         for k, constraint in enumerate([] if fixed is None else fixed.constraints):
-            mask = torch.zeros(self.space.n, dtype=torch.bool)
+            mask = torch.zeros(space.n, dtype=torch.bool)
             mask[constraint.nodes.cpu()] = True
             loose = torch.zeros(len(self._ids), dtype=torch.bool)
             loose[corners.facet[~mask[corners.node]]] = True
@@ -145,23 +141,8 @@ class BoundaryFluxes:
         row[held > 0] = group
         pick = row[corners.facet] >= 0
         mine = Corners(*(part[pick] for part in corners))
-        shares = group_shares(mine, row, distinct.shape[1], self.space.n, self.space.device)
-        return shares, distinct[:-1].to(self.space.device)
-
-    def _boundary_shares(self, term: Term) -> Shares | None:
-        """What a term brings in through the regions, as sums of its weak form (or of u for advection); None = it acts
-        inside."""
-        n, device, regions = self.space.n, self.space.device, self._regions
-        if _carries(term):
-            weight = -_outflow(self.space, term.velocity, self._ids)
-            return weighted_shares(self._corners, weight, regions, n, device)
-        where = getattr(term, "where", None)
-        if where is None:
-            return None
-        on = torch.isin(self._ids, self.space.facet_ids(where))
-        pick = on[self._corners.facet]
-        mine = Corners(*(part[pick] for part in self._corners))
-        return plain_shares(mine, regions, n, device)
+        shares = group_shares(mine, row, distinct.shape[1], space.n, space.device)
+        return shares, distinct[:-1].to(space.device)
 
     def forces(self, t: Tensor | float, u: Tensor) -> Forces:
         """F(t, u) and its parts for u [*, n, c]."""
@@ -169,21 +150,14 @@ class BoundaryFluxes:
         regions = u.new_zeros(*u.shape[:-2], len(self._regions), u.shape[-1])
         f = torch.zeros_like(u)
         boundary = sources = parts = torch.zeros_like(u[..., 0, :])
-        for factor, term, shares, moves_only in self._terms:
-            part = term(t, u) * factor
-            if term.domain is None:
+        for each in self._parts:
+            part = each.term(t, u) * each.factor
+            if each.term.domain is None:
                 part = times_mass(self.system.mass, part)
-            f, total = f + part, part.sum(-2)
-            parts = parts + _size(term, part, u, factor)
-            if shares is None:
-                sources = sources if moves_only else sources + total
-            elif _carries(term):
-                load = term.load(t, u)
-                made = torch.zeros_like(total) if load is None else load.sum(-2) * factor
-                regions, boundary = regions + shares(u) * factor, boundary + (total - made)
-                sources = sources + made
-            else:
-                regions, boundary = regions + shares(part), boundary + total
+            f, parts = f + part, parts + each.size(part, u)
+            brought = each.brought(t, u, part)
+            regions, boundary = regions + brought.regions, boundary + brought.boundary
+            sources = sources + brought.sources
         return Forces(f, regions, boundary, sources, parts)
 
     def _balance(self, stored: Tensor, forces: Forces, size: Tensor) -> Balance:
@@ -192,7 +166,8 @@ class BoundaryFluxes:
         regions, boundary = forces.regions, forces.boundary
         if fixed is not None:
             reaction = residual - fixed.clear(residual)
-            regions = regions + self._groups.to(reaction.dtype) @ self._reactions(reaction)
+            if self._reactions is not None:  # cells that are held lie inside
+                regions = regions + self._groups.to(reaction.dtype) @ self._reactions(reaction)
             boundary = boundary + reaction.sum(-2)
         storage = stored.sum(-2)
         scale = stored.abs().sum(-2) + forces.f.abs().sum(-2)
@@ -252,6 +227,11 @@ def _moment(t: Tensor | float, u: Tensor) -> Tensor:
     return torch.as_tensor(t, dtype=torch.float64, device=u.device)
 
 
+def _boundary(space: Space | CellSpace) -> Tensor:
+    """Facets that belong to one cell; periodic sides of a cell space are none."""
+    return space.boundary_facets if isinstance(space, CellSpace) else space.mesh.boundary_facets
+
+
 def boundary_flux(problem: Any, u: Tensor, name: str, *, t: float = 0.0, rate: Tensor | None = None) -> Tensor:
     """What flows into the domain through one named set of facets [*, c]; ``BoundaryFluxes`` for several at once.
 
@@ -265,57 +245,13 @@ def boundary_flux(problem: Any, u: Tensor, name: str, *, t: float = 0.0, rate: T
     return BoundaryFluxes(problem, [name], t=t).at(t, u, rate).through[..., 0, :]
 
 
-def boundary_sets(space: Graph) -> list[str]:
+def boundary_sets(space: Space | CellSpace) -> list[str]:
     """The named sets of facets that lie on the boundary, those of size zero left out."""
-    assert isinstance(space, Space)
     mesh = space.mesh
     inner = torch.ones(len(mesh.facets.nodes), dtype=torch.bool)
-    inner[mesh.boundary_facets] = False
+    inner[_boundary(space)] = False
     return [
         name
         for name, tag in mesh.tags.items()
         if tag.dim == mesh.dim - 1 and len(tag.ids) and not bool(inner[tag.ids].any())
     ]
-
-
-class _Part(NamedTuple):
-    """A term with its factor: how what it brings in is divided among the regions, and whether it makes nothing."""
-
-    factor: Scalar
-    term: Term
-    shares: Shares | None
-    moves_only: bool
-
-
-def _size(term: Term, part: Tensor, u: Tensor, factor: Scalar) -> Tensor:
-    r"""\sum_i |L_ii u_i| of a linear term, where neighbours nearly cancel, and \sum_i |F_i| of any other [*, c]."""
-    own = part.abs().sum(-2)
-    diagonal = term.operator.diagonal() if isinstance(term, LinearTerm) and term.operator is not None else None
-    if diagonal is None or diagonal.dim() > 2:
-        return own
-    diagonal = diagonal[:, None] if diagonal.dim() == 1 else diagonal
-    return own + (diagonal.to(u.dtype) * u * factor).abs().sum(-2)
-
-
-def _moves_only(term: Term) -> bool:
-    """Whether a term only shifts things about: then its sum, which is rounding, must not pass for a source."""
-    if not isinstance(term, LinearTerm) or term.operator is None:
-        return False
-    back, like = term.operator.transpose(), torch.zeros((), dtype=torch.float64)
-    with torch.no_grad():
-        if term.domain is None or term.load(like, term.domain.measure[:, None]) is not None:
-            return False
-        made = back.matvec(torch.ones_like(term.domain.measure)[:, None].expand(-1, back.channels))
-        diagonal = term.operator.diagonal()
-    return diagonal is not None and float(made.abs().max()) <= 1e-9 * float(diagonal.abs().max())
-
-
-def _carries(term: Term) -> TypeGuard[Any]:
-    """Whether it is transport by a velocity; the limited part of one only shifts between neighbours."""
-    return isinstance(term, LinearTerm) and getattr(term, "velocity", None) is not None
-
-
-def _outflow(space: Space, velocity: Any, ids: Tensor) -> Tensor:
-    r"""\int (v.n)^+ N_i over each facet, in the order of its corners [k]."""
-    parts = [each.reshape(-1) for each in leaving(space, velocity, ids)[1]]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.samples import Samples
 from graphpde.mesh.space import Space
 from graphpde.run.probes import placed
-from graphpde.run.samples import Samples
 
 POINTS = 200
 """Where a line is sampled, unless somebody says otherwise."""

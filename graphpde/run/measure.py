@@ -12,8 +12,11 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.core.linear_operator import LinearOperator, as_matrix
 from graphpde.ops.form import Energy
-from graphpde.ops.term import times_mass
+from graphpde.ops.reaction import Reaction
+from graphpde.ops.reactions.single import AllenCahn
+from graphpde.ops.term import Term, times_mass
 from graphpde.ops.wave import Wave
+from graphpde.typing import Scalar
 
 
 class Moment(NamedTuple):
@@ -50,12 +53,14 @@ class Meter:
     r"""Measures states of a problem.
 
     The energy is \frac12 \int kappa |grad u|^2 - \int f u - \int_boundary g u where the problem is the gradient flow of
-    that (diffusion with sources and inflows), with the energies of :class:`~graphpde.ops.form.Energy` forms added
-    where there are any, that of :class:`~graphpde.ops.wave.Wave` for waves, else \frac12 \int |u|^2.
+    that (diffusion with sources and inflows), with the energies of :class:`~graphpde.ops.form.Energy` forms and of
+    reactions that have one (Allen-Cahn) added where there are any, that of :class:`~graphpde.ops.wave.Wave` for waves,
+    else \frac12 \int |u|^2.
 
     Attributes:
         data: least and largest initial or boundary value so far. wave: the wave term, or None.
-        gradient_flow: whether it is a linear one. forms: the energies with their factors where it is a nonlinear one.
+        gradient_flow: whether it is a linear one. forms, wells: where it is a nonlinear one, its energies that are
+            integrated and those that reactions have at the nodes, with their factors.
     """
 
     def __init__(self, setup: Setup):
@@ -69,8 +74,12 @@ class Meter:
         self.gradient_flow = not setup.system.nonlinear and self.operator is not None and self.operator.symmetric
         weak, symmetric = setup.system.weak, self.operator is None or self.operator.symmetric
         energies = [(float(factor), term) for factor, term in weak if isinstance(term, Energy)]
-        descends = symmetric and not setup.system.rates and len(energies) == len(weak)
+        wells = [(float(c), term.f) for c, term in setup.system.rates if _has_energy(c, term)]
+        pointwise = not wells or isinstance(setup.system.mass, Tensor)  # coupled by the mass, it is no gradient
+        complete = len(energies) == len(weak) and len(wells) == len(setup.system.rates)
+        descends = symmetric and pointwise and complete
         self.forms: list[tuple[float, Energy]] = energies if descends else []
+        self.wells: list[tuple[float, Any]] = wells if descends else []
         self.wave = next((term for _, term in setup.system.linear if isinstance(term, Wave)), None)
 
     @property
@@ -78,9 +87,16 @@ class Meter:
         """What the energy is, for captions."""
         if self.wave is not None:
             return "kinetic and elastic, which neither grows nor falls where nothing damps or drives"
+        if self.wells:
+            return f"that of {self.energy_name}, which can only fall while the given data stay the same in time"
         if self.gradient_flow or self.forms:
             return "it can only fall while the given data stay the same in time"
         return "half the integral of the square, which need not fall here"
+
+    @property
+    def energy_name(self) -> str:
+        """What the energy is called; empty for one without a name of its own."""
+        return "Ginzburg-Landau" if any(isinstance(f, AllenCahn) for _, f in self.wells) else ""
 
     @torch.no_grad()
     def follow(self, t: float) -> None:
@@ -114,12 +130,14 @@ class Meter:
         """The energy of u [n, c] at time t."""
         if self.wave is not None:
             return float(self.wave.energy(u))
-        if not self.gradient_flow and not self.forms:
+        if not (self.gradient_flow or self.forms or self.wells):
             return float(self.setup.space.integral(u * u).sum() / 2)
         now = torch.tensor(t, dtype=torch.float64, device=u.device)
         total = torch.zeros((), dtype=torch.float64, device=u.device)
         for factor, form in self.forms:
             total = total + factor * form.energy(u, now).double()
+        for factor, reaction in self.wells:
+            total = total + factor * times_mass(self.setup.system.mass, reaction.energy(u)).sum().double()
         if self.operator is not None:
             total = total - (u * self.operator.matvec(u)).sum().double() / 2
         load = self.setup.system.load(now, u)
@@ -127,7 +145,7 @@ class Meter:
 
     def energy_scale(self, u: Tensor) -> float:
         """The size of the terms that the energy is a difference of: below 1e-16 of it there is only rounding."""
-        if self.forms:
+        if self.forms or self.wells:
             return abs(self.energy(float(self.setup.times[0]), u))
         if not self.gradient_flow or self.operator is None:
             return float(self.setup.space.integral(u * u).sum() / 2)
@@ -136,3 +154,10 @@ class Meter:
             return 0.0
         d = diagonal.abs()
         return float(((d[:, None] if d.dim() == 1 else d) * u * u).sum().double() / 2)
+
+
+def _has_energy(factor: Scalar, term: Term) -> bool:
+    """Whether a rate is minus the gradient of an energy at each node, times one factor for all fields."""
+    if not isinstance(term, Reaction) or term.timed or not hasattr(term.f, "energy"):
+        return False
+    return not isinstance(factor, Tensor) or factor.numel() == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,20 +10,16 @@ from typing import Any, NamedTuple
 
 from graphpde.config import assign, merge
 from graphpde.errors import ConfigError
-from graphpde.ops.reaction import REACTIONS
-from graphpde.problems import PDES
+from graphpde.run.axis_names import key_of, short_name
 
 MOST = 10_000  # members of one sweep; more is a slip of the pen
-_TIME = {"dt": "dt", "end": "end", "t-end": "end", "start": "start", "stepper": "stepper", "frames": "frames"}
-_TIME |= {key: key for key in ("rtol", "atol")}
-_TOP = ("seed", "dtype", "element", "steady", "pde", "mesh")
 
 
 class Axis(NamedTuple):
     """One quantity that a sweep varies.
 
     Attributes:
-        name: as given. key: of the problem file. values: as text, in the order given.
+        name: the shortest that means it. key: of the problem file. values: as text, in the order given.
     """
 
     name: str
@@ -51,7 +46,8 @@ def read_axis(text: str, problem: Mapping[str, Any]) -> Axis:
     """``kappa=0.1,1,10``, ``dt=log:1e-3:1e-1:5`` or ``boundary.left.value=lin:0:1:3`` as an axis.
 
     A name without dots is a coefficient, a constant of the reaction, or one of dt, end, start, stepper, frames, rtol,
-    atol, seed, dtype, element and size (of the mesh); a name with dots is any key of a problem file.
+    atol, seed, dtype, element and size (of the mesh), or kappa, density, heat_capacity and material of the one material
+    there is; a name with dots is any key of a problem file.
 
     Raises:
         ConfigError: another form, a value twice, a name that the problem does not know.
@@ -64,7 +60,7 @@ def read_axis(text: str, problem: Mapping[str, Any]) -> Axis:
     twice = [value for k, value in enumerate(values) if value in values[:k]]
     if twice:
         raise ConfigError(f"--sweep {name} names the value {twice[0]} twice; say it once")
-    return Axis(name, _key(name, problem), values)
+    return Axis(short_name(name, problem), key_of(name, problem), values)
 
 
 def _values(name: str, given: str) -> list[str]:
@@ -99,34 +95,6 @@ def _split(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts]
-
-
-def _key(name: str, problem: Mapping[str, Any]) -> str:
-    """The key of a problem file that a short name stands for."""
-    if "." in name:
-        return name
-    coefficients: list[str] = []
-    constants: list[str] = []
-    if problem.get("pde") in PDES:
-        pde = PDES[problem["pde"]]
-        coefficients = list(pde.coefficients)
-        chosen = problem.get("reaction")
-        reaction = chosen.get("name", pde.reaction) if isinstance(chosen, Mapping) else pde.reaction
-        constants = list(inspect.signature(REACTIONS[str(reaction)]).parameters) if reaction in REACTIONS else []
-    if name in coefficients:
-        return f"coefficients.{name}"
-    if name in constants:
-        return f"reaction.{name}"
-    if name in _TIME:
-        return f"time.{_TIME[name]}"
-    if name in _TOP:
-        return name
-    if name == "size":
-        return "mesh.size"
-    known = [*coefficients, *constants, "dt", "end", "stepper", "frames", "rtol", "seed", "dtype", "element", "size"]
-    raise ConfigError(
-        f"--sweep does not know '{name}'; known: {', '.join(known)}, or any key with dots such as boundary.left.value"
-    )
 
 
 def members_of(axes: Sequence[Axis]) -> list[Member]:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.samples import Samples
 from graphpde.mesh.space import Space
-from graphpde.run.samples import Samples
 
 
 class Probes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,3 +85,27 @@ def read_rows(path: Path) -> tuple[list[str], np.ndarray]:
     lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
     header = lines[0] if lines else []
     return header, np.array([[float(v) for v in row] for row in lines[1:]]).reshape(-1, len(header))
+
+
+def last_row(path: Path) -> dict[str, float]:
+    """The last whole line of such a file by column, without reading what lies before; empty where there is none."""
+    if not path.exists():
+        return {}
+    with open(path, "rb") as file:
+        header = file.readline()
+        begin, end = file.tell(), file.seek(0, os.SEEK_END)
+        lines: list[bytes] = []
+        reach = 8192
+        while begin < end and len(lines) < 2:
+            start = max(end - reach, begin)
+            file.seek(start)
+            whole = file.read(end - start)
+            lines = whole[: whole.rfind(b"\n") + 1].splitlines()
+            if start == begin:
+                lines.insert(0, b"")  # nothing before it that it could be the rest of
+                break
+            reach *= 2
+    if len(lines) < 2:
+        return {}
+    names, values = (next(csv.reader([line.decode()])) for line in (header, lines[-1]))
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from graphpde.errors import GraphpdeError
 from graphpde.mesh.mesh import Mesh
 from graphpde.problems import PDES
+from graphpde.run.final_values import picture_name
 from graphpde.run.manifest import versions
 from graphpde.run.members import Axis, Member
 from graphpde.viz import Panel, Picture, Report, Table, plot_multiples, save_figure, write_report
@@ -81,11 +82,21 @@ def _figures(
             panels, title=f"{title}, {field} at the end", unit=units.get(field), length_unit=units.get("length", "m")
         )
         yield f"sweep_{field}", figure, f"{field} at the end of each run, in one colour scale{some}."
-    dependence = _dependence(axes, well)
-    if dependence is not None:
-        axis, x, quantities = dependence
-        figure = plot_dependence(x, quantities, axis.name)
-        yield "sweep_results", figure, f"Results at the end against {axis.name}."
+    for name, words, what in (
+        ("sweep_results", _of_field, "Results"),
+        ("sweep_measured", picture_name, "What was measured"),
+    ):
+        dependence = _dependence(axes, well, words)
+        if dependence is not None:
+            axis, x, quantities = dependence
+            figure = plot_dependence(x, quantities, axis.name)
+            yield name, figure, f"{what} at the end against {axis.name}."
+
+
+def _of_field(column: str) -> str | None:
+    """How a picture calls the integral or an extremum of a field; None for any other column."""
+    field, _, what = column.rpartition("_")
+    return _WORDS[what].format(field) if what in _WORDS and "." not in column else None
 
 
 def _same(a: Mesh, b: Mesh) -> bool:
@@ -97,19 +108,25 @@ def _same(a: Mesh, b: Mesh) -> bool:
 
 
 def _dependence(
-    axes: Sequence[Axis], well: Sequence[tuple[Member, Mapping[str, Any]]]
+    axes: Sequence[Axis],
+    well: Sequence[tuple[Member, Mapping[str, Any]]],
+    words: Callable[[str], str | None],
 ) -> tuple[Axis, Any, dict[str, dict[str, list[float]]]] | None:
-    """The axis to draw against, its values, and the curves: those that do not change are left out."""
+    """The axis to draw against, its values, and the curves of the columns that ``words`` has a name for.
+
+    Those that do not change are left out.
+    """
     numeric = [axis for axis in axes if axis.numbers is not None]
     axis = max(numeric or axes, key=lambda a: len(a.values))
     if len(axis.values) < 2:
         return None
     there = [value for value in axis.values if any(member.values[axis.name] == value for member, _ in well)]
     x: Any = there if axis.numbers is None else [float(value) for value in there]
-    keys = [key for key in dict.fromkeys(k for _, row in well for k in row) if key.rpartition("_")[2] in _WORDS]
     quantities: dict[str, dict[str, list[float]]] = {}
-    for key in keys:
-        field, _, what = key.rpartition("_")
+    for key in dict.fromkeys(k for _, row in well for k in row):
+        name = words(key)
+        if name is None:
+            continue
         curves: dict[str, list[float]] = {}
         for member, row in well:
             others = ", ".join(f"{k} = {v}" for k, v in member.values.items() if k != axis.name)
@@ -120,7 +137,7 @@ def _dependence(
         values = np.array([v for curve in curves.values() for v in curve])
         values = values[np.isfinite(values)]
         if values.size and np.ptp(values) > 1e-9 * np.abs(values).max():
-            quantities[_WORDS[what].format(field)] = curves
+            quantities[name] = curves
     shown = dict(list(quantities.items())[:_CURVES])
     return (axis, x, shown) if shown else None
 

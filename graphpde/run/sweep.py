@@ -15,6 +15,7 @@ from typing import Any
 from graphpde.config import dump, read_config
 from graphpde.config.layers import anchored
 from graphpde.errors import GraphpdeError, InputError, OutputError
+from graphpde.run.final_values import final_values
 from graphpde.run.folder import MANIFEST
 from graphpde.run.manifest import now, versions
 from graphpde.run.members import Axis, Member, members_of, problem_of, read_axis
@@ -237,6 +238,8 @@ class _Sweep:
                 row[key] = manifest.get(key)
             for name, numbers in manifest.get("final", {}).items():
                 row |= {f"{name}_{what}": value for what, value in numbers.items()}
+            if "final" in manifest:
+                row |= final_values(self.folder / member.name)
             for name, certificate in manifest.get("certificates", {}).items():
                 row[name] = certificate.get("value")
             checks = manifest.get("certificates", {}).values()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.registry import Registry
+from graphpde.solve.columns import dots, lengths, plus
 from graphpde.solve.result import Result, Status
 
 Preconditioner = Callable[[Tensor], Tensor]
@@ -36,12 +37,12 @@ def cg(
     """
     limit = max(1000, 10 * b.shape[0]) if max_iterations is None else max_iterations
     precondition = precondition or _jacobi(a)
-    scale = _norm(b)
+    scale = lengths(b)
     x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)  # a zero column has the zero solution
     scale = torch.where(scale > 0, scale, 1.0)
     r = b if x0 is None else b - a.matvec(x)
     z = precondition(r)
-    p, rz = z, _dot(r, z)
+    p, rz = z, dots(r, z)
     residuals = [_largest(r, scale)]
     checked = float("inf")
     for k in range(limit):
@@ -52,10 +53,10 @@ def cg(
                 return _ended(a, b, x, residuals, k, rtol)
             checked = residuals[-1]
             z = precondition(r)
-            p, rz = z, _dot(r, z)
+            p, rz = z, dots(r, z)
         q = a.matvec(p)
-        curvature = _dot(p, q)
-        active = _norm(r) > rtol * scale
+        curvature = dots(p, q)
+        active = lengths(r) > rtol * scale
         if bool((curvature[active] <= 0).any()):
             reason = (
                 "conjugate gradients met a direction of non-positive curvature: the operator is not positive definite; "
@@ -63,12 +64,12 @@ def cg(
             )
             return Result(x, Status.BREAKDOWN, reason, k, residuals)
         alpha = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
-        x = x + alpha * p
-        r = r - alpha * q
+        x = plus(x, alpha, p)
+        r = plus(r, -alpha, q)
         z = precondition(r)
-        new = _dot(r, z)
+        new = dots(r, z)
         beta = torch.where(rz != 0, new / torch.where(rz != 0, rz, 1.0), 0.0)
-        p, rz = z + beta * p, new
+        p, rz = plus(z, beta, p), new
         residuals.append(_largest(r, scale))
     residuals[-1] = _largest(b - a.matvec(x), scale)
     return _ended(a, b, x, residuals, limit, rtol, limit)
@@ -176,17 +177,9 @@ def _jacobi(a: LinearOperator) -> Preconditioner:
     return lambda r: r * inverse.to(r.dtype)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(0)
-
-
-def _norm(r: Tensor) -> Tensor:
-    return r.norm(dim=0)
-
-
 def _largest(r: Tensor, scale: Tensor) -> float:
     """The largest relative residual of the columns; 0 of none."""
-    return float((_norm(r) / scale).max()) if r.numel() else 0.0
+    return float((lengths(r) / scale).max()) if r.numel() else 0.0
 
 
 def _ended(
@@ -214,5 +207,5 @@ def _rounding(a: LinearOperator, b: Tensor, x: Tensor) -> float:
     d = a.diagonal()
     if d is None or not b.numel():
         return 0.0
-    parts = _norm((d[:, None] if d.dim() == 1 else d).to(x.dtype) * x) + _norm(b)
-    return 10 * torch.finfo(b.dtype).eps * float((parts / _norm(b).clamp(min=torch.finfo(b.dtype).tiny)).max())
+    parts = lengths((d[:, None] if d.dim() == 1 else d).to(x.dtype) * x) + lengths(b)
+    return 10 * torch.finfo(b.dtype).eps * float((parts / lengths(b).clamp(min=torch.finfo(b.dtype).tiny)).max())

@@ -14,6 +14,7 @@ from graphpde.errors import InputError, ShapeError
 from graphpde.registry import unknown
 from graphpde.solve.direct import Factor
 from graphpde.solve.krylov import KRYLOV, Preconditioner
+from graphpde.solve.recent import Recent
 from graphpde.solve.result import Result, Status
 
 _DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
@@ -30,6 +31,8 @@ class LinearSolver:
             most 150 entries per row, else cg if symmetric, else gmres.
         rtol: relative residual of the Krylov methods.
         precondition: for the Krylov methods; default Jacobi.
+        remember: solutions that the Krylov methods keep to start the next solve from, see
+            :class:`graphpde.solve.recent.Recent`; 0 starts from x0 alone.
 
     The result is differentiable in b and in every tensor of ``a`` (first order, reverse mode): backward is one solve
     with the transposed operator.
@@ -45,6 +48,7 @@ class LinearSolver:
         method: str = "auto",
         rtol: float = 1e-10,
         precondition: Preconditioner | None = None,
+        remember: int = 5,
     ):
         known = ("auto", "direct", *KRYLOV)
         if method not in known:
@@ -54,6 +58,7 @@ class LinearSolver:
         self.rtol, self.precondition = rtol, precondition
         self.method = _choose(self.a) if method == "auto" else method
         self._factor = Factor(self._one) if self.method == "direct" else None
+        self._recent = Recent(remember)
 
     def solve(self, b: Tensor, *, x0: Tensor | None = None, transposed: bool = False) -> Result:
         """The result with its history, without gradient.
@@ -72,10 +77,14 @@ class LinearSolver:
                 result = self._factor.solve(flat, transposed=transposed)
             else:
                 a = self._one.transpose() if transposed else self._one
-                start = None if x0 is None else self._columns(x0)[0]
+                start = None if transposed else self._recent.start(flat)
+                if start is None and x0 is not None:
+                    start = self._columns(x0)[0]
                 if a.channels > 1 and flat.shape[1] != a.channels:
                     raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
                 result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=self._preconditioner(b))
+                if result.status is Status.CONVERGED and not transposed:
+                    self._recent.add(flat, result.value)
             return Result(back(result.value), result.status, result.reason, result.iterations, result.residuals)
 
     def _columns(self, b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

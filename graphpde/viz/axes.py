@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from graphpde.viz.canvas import FAINT, INK, labelled
+from graphpde.viz.canvas import FAINT, INK, labelled, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ class Camera(NamedTuple):
 
     Attributes:
         elevation, azimuth: of the viewer [degrees].
-        middle, box: centre and sides of the box [3].
+        middle, box: centre and sides of the box [3]. extent: of the points, which the box is a little larger than [3].
         size: width and height of a panel with the proportions of the projected box [inches].
         zoom: at which the projected box fills such a panel.
         top: height of its upper end in the axes, about 0..1.
@@ -64,11 +64,25 @@ class Camera(NamedTuple):
     size: tuple[float, float]
     zoom: float
     top: float
+    extent: np.ndarray
 
     @property
     def viewer(self) -> np.ndarray:
         """Direction to the viewer [3]."""
         return _directions(self.elevation, self.azimuth)[2]
+
+    @property
+    def short(self) -> np.ndarray:
+        """Sides too short for numbers of their own, which would stand on top of each other [3] bool."""
+        return self.box < 0.15 * self.box.max()
+
+    def range_of(self, k: int, length_unit: str | None) -> str:
+        """``z from 0 to 0.1 m``: what the body takes up of a direction."""
+        low, high = (float(self.middle[k] + sign * self.extent[k] / 2) for sign in (-1, 1))
+        unit = "" if length_unit in (None, "", "1") else f" {plain(str(length_unit))}"
+        if high - low <= 1e-9 * max(abs(low), abs(high), float(self.extent.max())):
+            return f"{'xyz'[k]} = {high:.4g}{unit}"
+        return f"{'xyz'[k]} from {low:.4g} to {high:.4g}{unit}"
 
 
 def camera(points: np.ndarray) -> Camera:
@@ -86,7 +100,7 @@ def camera(points: np.ndarray) -> Camera:
     ratio = float(np.clip(width / height, 0.6, 1.8))
     size = (5.2, 5.2 / ratio) if ratio > 1 else (4.8 * ratio, 4.8)
     zoom = 0.92 * 1.85 * min(size[0] / width, size[1] / height) / min(size)
-    return Camera(elevation, azimuth, (low + high) / 2, box, size, zoom, 0.52 + 0.5 * height * zoom / 1.85)
+    return Camera(elevation, azimuth, (low + high) / 2, box, size, zoom, 0.52 + 0.5 * height * zoom / 1.85, extent)
 
 
 def _directions(elevation: float, azimuth: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -102,15 +116,25 @@ def frame_space(axes: Any, view: Camera, length_unit: str | None, ticks: int = 5
     axes.set_proj_type("ortho")
     axes.view_init(view.elevation, view.azimuth)
     axes.set_box_aspect(tuple(view.box), zoom=view.zoom)
-    for name, axis, middle, side in zip("xyz", (axes.xaxis, axes.yaxis, axes.zaxis), view.middle, view.box):
+    axes.tick_params(labelsize=8, color=FAINT, labelcolor=INK)
+    short = view.short
+    for k, (name, axis) in enumerate(zip("xyz", (axes.xaxis, axes.yaxis, axes.zaxis), strict=True)):
+        middle, side = view.middle[k], view.box[k]
         getattr(axes, f"set_{name}lim")(middle - side / 2, middle + side / 2, view_margin=0)
-        getattr(axes, f"set_{name}label")(
-            labelled(name, length_unit), labelpad=-3 if name == "z" else 2, fontsize=10, color=INK
-        )
+        text = "" if short[k] else labelled(name, length_unit)
+        if k == view.box.argmax() and short.any():
+            text += f"   ({', '.join(view.range_of(int(j), length_unit) for j in np.flatnonzero(short))})"
+        # matplotlib measures distances from the axis in sides of the box, which across a slender body are short
+        far = (view.box.max() / np.delete(view.box, k).max()) ** 0.5
+        labelpad = -3 if name == "z" and far < 1.5 else 4 if far >= 1.5 else 2
+        getattr(axes, f"set_{name}label")(text, labelpad=(labelpad + 21) * far - 21, fontsize=10, color=INK)
+        axis.set_tick_params(pad=8 * far - 8)
         axis.set_pane_color((1, 1, 1, 0))
         axis.line.set_color(FAINT)
-        axis.line.set_linewidth(0.6)
-        _set_ticks(axis, round(ticks * side / view.box.max()))
-    axes.tick_params(labelsize=8, pad=0, color=FAINT, labelcolor=INK)
+        axis.line.set_linewidth(0.0 if short[k] else 0.6)
+        if short[k]:
+            axis.set_ticks([])
+        else:
+            _set_ticks(axis, round(ticks * side / view.box.max()))
     axes.grid(False)
     axes.patch.set_visible(False)  # it would cover the labels of a neighbour

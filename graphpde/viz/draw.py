@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MESH_LINES = {"colors": "#000000", "alpha": 0.28, "linewidths": 0.35}
 """Mesh lines must not hide the field."""
+_SEAM = 0.8
+"""Width of the rim of a face in its own colour [points]. Two half covered pixels do not make a full one: along a seam
+without a rim, or with one below a pixel, the background shines through."""
 
 
 def draw_interval(
@@ -119,14 +122,16 @@ def draw_solid(
     corners = refine(np.concatenate([points[triangles], values[:, :, None]], 2), min(16_000, limit // 4), 3)
     faces = corners[:, :, :3]
     rgba = rims = _lit(colours(corners[:, :, 3].mean(1)), normals(faces), viewer)
+    widths = np.full(len(faces), _SEAM)
     if lines:
         size = float(np.median(np.linalg.norm(faces[:, 1] - faces[:, 0], axis=1)))
         # mesh lines join the painter's queue as flat triangles, a little nearer to the viewer than the faces they bound
-        strokes = pieces(points[_near(shape.lines, triangles)], 1.5 * size, 3) + 0.8 * size * viewer
+        strokes = pieces(points[_near(shape.lines, triangles)], 1.5 * size, 3) + 1.3 * size * viewer
         faces = np.concatenate([faces, strokes[:, [0, 1, 1]]])
         rgba = np.concatenate([rgba, np.tile([0.0, 0.0, 0.0, 0.0], (len(strokes), 1))])
-        rims = np.concatenate([rims, np.tile([0.0, 0.0, 0.0, 0.45], (len(strokes), 1))])
-    body = Poly3DCollection(faces, facecolors=rgba, edgecolors=rims, linewidths=0.35, clip_on=False)
+        rims = np.concatenate([rims, np.tile([0.0, 0.0, 0.0, 0.3], (len(strokes), 1))])
+        widths = np.concatenate([widths, np.full(len(strokes), 0.35)])
+    body = Poly3DCollection(faces, facecolors=rgba, edgecolors=rims, linewidths=widths, clip_on=False)
     body.set_rasterized(True)
     axes.add_collection3d(body, autolim=False)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from graphpde.mesh import read_mesh
+from graphpde.run.checkpoint import read_checkpoint
 from graphpde.run.frames import Frames
 from graphpde.viz import read_pvd
 from graphpde.viz.series import SeriesWriter
@@ -37,7 +38,7 @@ def is_one_sentence(err: str) -> bool:
         (["--mesh", "no_cells.off"], "no_cells.off"),
         (["--mesh", "flat.off"], "zero"),
         (["--mesh", "nan.off"], "nan.off"),
-        (["--bc", "inlet=1"], "known: bottom, boundary, copper, left, right, steel, top; did you mean 'left'?"),
+        (["--bc", "inlet=1"], "; did you mean 'left'? it has: bottom, boundary, copper, left, right, steel, top"),
         (["--inflow", "copper=1"], "needs facets of dimension 1"),
         (["--kappa", "cooper=1", "*=2"], "did you mean 'copper'?"),
         (["--kappa", "copper=1"], "36 of 72 cells"),
@@ -141,6 +142,26 @@ def test_blow_up(graphpde, square: Path, stepper: str) -> None:
     frames = read_pvd("run/fields/run.pvd")
     assert frames[0][0] == 0 and len(frames) == len(Path("run/metrics.jsonl").read_text().splitlines())
     assert not list(Path("run").rglob("*.part")) and not list(Path("run").rglob(".*"))
+
+
+def test_steps_that_fall_to_nothing(graphpde, square: Path) -> None:
+    """A blow-up under step control: code 1, the status, where the last good state lies, and how to go on from it."""
+    growth = ("--set", "reaction.name=logistic", "--initial=-5-x", "--t-end", 2, "--rtol", 1e-3)
+    done = graphpde(*HEAT, "--mesh", square, *growth, "-o", "run", *QUIET)
+    assert done.code == 1 and is_one_sentence(done.err) and "the step fell to dt=" in done.err
+    assert "status failed, the last good state (t=" in done.err and "is kept in 'run/checkpoint.npz'" in done.err
+    assert "graphpde simulate --resume run[@TIME] [--rtol R]" in done.err
+    assert done.json["status"] == "failed" and done.json["remedy"] in done.err
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    kept = read_checkpoint(Path("run/checkpoint.npz"))
+    assert manifest["status"] == "failed" and f"(t={kept.t:.6g}, step {kept.step})" in done.err
+    again = graphpde("simulate", "--resume", "run@0", "--t-end", 0.05, *QUIET)
+    assert again.code == 0 and again.json["status"] == "ok"
+
+
+def test_the_exit_codes_are_told(graphpde) -> None:
+    said = graphpde("simulate", "--help").out
+    assert all(f"\n  {code:<4} " in said for code in (0, 1, 2, 130)) and "exit codes:" in said
 
 
 def test_no_room_on_the_disk(graphpde, square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

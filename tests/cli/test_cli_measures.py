@@ -63,7 +63,7 @@ def test_named_sets_only(graphpde, square: Path) -> None:
         (["--probe", "tip=a,b"], "--probe takes numbers joined by commas"),
         (["--line", "mid=0,0.5"], "--line takes NAME=X,Y:X,Y, got 'mid=0,0.5'"),
         (["--line", "mid=0,0.5:0,0.5"], "starts and ends at"),
-        (["--fluxes", "inlet"], "unknown named set of 'square.vtu' 'inlet'"),
+        (["--fluxes", "inlet"], "square.vtu has no named set 'inlet'; did you mean 'left'? it has: "),
         (["--fluxes", "copper"], "'copper' has dimension 2"),
         (["--integrals", "left"], "'left' of 'square.vtu' has dimension 1"),
         (["--series", "vtk"], "unknown series 'vtk'"),

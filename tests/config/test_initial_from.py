@@ -13,6 +13,7 @@ from graphpde.config import Setup, dump, load, merge, prepare, read_config
 from graphpde.config.initial_from import FieldFile
 from graphpde.errors import ConfigError, InputError
 from graphpde.mesh import rectangle, write_mesh
+from graphpde.mesh.second_order import completed
 from graphpde.run import simulate
 from graphpde.viz import SeriesWriter
 
@@ -89,6 +90,22 @@ def test_points_outside_are_told(tmp_path: Path) -> None:
     path = linear(tmp_path)
     setup = ready({"from": f"{path}:w"}, mesh={"shape": "rectangle", "size": 0.25, "width": 1.5})
     assert "unknowns lie outside of the mesh of" in setup.notes[1] and "up to 0.5 away" in setup.notes[1]
+
+
+def test_quadratic_fields_come_exactly_from_quadratic_cells(tmp_path: Path) -> None:
+    """All nodal values count, on the same mesh bit by bit, on another one by the shape functions."""
+    mesh = completed(rectangle(3, 4))
+    x, y = mesh.points.unbind(1)
+    write_mesh(tmp_path / "q.vtu", mesh.with_data({"u": x**2 - 3 * x * y}, {}))
+    for element, size in (("p2", 0.2), ("p1", 0.1)):
+        setup = ready({"from": str(tmp_path / "q.vtu")}, element=element, mesh={"shape": "rectangle", "size": size})
+        x, y = setup.space.pos.unbind(1)
+        assert torch.allclose(setup.u0[:, 0], x**2 - 3 * x * y, atol=1e-13)
+    first = ready("sin(9*x)*exp(y)", element="p2", time={"end": 0.02, "dt": 0.01, "frames": 1})
+    simulate(first, tmp_path / "run")
+    (tmp_path / "run/fields/run.npz").unlink()  # from the series alone
+    again = ready({"from": f"{tmp_path / 'run'}@0"}, element="p2")
+    assert torch.equal(again.u0, first.u0) and again.notes == ()
 
 
 def test_values_of_cells(tmp_path: Path) -> None:

@@ -89,12 +89,12 @@ def logsumexp(rel: Relation, s: Array) -> Pair:
 
 
 def attention(rel: Relation, q: Array, k: Array, v: Array, heads: int, scale: float) -> Pair:
-    """The size allows for the rounding of the scores, too."""
+    """The size allows for the rounding of the scores and of the probabilities, too."""
     _, dst = ends(rel)
     s, terms = (scale * z for z in dots(rel, q, k, heads))
     p, doubt = softmax(rel, s)
     share = added(dst, p * terms, rel.n_dst)[dst]
-    doubt = doubt + p * (terms + share)
+    doubt = doubt + p * (1 + terms + share)  # 1: of the sum over the values itself
     return weighted(rel, v, p)[0], weighted(rel, abs(v), doubt)[0]
 
 

@@ -156,10 +156,10 @@ def test_values_and_first_derivatives(case: Case, backend: str) -> None:
 
 
 @pytest.mark.grad
-@pytest.mark.usefixtures("backend")
-def test_second_derivatives(case: Case) -> None:
+def test_second_derivatives(case: Case, backend: str) -> None:
     inputs = [x.requires_grad_() for x in inputs_of(case)]
-    assert torch.autograd.gradgradcheck(case.ours, inputs, check_fwd_over_rev=True, fast_mode=True)
+    if backend == NAMES[-1]:  # the Functions are the same on every backend; the whole matrices below are not spared
+        assert torch.autograd.gradgradcheck(case.ours, inputs, check_fwd_over_rev=True, fast_mode=True)
     packed = torch.cat([x.detach().flatten() for x in inputs])
     ours, expected = scalar(case, case.ours), torch.autograd.functional.hessian(scalar(case, case.dense), packed)
     modes: tuple[Callable[..., Callable[..., Tensor]], ...] = torch.func.jacfwd, torch.func.jacrev

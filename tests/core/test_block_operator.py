@@ -118,3 +118,35 @@ def test_gradients_through_action_and_solve(relation: Relation) -> None:
 def test_blocks_that_do_not_fit_are_refused(relation: Relation) -> None:
     with pytest.raises(ShapeError, match=r"blocks have shapes \[14, 3, 2\] and \[7, 3, 3\], expected \[14, c, c\]"):
         BlockSparse(relation, random(14, 3, 2), random(7, 3, 3))
+
+
+@pytest.mark.parametrize("c", [1, 2, 3, 4, 6])
+def test_every_number_of_channels(relation: Relation, c: int) -> None:
+    """Few columns of a block are added one by one, many in one reduction."""
+    weight, diag = random(relation.n_edges, c, c, seed=1), random(N, c, c, seed=2)
+    a, x = BlockSparse(relation, weight, diag), random(2, 2, N, c, seed=3)
+    full = torch.from_numpy(a.to_matrix(c).toarray())
+    assert torch.allclose(a(x).flatten(-2), x.flatten(-2) @ full.T, atol=1e-13)
+    back = a.transpose()
+    assert back.weight.is_contiguous() and back.diag.is_contiguous()
+    assert torch.allclose(back(x).flatten(-2), x.flatten(-2) @ full, atol=1e-13)
+    single = BlockSparse(relation, weight, diag)(x.float())
+    assert single.dtype == torch.float32 and torch.allclose(single, a(x).float(), atol=1e-4)
+    assert torch.allclose(torch.vmap(torch.vmap(a))(x), a(x), atol=1e-13)
+
+
+def test_both_orders_of_the_derivatives(relation: Relation) -> None:
+    a = operator(relation)
+    inputs = [x.clone().requires_grad_() for x in (a.weight, a.diag, random(N, C, seed=2))]
+
+    def action(weight: Tensor, diag: Tensor, x: Tensor) -> Tensor:
+        op = BlockSparse(relation, weight, diag)
+        return op(x) + op.transpose()(x)
+
+    assert torch.autograd.gradcheck(action, inputs, check_forward_ad=True, fast_mode=True)
+    assert torch.autograd.gradgradcheck(action, inputs, fast_mode=True)
+
+
+def test_states_that_do_not_fit_are_refused(relation: Relation) -> None:
+    with pytest.raises(ShapeError, match=r"x has shape \[7, 2\], expected \[\*, 7, 3\]"):
+        operator(relation)(random(N, 2))

@@ -82,7 +82,7 @@ def test_a_finite_time_blow_up_is_named(stepper: Any) -> None:
         return u * u
 
     with pytest.raises(StepUnderflow, match=r"the step fell to dt=.* at t=1\.?\d* .*Reaction\(square\).*blow up") as e:
-        evolve(Reaction(square), one(), [0.0, 2.0], stepper=stepper, control=Adaptive(1e-6, 1e-6))
+        evolve(Reaction(square), one(), [0.0, 2.0], stepper=stepper, control=Adaptive(1e-4, 1e-4))
     assert e.value.t == pytest.approx(1.0, abs=1e-3)
     assert float(e.value.last) > 1e3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from graphpde.ops import Diffusion, Dirichlet, Reaction
 STEPPERS: list[Stepper] = [BackwardEuler(), CrankNicolson(), Rk4()]
 
 
+@cache
 def growth(stepper: Stepper, length: float, size: float, solid: bool) -> torch.Tensor:
     """Logistic growth with diffusion on a body of this length, states measured in units of ``size``."""
     mesh = random_cube(2, seed=1) if solid else random_square(4, seed=1)
@@ -35,6 +38,7 @@ def test_units_do_not_matter(stepper: Stepper, solid: bool, length: float, size:
     assert torch.allclose(growth(stepper, length, size, solid), reference, rtol=1e-9)
 
 
+@cache
 def warmed(length: float, method: str) -> tuple[torch.Tensor, torch.Tensor]:
     """A cold solid held at 300 and 350, after a while and in the end."""
     mesh = random_cube(3, seed=1)

@@ -122,7 +122,7 @@ def test_sets_speak_of_cells() -> None:
 def test_refusals() -> None:
     mesh = rectangle(2, 2, cells="quad")
     space = CellSpace(mesh)
-    with pytest.raises(UnknownName, match="known: .*left"):
+    with pytest.raises(UnknownName, match="it has: .*left"):
         space.facet_ids("lfet")
     with pytest.raises(ConditionError, match="holds no facets"):
         space.facet_ids(lambda x: x[:, 0] > 9)

@@ -74,3 +74,26 @@ def test_shells_called_solids_are_named() -> None:
     )
     with pytest.raises(MeshError, match="1 of 1 cells of 'mesh' have zero size.*does the file call surface elements"):
         Space(Mesh(points, {"hexahedron": [list(range(8))]}))
+
+
+def test_a_linear_cell_takes_over_the_curve_of_its_neighbour() -> None:
+    """Beside a curved triangle the straight one is curved as well: one middle, no gap."""
+    corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+    points = torch.tensor([*corners, [0.5, 0.0], [1.0, 0.5], [0.6, 0.4]], dtype=torch.float64)
+    mesh = Mesh(points, {"triangle6": torch.tensor([[0, 1, 2, 4, 5, 6]]), "triangle": torch.tensor([[0, 2, 3]])})
+    whole = completed(mesh)
+    assert list(whole.cells) == ["triangle6"]
+    assert whole.cells["triangle6"][1].tolist() == [0, 2, 3, 6, 8, 7]
+    assert torch.equal(whole.points[7:], torch.tensor([[0.0, 0.5], [0.5, 1.0]], dtype=torch.float64))
+    area = Space(whole).measure.sum()
+    assert float(area) == pytest.approx(1.0, rel=1e-13)
+
+
+def test_the_sides_of_a_slit_are_joined_where_something_is_added() -> None:
+    corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [2.0, 0.0]]
+    middles = [[0.5, 0.0], [1.0, 0.5], [0.6, 0.4], [0.4, 0.6], [0.5, 1.0], [0.0, 0.5]]
+    points = torch.tensor([*corners, *middles], dtype=torch.float64)
+    slit = torch.tensor([[0, 1, 2, 5, 6, 7], [0, 2, 3, 8, 9, 10]])
+    assert torch.equal(completed(Mesh(points, {"triangle6": slit})).cells["triangle6"], slit)
+    more = completed(Mesh(points, {"triangle6": slit, "triangle": torch.tensor([[1, 4, 2]])})).cells["triangle6"]
+    assert more[:2, 3:].tolist() == [[5, 6, 7], [7, 9, 10]] and int(more[2, 5]) == 6

@@ -381,7 +381,7 @@ class TestSelection:
         assert len(self.space.facet_ids("boundary")) == 16
 
     def test_unknown_set_lists_the_names(self) -> None:
-        with pytest.raises(UnknownName, match=r"bottom, boundary, left, right, top; did you mean 'left'"):
+        with pytest.raises(UnknownName, match=r"did you mean 'left'\? it has: bottom, boundary, left, right, top"):
             self.space.facet_ids("lefft")
 
     def test_predicate_selects_boundary_facets_only(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -28,7 +29,7 @@ from graphpde.mesh import (
     rectangle,
     sphere,
 )
-from graphpde.mesh.elements import P2, Q1
+from graphpde.mesh.elements import P1, P2, Q1
 from graphpde.mesh.second_order import completed, nodes_of
 from graphpde.ops import Advection, CentredAdvection, Diffusion, Dirichlet, System
 from graphpde.ops.advection.velocity import leaving
@@ -324,3 +325,18 @@ def test_learned_velocity_is_assembled_anew() -> None:
 def test_fixed_velocity_is_assembled_once() -> None:
     term = Advection(SPACE, [1.0, 0.0])
     assert term.operator is term.operator
+
+
+@pytest.mark.parametrize("element", [P1(), P2()])
+def test_what_flows_out_of_galerkin_is_that_of_the_function(element: Any) -> None:
+    """Without divergence u . F(u) is minus half of what |v.n| u^2 takes through the boundary."""
+    space = Space(random_square(3, seed=2), element)
+    term = CentredAdvection(space, [1.0, 0.5])
+    u = torch.randn(space.n, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    energy = float((u * term(torch.tensor(0.0, dtype=torch.float64), u)).sum())
+    through = 0.0
+    for where, speed in (("left", 1.0), ("right", 1.0), ("bottom", 0.5), ("top", 0.5)):
+        for block in space.facets(space.facet_ids(where), 2 * element.degree):
+            values = torch.einsum("qk,mk->mq", block.values, u[:, 0][block.dofs])
+            through += speed * float((block.volume * values**2).sum())
+    assert energy == pytest.approx(-through / 2, rel=1e-10)

@@ -13,6 +13,7 @@ from torch import Tensor
 from graphpde.dynamics import evolve
 from graphpde.dynamics.explicit import Heun
 from graphpde.dynamics.implicit import BackwardEuler
+from graphpde.errors import InputError
 from graphpde.mesh import CellSpace, Mesh, Space, interval, jittered, random_cube, random_square, rectangle, refine
 from graphpde.ops import Advection, CentredAdvection, Dirichlet, LimitedAdvection, System
 
@@ -45,7 +46,7 @@ class TestOnBoth:
         space = make(MESHES[name]())
         v = wind(space)
         u0 = (torch.rand(space.n, 2, dtype=F64, generator=torch.Generator().manual_seed(0)) > 0.5).double()
-        dt = positive(Advection(space, v), 0.3)
+        dt = positive(Advection(space, v))
         inlet = Dirichlet("boundary", lambda x, t: (x.sum(1) > 0.7).double()) if make is CellSpace else None
         if inlet is None:
             fixed = space.nodes_of("left")
@@ -96,6 +97,52 @@ def test_linear_functions_are_left_alone() -> None:
             inside = ((space.pos - 0.5).abs() < 0.2).all(1)
             assert int(inside.sum()) > 5
             assert torch.allclose(rate[inside], torch.full_like(rate[inside], 0.1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
+@pytest.mark.parametrize("make", [Space, CellSpace])
+def test_half_the_positivity_bound_is_safe_on_distorted_cells(make: Any, bounds: tuple[float, float] | None) -> None:
+    """A square pulse on strongly moved triangles and quadrilaterals; a rounding of its height is all it gains."""
+    space = make(refine(jittered(rectangle(5, 5, cells="mixed"), 0.25, seed=4)), **RING)
+    v = torch.tensor([1.0, 0.5], dtype=F64)
+    u0 = ((space.pos - 0.4).abs() < 0.2).all(1).double()[:, None]
+    dt = positive(Advection(space, v))
+    run = evolve(LimitedAdvection(space, v, bounds), u0, torch.linspace(0, 1, 6), dt=dt, stepper=Heun())
+    assert float(run.states.min()) >= -1e-14 and float(run.states.max()) <= 1 + 1e-14
+
+
+@pytest.mark.parametrize("make", [Space, CellSpace])
+def test_an_outflow_is_no_extremum(make: Any) -> None:
+    """A linear function on an interval is carried out exactly: the last node has no neighbour ahead, and needs none."""
+    space = make(jittered(interval(12), 0.2, seed=1))
+    for slope in (1.0, -2.0):
+        rate = LimitedAdvection(space, [1.0]).rate(T0, slope * space.pos)[:, 0]
+        last = int(space.pos[:, 0].argmax())
+        assert float(rate[last]) == pytest.approx(-slope, rel=1e-10)
+
+
+@pytest.mark.parametrize("make", [Space, CellSpace])
+def test_given_bounds_keep_smooth_extrema_and_only_those(make: Any) -> None:
+    """A crest keeps more of its height; where all is flat beside a jump nothing changes; the bounds themselves hold."""
+    space = make(jittered(interval(40), 0.1, seed=1), periodic=[("left", "right")])
+    wave = torch.sin(2 * math.pi * space.pos)
+    dt = positive(Advection(space, [1.0]))
+    height = {}
+    for bounds in (None, (-2.0, 2.0), (-1.0, 1.0)):
+        term = LimitedAdvection(space, [1.0], bounds)
+        end = evolve(term, wave, [0.0, 1.0], dt=dt, stepper=Heun()).final
+        height[bounds] = float(end.max())
+    assert height[None] < height[(-1.0, 1.0)] <= 1.0
+    assert abs(height[(-2.0, 2.0)] - float(wave.max())) < 0.2 * (float(wave.max()) - height[None])
+    jump = ((space.pos - 0.5).abs() < 0.2).double()
+    plain, wide = (LimitedAdvection(space, [1.0], b)(T0, jump) for b in (None, (-9.0, 9.0)))
+    assert torch.equal(plain, wide)
+
+
+@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, 0.0), (float("nan"), 1.0), 3.0, (0.0, 1.0, 2.0)])
+def test_bounds_are_checked(bounds: Any) -> None:
+    with pytest.raises(InputError, match="expected \\(low, high\\) with low < high"):
+        LimitedAdvection(Space(interval(4)), [1.0], bounds)
 
 
 def blob(x: Tensor, t: float = 0.0) -> Tensor:

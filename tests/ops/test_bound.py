@@ -17,8 +17,8 @@ from graphpde.core.jacobian import Action
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError
-from graphpde.mesh import Mesh, Space, interval, jittered, random_cube, random_square, rectangle, sphere
-from graphpde.ops import Advection, Diffusion, Reaction, Source, System
+from graphpde.mesh import Mesh, Space, interval, jittered, random_cube, random_square, rectangle, sphere, star
+from graphpde.ops import Advection, Diffusion, Reaction, Source, StreamlineUpwind, System
 from graphpde.ops.bound import spectral_bound
 
 T0 = torch.tensor(0.0, dtype=torch.float64)
@@ -198,3 +198,26 @@ def test_nothing_linear_has_no_bound() -> None:
 def test_no_gradient_hangs_on_it() -> None:
     kappa = torch.ones(1, dtype=torch.float64, requires_grad=True)
     assert isinstance(bound_of(Diffusion(SPACE, kappa)), float)
+
+
+WINDS = (torch.tensor([1.0, 0.0]), torch.tensor([0.3, 1.0]), lambda x: torch.stack([-x[:, 1], x[:, 0]], 1))
+
+
+@pytest.mark.parametrize("cells", ["triangle", "quad", "mixed", "random"])
+@pytest.mark.parametrize("kappa", [0.0, 1e-2, 1.0])
+def test_a_mass_with_a_streamline_part(cells: str, kappa: float) -> None:
+    """The share of the symmetric mass is no bound for it, but what it gives lies above the spectral radius."""
+    mesh = random_square(5, seed=2) if cells == "random" else jittered(rectangle(5, 5, cells=cells), 0.2, seed=1)
+    space = Space(mesh)
+    for wind in WINDS:
+        term = StreamlineUpwind(space, wind, kappa)
+        assert largest(term) <= bound_of(term)
+
+
+def test_the_share_of_the_mass_does_not_hold_along_streamlines() -> None:
+    """Why the figure is an estimate: a singular value of the scaled mass below the share of the symmetric one."""
+    space = Space(star(3, 3))
+    mass = dense(StreamlineUpwind(space, WINDS[2]).mass)
+    root = mass.diagonal() ** -0.5
+    values = scipy.linalg.svdvals(root[:, None] * mass * root)
+    assert values.min() < 0.8 * space.least_mass

@@ -209,6 +209,18 @@ def test_one_constant_per_node(name: str) -> None:
             term.f.equilibria()
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(4,), (5, 1), (3, 5)])
+def test_constants_that_fit_no_nodes(name: str, shape: tuple[int, ...]) -> None:
+    kind = REACTIONS[name]
+    first = next(iter(kind.constants))
+    rate = kind(**{first: torch.ones(shape, dtype=torch.float64)})
+    expected = rf"{first} of {kind.__name__} has shape \[{', '.join(map(str, shape))}\], .* of the 5 nodes: \[5\]"
+    for door in (rate, lambda u: Reaction(rate)(T0, u)):
+        with pytest.raises(ShapeError, match=expected):
+            door(states(name, 2, 5))
+
+
 def test_thresholds_of_patterns_and_oscillations() -> None:
     """Turing's condition where the growth rate of the fastest mode changes its sign, Hopf's at wave number zero."""
     schnakenberg = Schnakenberg()

@@ -167,6 +167,22 @@ def test_factors_by_channel() -> None:
     assert torch.allclose(spread(T0, u), Diffusion(LUMPED)(T0, u) * factor, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_kept_from_inference_serves_gradients(name: str) -> None:
+    space, u = SPACES[name], state(2)
+    factor = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    for term in (factor * Diffusion(space), Diffusion(space) + Dirichlet("left", 1.0)):
+        system = System(term, None, T0)
+        with torch.inference_mode():
+            inferred = system.rate(T0, u)
+        v = u.clone().requires_grad_()
+        rate = system.rate(T0, v)
+        assert torch.equal(rate.detach(), inferred)
+        fresh = System(term, None, T0)
+        gradients = [torch.autograd.grad(r.square().sum(), v)[0] for r in (rate, fresh.rate(T0, v))]
+        assert torch.equal(*gradients) and float(gradients[0].abs().max()) > 0
+
+
 def test_nothing_stands_still() -> None:
     u = state()
     system = System(0, LUMPED, T0)

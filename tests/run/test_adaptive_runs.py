@@ -201,7 +201,12 @@ def test_a_blow_up_is_named_and_what_led_to_it_kept(tmp_path: Path) -> None:
     with pytest.raises(StepUnderflow, match="the step fell to dt=.*and the error is still too large") as caught:
         simulate(setup, tmp_path / "run")
     assert caught.value.t == pytest.approx(SINGULAR, abs=1e-3)
-    assert "--resume" in caught.value.__notes__[0] and "--rtol R" in caught.value.__notes__[0]
+    (note,) = caught.value.__notes__
+    assert (
+        f"--resume {tmp_path / 'run'}[@TIME] [--rtol R]" in note
+        and "status failed, the last good state (t=0.69" in note
+    )
+    assert f"is kept in '{tmp_path / 'run' / 'checkpoint.npz'}'" in note
     said, rows = manifest(tmp_path / "run"), metrics(tmp_path / "run")
     assert said["status"] == "failed" and said["error"].startswith("the step fell to dt=")
     assert said["adaptive"]["accepted"] == rows[-1]["step"] and said["adaptive"]["rejected"] > 0

@@ -12,7 +12,9 @@ import pytest
 
 from graphpde.config import merge, prepare, read_config
 from graphpde.errors import InputError
-from graphpde.mesh import box, rectangle, write_mesh
+from graphpde.mesh import Mesh, box, rectangle, write_mesh
+from graphpde.mesh.generate import SHAPES
+from graphpde.mesh.second_order import completed
 from graphpde.run import simulate
 from graphpde.run.compare import compare
 from graphpde.viz import SeriesWriter
@@ -114,3 +116,48 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no saved fields; expected a run folder"):
         compare(tmp_path / "empty", a)
+
+
+def quadratic(folder: Path, mesh: Mesh, name: str = "u") -> Path:
+    """One moment of x^2 + x y - 2 y^2 on a mesh with nodes in the middle of its cells."""
+    x, y = mesh.points.unbind(1)
+    writer = SeriesWriter(folder, "run", mesh, (name,))
+    writer.add(0.0, {name: x**2 + x * y - 2 * y**2})
+    return writer.path
+
+
+def serendipity() -> Mesh:
+    """Quadrilaterals with nodes in the middle of their sides and none in that of the cell."""
+    full = completed(SHAPES["rectangle_quads"]())
+    nodes = full.cells["quad9"][:, :8]
+    return Mesh(full.points, {"quad8": nodes})
+
+
+@pytest.mark.parametrize("source", ["triangles", "quads", "without centres"])
+def test_quadratic_cells_are_read_with_all_their_nodes(tmp_path: Path, source: str) -> None:
+    """A quadratic field comes to any finer mesh as it is, and on its own mesh has its exact norm."""
+    mesh = {
+        "triangles": lambda: completed(rectangle(3, 4)),
+        "quads": lambda: completed(SHAPES["rectangle_quads"]()),
+        "without centres": serendipity,
+    }[source]()
+    a = quadratic(tmp_path / "a", mesh)
+    b = quadratic(tmp_path / "b", completed(rectangle(30, 31)))
+    for pair in ((a, b), (b, a)):
+        found = compare(*pair)
+        assert found.rows[0].largest < 1e-12 and len(found.notes) == 1
+        # the integral of (x^2 + x y - 2 y^2)^2 over the unit square
+        assert found.rows[0].a == pytest.approx(math.sqrt(1 / 5 + 1 / 9 + 4 / 5 + 1 / 4 - 4 / 9 - 1 / 2), rel=1e-10)
+
+
+def test_values_at_vertices_are_said_to_be_no_more(tmp_path: Path) -> None:
+    """Pyramids of second order have no element here."""
+    points = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 1.0]]
+    ends = [(0, 1), (1, 2), (2, 3), (3, 0), (0, 4), (1, 4), (2, 4), (3, 4)]
+    corners = np.array(points, dtype=float)
+    both = np.concatenate([corners, [(corners[i] + corners[j]) / 2 for i, j in ends]])
+    mesh = Mesh(both, {"pyramid13": [list(range(13))]})
+    write_mesh(tmp_path / "p.vtu", mesh.with_data({"u": mesh.points[:, 0]}, {}))
+    write_mesh(tmp_path / "fine.vtu", (fine := box(4, 4, 4)).with_data({"u": fine.points[:, 0]}, {}))
+    notes = compare(tmp_path / "p.vtu", tmp_path / "fine.vtu").notes
+    assert "'p.vtu' were taken at the vertices of its cells, linear between: pyramid13 cells carry no" in notes[0]

@@ -148,8 +148,8 @@ def killed_at(setup: Setup, folder: Path, step: int, patch: pytest.MonkeyPatch, 
             raise _Killed
 
     with patch.context() as quiet:
-        quiet.setattr(module, "_record_failure", lambda *args: None)
-        quiet.setattr(module._Run, "close", lambda *args: None)
+        quiet.setattr(module, "record_failure", lambda *args: None)
+        quiet.setattr(module.Running, "close", lambda *args: None)
         with pytest.raises(_Killed):
             simulate(setup, folder, progress=die, every=every)
     assert json.loads((folder / "manifest.json").read_text())["status"] == "running"
@@ -227,10 +227,12 @@ def test_a_run_that_diverged_goes_on_with_another_step(tmp_path: Path) -> None:
     setup = ready(FIXED, unstable, dtype="float32")  # which overflows sooner
     with pytest.raises(Diverged) as found:
         simulate(setup, tmp_path / "run")
-    assert found.value.__notes__ == [
-        f"what was saved can go on with a smaller step: --resume {tmp_path / 'run'}[@TIME] --dt DT"
-    ]
     kept = read_checkpoint(tmp_path / "run/checkpoint.npz")
+    assert found.value.__notes__ == [
+        f"status failed, the last good state (t={kept.t:.6g}, step {kept.step}) is kept in "
+        f"'{tmp_path / 'run/checkpoint.npz'}'; go on with a smaller step: graphpde simulate --resume "
+        f"{tmp_path / 'run'}[@TIME] --dt DT"
+    ]
     assert bool(torch.isfinite(kept.state).all()) and kept.frames == len(read_pvd(tmp_path / "run/fields/run.pvd"))
     smaller = {"time": {"dt": 0.005, "end": 0.6}, "solver": {"allow_unstable": False}}
     done = resume(f"{tmp_path / 'run'}@0.3", smaller)

@@ -16,6 +16,7 @@ from graphpde.config import prepare, read_config
 from graphpde.errors import ConfigError, InputError, OutputError
 from graphpde.run import simulate
 from graphpde.run.members import members_of, problem_of, read_axis
+from graphpde.run.rows import last_row, read_rows
 from graphpde.run.sweep import resume_sweep, share_cores, sweep
 from graphpde.run.workers import Job, run_all
 
@@ -53,6 +54,41 @@ def test_a_logarithmic_axis_has_equal_ratios() -> None:
 def test_constants_of_the_reaction_have_short_names() -> None:
     assert read_axis("feed=0.03,0.04", {"pde": "gray-scott"}).key == "reaction.feed"
     assert read_axis("kappa_v=1,2", {"pde": "gray-scott"}).key == "coefficients.kappa_v"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "key"),
+    [
+        ("kappa=1,2", "kappa", 'materials."*".conductivity'),
+        ('materials."*".conductivity=1,2', "conductivity", 'materials."*".conductivity'),
+        ("density=1,2", "density", 'materials."*".density'),
+        ("*.kappa=1,2", "*.kappa", 'materials."*".conductivity'),
+        ("material=steel,brass", "material", 'materials."*"'),
+        ('materials."*"=steel,brass', "material", 'materials."*"'),
+        ("time.dt=1,2", "dt", "time.dt"),
+        ("boundary.left.value=1,2", "boundary.left.value", "boundary.left.value"),
+    ],
+)
+def test_materials_have_short_names(text: str, name: str, key: str) -> None:
+    problem = {**HEAT, "materials": {"*": "steel"}}
+    axis = read_axis(text, problem)
+    assert (axis.name, axis.key) == (name, key)
+    assert axis.name in members_of([axis])[0].values
+    again = read_axis(f"{axis.name}=1,2", problem)
+    assert again.key == axis.key  # what is printed can be given
+
+
+def test_one_of_several_materials() -> None:
+    two = {**HEAT, "materials": {"core": "steel", "*": {"conductivity": 2.0, "density": 1.0, "heat_capacity": 1.0}}}
+    assert read_axis("core.kappa=1,2", two).key == "materials.core.conductivity"
+    assert read_axis("materials.core.conductivity=1,2", two).name == "core.conductivity"
+    with pytest.raises(ConfigError, match=r"--sweep kappa fits 2 materials; take one of core.kappa, \*.kappa"):
+        read_axis("kappa=1,2", two)
+    with pytest.raises(ConfigError, match="varies materials.core.conductivity twice"):
+        members_of([read_axis("core.kappa=1,2", two), read_axis("core.conductivity=3,4", two)])
+    axis = read_axis("core.kappa=45,50", two)
+    tables = problem_of(two, [axis], members_of([axis])[0])  # what the name says of the rest stays
+    assert tables["materials"]["core"] == {"material": "steel", "conductivity": 45}
 
 
 @pytest.mark.parametrize(
@@ -172,3 +208,36 @@ def test_a_hopeless_problem_is_refused_before_anything_starts(tmp_path: Path) ->
     assert not (tmp_path / "s").exists()
     with pytest.raises(InputError, match="is not the folder of a sweep"):
         resume_sweep(tmp_path)
+
+
+def test_what_was_measured_stands_in_the_table_and_its_pictures(tmp_path: Path) -> None:
+    """The last values of probes, fluxes and integrals are columns, by names that do not depend on the sweep."""
+    output = {**HEAT["output"], "probes": {"tip": [0.5, 0.5]}, "fluxes": "all", "integrals": "all"}
+    result = sweep({**HEAT, "output": output}, ["kappa=0.5,1,2"], tmp_path / "s", jobs=1)
+    with open(result.folder / "sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, member in zip(rows, result.members, strict=True):
+        for kind, table in (("probe", "probes"), ("flux", "fluxes"), ("integral", "integrals")):
+            columns, values = read_rows(result.folder / member.name / f"{table}.csv")
+            said = [float(row[f"{kind}.{column}"]) for column in columns[1:]]
+            assert said == values[-1, 1:].tolist()
+    assert {"probe.tip.u", "flux.left.u", "flux.left.u.amount", "integral.domain.u.mean"} <= set(rows[0])
+    assert float(rows[0]["probe.tip.u"]) < float(rows[2]["probe.tip.u"])
+    assert (result.folder / "figures" / "sweep_measured.png").is_file()
+    assert (result.folder / "sweep.html").read_text().count("<img") == 3
+
+
+def test_the_last_row_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    assert last_row(path) == {}
+    path.write_text("t,a\n")
+    assert last_row(path) == {}
+    path.write_text("t,a\n0.0,1.0\n")
+    assert last_row(path) == {"t": 0.0, "a": 1.0}
+    path.write_text("t,a\n" + "".join(f"{k}.0,{k * k}.0\n" for k in range(5000)) + "5000.0,2")  # the program was killed
+    assert last_row(path) == {"t": 4999.0, "a": 4999.0**2}
+    wide = ["t", *(f"c{k}" for k in range(4000))]
+    path.write_text(
+        ",".join(wide) + "\n" + "\n".join(",".join(f"{j + k}.5" for k in range(4001)) for j in (1, 2)) + "\n"
+    )
+    assert list(last_row(path).values())[-1] == 4002.5

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphpde.errors import OutputError
+from graphpde.mesh.cells import KIND_OF_WIDTH
 from graphpde.mesh.io.labels import labels
 from graphpde.mesh.io.raw import Block, CellSet, RawMesh, Unreadable, integers, listed, numbers, runs
 from graphpde.mesh.io.vtk.cells import WEDGE
@@ -214,7 +215,6 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
     codes = {kind: code for code, (kind, _) in _KINDS.items()}
     if mesh.dim != mesh.space_dim or mesh.dim < 2 or any(kind not in codes for kind in mesh.cells):
         raise OutputError(f"cannot write '{path.name}': SU2 knows linear cells of plane and solid meshes only")
-    of_width = {2: "line", 3: "triangle", 4: "quad"}
     with open(path, "w", encoding="utf-8", newline="\n") as out:
         out.write(f"NDIME= {mesh.dim}\nNELEM= {mesh.n_cells}\n")
         for kind, nodes in mesh.cells.items():
@@ -229,7 +229,7 @@ def write(path: Path, mesh: Mesh, point_data: dict[str, Any], cell_data: dict[st
             out.write(f"MARKER_TAG= {names[name]}\nMARKER_ELEMS= {len(tag.ids)}\n")
             for row in mesh.facets.nodes[tag.ids].tolist():
                 corners = [node for node in row if node >= 0]
-                out.write(f"{codes[of_width[len(corners)]]} {' '.join(map(str, corners))}\n")
+                out.write(f"{codes[KIND_OF_WIDTH[len(corners)]]} {' '.join(map(str, corners))}\n")
     return told
 
 

@@ -9,6 +9,7 @@ from graphpde.core.linear_operator import LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.cell_stencil import least_squares
+from graphpde.ops.facet_flow import FacetFlow, Flow, own_flow, with_reconstruction
 from graphpde.ops.finite_volume_conditions import CellFluxes, FacetConditions
 
 
@@ -40,6 +41,18 @@ def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
     squares where the flow has no divergence, but only be of first order where facets do not halve the way. A cell with
     fewer neighbours than dimensions lets its average out.
     """
+    stencil = space.stencil
+    carried, value = _reconstructed(space, flow)
+    _, here = space.ends
+    mean = -(flow / space.to_facets.degree[space.sides.facet])[here]
+    lost = space.to_cells.propagate(carried[:, None])
+    back = stencil.back.collect(stencil.back.own(value[~stencil.off])[:, None])
+    weight = stencil.wide.own(torch.cat([value[stencil.off], mean]))
+    return Sparse(stencil.wide, weight, (back - lost)[:, 0]).to(space.device, space.dtype)
+
+
+def _reconstructed(space: CellSpace, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """What each side takes of the average of its cell [s], and of its gradient by entries of the stencil [q]."""
     stencil, n = space.stencil, space.n
     cell, inner = space.sides.cell, space.inner_side
     reach = _reach(space)
@@ -58,13 +71,18 @@ def centred_on_cells(space: CellSpace, flow: Tensor) -> Sparse:
     told = (space.to_cells.propagate(inner.to(flow.dtype)[:, None])[:, 0] >= space.mesh.dim)[cell]
     part = torch.where(inner | told, -carried, 0.0)[gets, None] * reach[gives]
     pair, entry = stencil.path
-    value = (part[pair] * gradient[entry]).sum(1)
-    _, here = space.ends
-    mean = -(flow / count)[here]
-    lost = space.to_cells.propagate(carried[:, None])
-    back = stencil.back.collect(stencil.back.own(value[~stencil.off])[:, None])
-    weight = stencil.wide.own(torch.cat([value[stencil.off], mean]))
-    return Sparse(stencil.wide, weight, (back - lost)[:, 0]).to(space.device, space.dtype)
+    return carried, (part[pair] * gradient[entry]).sum(1)
+
+
+def upwind_through_facets(space: CellSpace, flow: Tensor) -> FacetFlow:
+    """What upwind fluxes bring in through each boundary facet, given values counted as held ones."""
+    out = flow[space.boundary_sides]
+    return own_flow(space, torch.relu(out), torch.relu(-out))
+
+
+def centred_through_facets(space: CellSpace, flow: Tensor) -> FacetFlow:
+    """The same of centred fluxes, which carry what the linear reconstruction says at an outflow."""
+    return with_reconstruction(space, upwind_through_facets(space, flow), _reconstructed(space, flow)[1])
 
 
 def _reach(space: CellSpace) -> Tensor:
@@ -74,13 +92,18 @@ def _reach(space: CellSpace) -> Tensor:
 
 
 def with_inflow(
-    space: CellSpace, operator: LinearOperator, flow: Tensor, conditions: FacetConditions, label: str
+    space: CellSpace, operator: LinearOperator, flow: Tensor, conditions: FacetConditions, label: str, through: Flow
 ) -> CellFluxes:
     """The fluxes with the values that are held at the boundary carried in; elsewhere nothing comes in."""
     arriving = torch.relu(-flow[space.boundary_sides]) * conditions.held
     to_cells = space.from_boundary
     weight = to_cells.own(arriving).to(space.device, space.dtype)
-    return CellFluxes(space, operator, to_cells.to(space.device), weight, conditions, label)
+
+    def held() -> FacetFlow:
+        every = through()
+        return every._replace(share=every.share * conditions.held[every.of_given.pairs()[0]])
+
+    return CellFluxes(space, operator, to_cells.to(space.device), weight, conditions, label, held)
 
 
 def _at_boundary(space: CellSpace, values: Tensor) -> Tensor:

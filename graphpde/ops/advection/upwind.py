@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +15,11 @@ from graphpde.core.relation import Relation
 from graphpde.errors import InputError
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
-from graphpde.ops.advection.cells import upwind_on_cells, with_inflow
+from graphpde.ops.advection.cells import upwind_on_cells, upwind_through_facets, with_inflow
 from graphpde.ops.advection.schemes import SCHEMES
 from graphpde.ops.advection.velocity import Velocity, at_quadrature, finite, outflow, side_flows
 from graphpde.ops.assembled import Assembled
+from graphpde.ops.facet_flow import FacetFlow
 from graphpde.ops.term import Term
 from graphpde.typing import Scalar, check_shape
 
@@ -61,7 +63,8 @@ class Advection(Assembled):
             return self
         flow = side_flows(self.domain, self.velocity)
         operator = self._on_cells(self.domain, flow) if self._cached is None else self._cached
-        return with_inflow(self.domain, operator, flow, conditions, self.label)
+        through = partial(self._through_facets, self.domain, flow)
+        return with_inflow(self.domain, operator, flow, conditions, self.label, through)
 
     def _build(self) -> LinearOperator:
         on, v = self.domain, self.velocity
@@ -72,6 +75,9 @@ class Advection(Assembled):
 
     def _on_cells(self, space: CellSpace, flow: Tensor) -> Sparse:
         return upwind_on_cells(space, flow)
+
+    def _through_facets(self, space: CellSpace, flow: Tensor) -> FacetFlow:
+        return upwind_through_facets(space, flow)
 
     def _on_space(self, space: Space, velocity: Velocity) -> Sparse:
         return upwind_on_space(space, velocity)[0]
@@ -92,14 +98,13 @@ class Advection(Assembled):
 
 
 def galerkin(space: Space, velocity: Velocity) -> Sparse:
-    r"""The matrix k_ij = \int v . grad N_i N_j less the flux through the boundary where it flows out."""
+    r"""The matrix k_ij = \int v . grad N_i N_j, with nothing taken off where it flows out."""
     local = []
     for block in space.blocks(2 * space.element.degree):
         v = at_quadrature(velocity, block, block.ids, space)
         along = torch.einsum("mqid,mqd->mqi", block.gradients.expand(-1, v.shape[1], -1, -1), v)
         local.append(torch.einsum("mqi,qj,mq->mij", along, block.values, block.volume))
-    matrix = space.assemble(local)
-    return Sparse(matrix.relation, matrix.weight, matrix.diag - outflow(space, velocity))
+    return space.assemble(local)
 
 
 def upwind_on_space(space: Space, velocity: Velocity) -> tuple[Sparse, Tensor]:
@@ -119,7 +124,8 @@ def upwind_on_space(space: Space, velocity: Velocity) -> tuple[Sparse, Tensor]:
     reverse = space.edges.transpose().own(k)
     diffusion = torch.relu(torch.maximum(-k, -reverse))
     added = space.edges.collect(diffusion[:, None])[:, 0]
-    monotone = Sparse(space.edges, k + diffusion, centred.diag - added).to(space.device, space.dtype)
+    diag = centred.diag - outflow(space, velocity) - added
+    monotone = Sparse(space.edges, k + diffusion, diag).to(space.device, space.dtype)
     return monotone, diffusion.to(space.device, space.dtype)
 
 

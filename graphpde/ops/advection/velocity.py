@@ -7,12 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from graphpde.core.linear_operator import Sparse
+from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.blocks import Block, block
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.elements import Q1
 from graphpde.mesh.geometry import facet_normals
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.numbering import off_diagonal
 from graphpde.mesh.pieces import facet_pieces
 from graphpde.mesh.space import Space
 from graphpde.typing import check_shape
@@ -53,22 +56,55 @@ def finite(v: Tensor) -> Tensor:
 
 def outflow(space: Space, velocity: Velocity) -> Tensor:
     r"""\int (v.n)^+ N_i over the boundary [n], lumped to the diagonal."""
-    # periodic sides are no boundary
-    ids = space.mesh.tag("boundary").ids if space.periodic else space.mesh.boundary_facets
+    ids = _open(space)
     if not len(ids):
         return torch.zeros(space.n, dtype=torch.float64, device=space.device)
     blocks, corners = leaving(space, velocity, ids)
     return space.assemble_facets(blocks, [each[..., None] for each in corners])[:, 0]
 
 
+def outflow_matrix(space: Space, velocity: Velocity) -> Sparse:
+    r"""\int (v.n)^+ N_i N_j over the boundary, on the edges of the space.
+
+    Lumped it would be of first order in the nodes there, and without smoothing that error travels back upstream.
+    """
+    src, dst = space.edges.pairs()
+    sources, ends = [src], [dst]
+    values = [torch.zeros(len(src), dtype=torch.float64, device=src.device)]
+    diag = torch.zeros(space.n, 1, dtype=torch.float64, device=src.device)
+    ids = _open(space)
+    blocks, fluxes = _fluxes(space, velocity, ids) if len(ids) else ([], [])
+    if blocks:
+        local = [torch.einsum("qi,qj,mq->mij", b.values, b.values, q) for b, q in zip(blocks, fluxes, strict=True)]
+        diag = space.assemble_facets(blocks, [a.diagonal(dim1=1, dim2=2)[..., None] for a in local])
+        for b, a in zip(blocks, local, strict=True):
+            off = off_diagonal(a.shape[1]).to(a.device)
+            ends.append(b.dofs[:, :, None].expand(a.shape)[:, off].reshape(-1))
+            sources.append(b.dofs[:, None].expand(a.shape)[:, off].reshape(-1))
+            values.append(a[:, off].reshape(-1))
+    # the edges of the space among them make the order that of the space
+    pairs = Relation.from_edges(torch.cat(sources), torch.cat(ends), space.n, space.n, coalesce=True)
+    return Sparse(space.edges, pairs.own(torch.cat(values)), diag[:, 0])
+
+
 def leaving(space: Space, velocity: Velocity, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
     r"""The facets ``ids`` by type, and \int (v.n)^+ N_i over each of them [m, k]."""
-    blocks, corners = space.facets(ids), []
+    blocks, fluxes = _fluxes(space, velocity, ids)
+    return blocks, [torch.einsum("qk,mq->mk", b.values, q) for b, q in zip(blocks, fluxes, strict=True)]
+
+
+def _open(space: Space) -> Tensor:
+    """The facets of the boundary; periodic sides are none."""
+    return space.mesh.tag("boundary").ids if space.periodic else space.mesh.boundary_facets
+
+
+def _fluxes(space: Space, velocity: Velocity, ids: Tensor) -> tuple[list[Block], list[Tensor]]:
+    """The facets by type, and the outflow (v.n)^+ at their quadrature points times the weights there [m, q]."""
+    blocks, out = space.facets(ids), []
     for each, piece in zip(blocks, facet_pieces(space.mesh, space.element, ids), strict=True):
         v = at_quadrature(velocity, each, space.mesh.facets.cells[each.ids, 0], space)
-        flux = torch.relu((v * _normals(space.mesh, each, piece.nodes)).sum(-1)) * each.volume
-        corners.append(torch.einsum("qk,mq->mk", each.values, flux))
-    return blocks, corners
+        out.append(torch.relu((v * _normals(space.mesh, each, piece.nodes)).sum(-1)) * each.volume)
+    return blocks, out
 
 
 def _normals(mesh: Mesh, on: Block, nodes: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from graphpde.mesh.space import Space
+from graphpde.ops.constant_gradients import over_channels, squared
 from graphpde.ops.form import FORMS, Coefficient, Energy, Values
 
 
@@ -37,4 +38,4 @@ class AllenCahn(Energy):
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
         well = p["rate"] / 4 * (1 - u * u) ** 2
-        return (p["diffusivity"] / 2 * (grad * grad).sum(-1) + well).sum(-1)
+        return over_channels(p["diffusivity"] / 2 * squared(grad) + well)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import InputError
+from graphpde.ops.constant_gradients import over_directions
 from graphpde.ops.form import FORMS, Coefficient, Form, Local, Values
 
 
@@ -65,7 +66,7 @@ class VectorBurgers(Form):
         self.channels = ("u", "v", "w")[: self.domain.mesh.space_dim]
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
-        return -(grad @ u[..., None])[..., 0], -_beside(p["nu"]) * grad
+        return -over_directions(grad * u[..., None, :]), -_beside(p["nu"]) * grad
 
 
 def _beside(nu: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from graphpde.ops.constant_gradients import over_channels, squared
 from graphpde.ops.form import FORMS, Energy, Values
 
 
@@ -26,4 +27,4 @@ class MinimalSurface(Energy):
     convex = True
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
-        return (1 + (grad * grad).sum(-1)).sqrt().sum(-1)
+        return over_channels((1 + squared(grad)).sqrt())

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from graphpde.errors import InputError
+from graphpde.ops.constant_gradients import over_channels, squared
 from graphpde.ops.form import FORMS, Coefficient, Energy, Values
 
 
@@ -44,5 +45,5 @@ class PLaplacian(Energy):
         self.exponent, self.slope = exponent, slope
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
-        size = self.slope**2 + (grad * grad).sum(-1)
-        return (p["kappa"] / self.exponent * size ** (self.exponent / 2)).sum(-1)
+        size = self.slope**2 + squared(grad)
+        return over_channels(p["kappa"] / self.exponent * size ** (self.exponent / 2))

@@ -49,4 +49,4 @@ class GrayScott(Kinetics):
     def forward(self, state: Tensor) -> Tensor:
         u, v = self.species(state)
         uvv = u * v * v
-        return joined(self.feed * (1 - u) - uvv, uvv - (self.feed + self.kill) * v)
+        return joined(self.feed - self.feed * u - uvv, uvv - (self.feed + self.kill) * v)

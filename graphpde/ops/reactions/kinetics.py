@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,7 @@ class Kinetics(nn.Module):
         super().__init__()
         for name, value in values.items():
             self._keep(name, value)
+        self._varying = tuple(name for name, value in values.items() if isinstance(value, Tensor) and value.dim())
 
     def _keep(self, name: str, value: float | Tensor) -> None:
         """Check a constant and make it an attribute.
@@ -71,6 +72,21 @@ class Kinetics(nn.Module):
             setattr(self, name, value if isinstance(value, Tensor) else float(value))
         else:
             self.register_buffer(name, value)
+
+    def __call__(self, state: Tensor) -> Tensor:
+        """The rate of a state [*, n, c].
+
+        Raises:
+            ShapeError: a constant with neither one value nor one per node.
+        """
+        for name in self._varying:
+            value = getattr(self, name)
+            if not _fits(value.shape, state.shape[:-1]):
+                raise ShapeError(
+                    f"{name} of {type(self).__name__} has shape {list(value.shape)}, expected one number or one for "
+                    f"each of the {state.shape[-2]} nodes: [{state.shape[-2]}]"
+                )
+        return cast(Tensor, super().__call__(state))
 
     def equilibria(self) -> list[tuple[float, ...]]:
         """Homogeneous states with zero rate."""
@@ -112,6 +128,14 @@ def joined(*rates: Tensor) -> Tensor:
 def per_species(value: Any) -> Any:
     """A constant that acts on every channel: a tensor [n] as [n, 1]."""
     return value[..., None] if isinstance(value, Tensor) and value.dim() else value
+
+
+def _fits(given: torch.Size, nodes: torch.Size) -> bool:
+    """Whether constants of one shape spread over nodes [*, n]."""
+    try:
+        return torch.broadcast_shapes(given, nodes) == nodes
+    except RuntimeError:
+        return False
 
 
 def _worst(value: float | Tensor, constant: Constant) -> float | None:

@@ -97,3 +97,8 @@ class AllenCahn(Kinetics):
     def energy(self, u: Tensor) -> Tensor:
         """The density rate (1 - u^2)^2 / 4 whose downward gradient this is, [*, n, c] -> [*, n, c]."""
         return per_species(self.rate) * (1 - u * u).square() / 4
+
+    @property
+    def concavity(self) -> float:
+        """How far the energy is from convex: its second derivative rate (3 u^2 - 1) is nowhere below minus this."""
+        return self.numbers()[0]

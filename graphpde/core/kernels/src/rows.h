@@ -228,6 +228,58 @@ FN void NAME(sum_rows_as)(REAL *y, const Job *job, const REAL *w, const REAL *x,
     }
 }
 
+/* the same for n <= 3 channels of one head: all that a short row needs stays in registers */
+FN void NAME(sum_narrow)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end, const int n,
+                         const int mode, const int diagonal) {
+    const int32_t *ptr = job->plan.ptr, *idx = job->plan.idx, *perm = job->plan.perm;
+    const REAL *d = (const REAL *)job->d;
+    int32_t s = ptr[begin];
+    for (int64_t row = begin; row < end; row++) {
+        const int32_t stop = ptr[row + 1];
+        REAL *to = y + row * n;
+        if (__builtin_expect(stop - s > CHAIN, 0)) {
+            NAME(few)(to, job, w, x, s, stop, n, mode);
+            if (diagonal) NAME(add_diagonal)(to, job, x + row * n, row, n);
+            s = stop;
+            continue;
+        }
+        REAL acc[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < n; i++) acc[i] = diagonal ? d[diagonal == 2 ? row * n + i : row] * x[row * n + i] : 0;
+        for (; s < stop; s++) {
+            const REAL *from = x + (int64_t)idx[s] * n;
+            const REAL factor = mode == NAME(unit) ? 1 : w[(mode & NAME(permuted)) ? perm[s] : s];
+#pragma GCC unroll 4
+            for (int i = 0; i < n; i++) acc[i] += mode == NAME(unit) ? from[i] : factor * from[i];
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < n; i++) to[i] = acc[i];
+    }
+}
+
+/* each in a function of its own: inlined into one large function they would run out of registers */
+#define NARROW(n, diagonal)                                                                                         \
+    LOOP __attribute__((noinline)) void NAME(JOIN(sum_##n##_, diagonal))(REAL *y, const Job *job, const REAL *w,    \
+                                                            const REAL *x, int64_t begin, int64_t end) {            \
+        if (!job->w) NAME(sum_narrow)(y, job, w, x, begin, end, n, NAME(unit), diagonal);                           \
+        else if (job->plan.perm) NAME(sum_narrow)(y, job, w, x, begin, end, n, NAME(permuted), diagonal);           \
+        else NAME(sum_narrow)(y, job, w, x, begin, end, n, NAME(own), diagonal);                                    \
+    }
+#define NARROW_ROWS(n)                                                                                              \
+    NARROW(n, 0)                                                                                                    \
+    NARROW(n, 1)                                                                                                    \
+    NARROW(n, 2)                                                                                                    \
+    FN void NAME(sum_##n)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end) {      \
+        if (!job->d) NAME(sum_##n##_0)(y, job, w, x, begin, end);                                                   \
+        else if (!job->d_each) NAME(sum_##n##_1)(y, job, w, x, begin, end);                                         \
+        else NAME(sum_##n##_2)(y, job, w, x, begin, end);                                                           \
+    }
+NARROW_ROWS(1)
+NARROW_ROWS(2)
+NARROW_ROWS(3)
+#undef NARROW
+#undef NARROW_ROWS
+
 FN void NAME(sum_rows_in)(REAL *y, const Job *job, const REAL *w, const REAL *x, int64_t begin, int64_t end,
                           const int mode) {
     switch (job->heads == 1 ? job->k : 0) {
@@ -258,6 +310,14 @@ LOOP void NAME(spmm)(const Job *job, int64_t group, int64_t begin, int64_t end) 
     const int64_t c = job->heads * job->k;
     const REAL *w = (const REAL *)job->w + group * job->w_step, *x = (const REAL *)job->x + group * job->plan.n_in * c;
     REAL *y = (REAL *)job->y + group * job->plan.n_out * c;
+    if (job->heads == 1 && job->plan.ptr && !job->far) {
+        switch (job->k) {
+        case 1: NAME(sum_1)(y, job, w, x, begin, end); return;
+        case 2: NAME(sum_2)(y, job, w, x, begin, end); return;
+        case 3: NAME(sum_3)(y, job, w, x, begin, end); return;
+        default: break;
+        }
+    }
     if (!job->w) NAME(sum_rows_in)(y, job, w, x, begin, end, NAME(unit));
     else NAME(sum_rows)(y, job, w, x, begin, end);
 }

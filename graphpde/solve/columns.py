@@ -1,0 +1,25 @@
+"""Arithmetic on columns [n, k] that are systems of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def dots(a: Tensor, b: Tensor) -> Tensor:
+    """<a, b> of each column [k] of a and b [n, k]."""
+    if a.shape[1] == 1:  # one pass without a product in memory
+        return torch.dot(a.reshape(-1), b.reshape(-1)).reshape(1)
+    return (a * b).sum(0)
+
+
+def lengths(x: Tensor) -> Tensor:
+    """||x|| of each column [k]."""
+    return dots(x, x).sqrt()
+
+
+def plus(x: Tensor, factor: Tensor, p: Tensor) -> Tensor:
+    """x + factor p with one factor a column [k]."""
+    if x.shape[1] == 1:
+        return torch.add(x, p, alpha=float(factor))
+    return x + factor * p
