@@ -138,14 +138,17 @@ class System:
             return self._rate_by_solving(self.mass, self(t, u), t)
         weak = [b for b in [self.load(t, u)] if b is not None]
         weak += [_times(factor, term(t, u)) for factor, term in self.weak]
-        parts = [] if self.operator is None else [self._linear_rate(u)]
-        parts += [divide_by_mass(self.mass, _total(weak))] if weak else []
+        parts = [divide_by_mass(self.mass, _total(weak))] if weak else []
         parts += [self._rates(t, u)] if self.rates else []  # spared the mass and its inverse
-        r = _total(parts) if parts else torch.zeros_like(u)
+        r = _total(parts)
+        if self.operator is not None:
+            r = self._linear_rate(u, r)
+        elif r is None:
+            r = torch.zeros_like(u)
         return r if self.fixed is None else self.fixed.put(r, self.fixed.rate(t, u))
 
-    def _linear_rate(self, u: Tensor) -> Tensor:
-        """M^-1 L u for a lumped mass; factors of the channels and the mass are one factor for each number of the state.
+    def _linear_rate(self, u: Tensor, rest: Tensor | None) -> Tensor:
+        """M^-1 L u + rest for a lumped mass; factors of the channels and the mass are one for each number of the state.
 
         Torch multiplies [n, c] by [n, 1] or [c] several times slower than by [n, c].
         """
@@ -153,18 +156,21 @@ class System:
         assert whole is not None
         base, factor = (whole.base, whole.factor) if isinstance(whole, Scaled) and not whole.before else (whole, None)
         if self.mass is None and factor is None:
-            return base(u)
+            return base(u) if rest is None else base(u) + rest
         assert self.mass is None or isinstance(self.mass, Tensor)
         given = [x for x in (self.mass, factor) if isinstance(x, Tensor)]
         if any(x.requires_grad for x in given) or _functorch.maybe_current_level() is not None:
-            return divide_by_mass(self.mass, whole(u))
+            r = divide_by_mass(self.mass, whole(u))
+            return r if rest is None else r + rest
         key = (u.shape[-1], u.dtype)
         if key not in self._factors:
             with torch.inference_mode(False):  # what is kept must serve calls with gradients as well
                 ones = torch.ones(base.n, u.shape[-1], dtype=u.dtype, device=u.device)
                 one = ones if factor is None else ones * (factor.to(u.dtype) if isinstance(factor, Tensor) else factor)
                 self._factors[key] = divide_by_mass(self.mass, one)
-        return base(u) * self._factors[key]
+        if rest is None:
+            return base(u) * self._factors[key]
+        return torch.addcmul(rest, base(u), self._factors[key])  # one pass over memory
 
     @cached
     def _factors(self) -> dict[Any, Tensor]:

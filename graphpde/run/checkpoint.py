@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from graphpde.config import Setup
 from graphpde.errors import InputError
 from graphpde.mesh.mesh import Mesh
 from graphpde.run.rhythm import Rhythm
+from graphpde.solve.linear import LinearSolver
 from graphpde.viz.files import written
 
 FILE = "checkpoint.npz"
@@ -43,7 +45,8 @@ class Checkpoint(NamedTuple):
         t, step: when. frames: planned moments saved up to it. state: [n, c].
         origin: where the schedule of its steps began.
         carry: what the stepper hands on where that is one tensor, else None.
-        kind: what the stepper hands on: "tensor", "cache" (made again by a step) or "history" (started anew).
+        kind: what the stepper hands on: "tensor", "cache" (made again by a step), "starts" (a
+            cache whose solver begins from its last solutions) or "history" (started anew).
         config: the problem as nested plain values. mesh: checksums that tell whether it is still the same.
         rhythm: the step controller between two steps; None for equal steps.
     """
@@ -150,10 +153,12 @@ class Keeper:
 
 
 def carry_kind(carry: Any) -> str:
-    """What a stepper's carry is: one "tensor"; a "cache" without any, made again by a step; or a "history"."""
+    """What a stepper's carry is: one "tensor"; without any, a "cache" or "starts", made again by a step; "history"."""
     if isinstance(carry, Tensor):
         return "tensor"
-    return "history" if _holds_tensor(carry) else "cache"
+    if _holds(carry, lambda part: isinstance(part, Tensor)):
+        return "history"
+    return "starts" if _holds(carry, lambda part: isinstance(part, LinearSolver) and part.remembers) else "cache"
 
 
 def fingerprint(mesh: Mesh, path: Path | None) -> dict[str, Any]:
@@ -178,10 +183,8 @@ def file_checksum(path: Path) -> str | None:
         return None
 
 
-def _holds_tensor(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return any(isinstance(part, Tensor) or _holds_tensor(part) for part in value)
-    return False
+def _holds(value: Any, sought: Callable[[Any], bool]) -> bool:
+    return sought(value) or (isinstance(value, tuple | list) and any(_holds(part, sought) for part in value))
 
 
 def _array(values: Tensor) -> np.ndarray:

@@ -192,7 +192,7 @@ def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) ->
         origin = at.origin
         known = at.frames if origin.frames == 0 else at.frames - origin.frames + 1
         stepper = Recorded(setup.stepper, Past(at.step - origin.step, state, carry, at.kind))
-        note = "" if at.kind != "history" else _HISTORY.format(setup.stepper.name)
+        note = _NOTES.get(at.kind, "").format(setup.stepper.name)
         return Leg(_from(setup.times, origin), state, stepper, origin, at.step - origin.step, known, not note, note)
     origin = Origin(at.t, at.step, at.frames)
     times, past = _from(setup.times, origin), at.rhythm or Rhythm(accepted=at.step)
@@ -201,16 +201,22 @@ def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) ->
         control = Followed.of(setup, past._replace(wanted=0.0))
         return Leg(times, state, Recorded(setup.stepper), origin, 0, 1, False, note, control)
     control, stepper = Followed.of(setup, past), Recorded(setup.stepper, Past(0, state, carry, at.kind))
-    note = _HISTORY.format(setup.stepper.name) if at.kind == "history" else ""
+    note = _NOTES.get(at.kind, "").format(setup.stepper.name)
     if not past.wanted or not bool((setup.times == at.t).any()):
         note = _ADAPTIVE  # in the middle of an interval the steps are fitted to what is left, rounded otherwise
     return Leg(times, state, stepper, origin, 0, 1, not note, note, control)
 
 
-_HISTORY = (
-    "{} keeps earlier states, which a checkpoint does not hold: it went on with its starting procedure, so that the "
-    "result differs from an uninterrupted run within the error of the method"
-)
+_NOTES = {
+    "history": (
+        "{} keeps earlier states, which a checkpoint does not hold: it went on with its starting procedure, so that "
+        "the result differs from an uninterrupted run within the error of the method"
+    ),
+    "starts": (
+        "its iterative solver begins from its last solutions, which a checkpoint does not hold: the result differs "
+        "from an uninterrupted run within the tolerance of the solver"
+    ),
+}
 _ADAPTIVE = (
     "its steps adapt and it went on between two saved moments, or without its last step: the result differs from an "
     "uninterrupted run within the tolerance"

@@ -37,6 +37,9 @@ class LinearSolver:
     The result is differentiable in b and in every tensor of ``a`` (first order, reverse mode): backward is one solve
     with the transposed operator.
 
+    Attributes:
+        method: the method in use. remembers: whether an answer depends, within rtol, on the solves before it.
+
     Raises:
         SolveError: no usable answer; UnknownName: unknown method.
     """
@@ -59,6 +62,7 @@ class LinearSolver:
         self.method = _choose(self.a) if method == "auto" else method
         self._factor = Factor(self._one) if self.method == "direct" else None
         self._recent = Recent(remember)
+        self.remembers = self._factor is None and remember > 0
 
     def solve(self, b: Tensor, *, x0: Tensor | None = None, transposed: bool = False) -> Result:
         """The result with its history, without gradient.
