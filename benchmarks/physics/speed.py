@@ -221,8 +221,11 @@ CONTESTS: dict[str, Callable[[], Contest]] = {"assembly": assembly, "heat": heat
 
 
 _BECAUSE = {
-    "heat": "Nine tenths of the time are triangular solves in SuperLU, ours with half the fill of its default "
-    "ordering; float32 factors, torch's triangular solves and our own in C were no faster (docs/decisions.md)",
+    "heat": "Nine tenths of the time are conjugate gradients, ten iterations a step from starts out of the last "
+    "solutions; direct factors were slower, in float32 and by our own triangular solves, too (docs/decisions.md)",
+    "pattern": "Both channels in one product take two thirds of the time of scipy's two products, but the steps around "
+    "it are a dozen passes of torch over [n, 2] and over copies of its columns, at what the cache behind L2 yields; "
+    "states kept channel by channel, and torch.addcmul for the sum, were tried (docs/decisions.md)",
 }
 
 

@@ -26,7 +26,23 @@ def say_json(value: Any) -> None:
 def warn(sentences: Iterable[str]) -> None:
     """Warnings on stderr, each once."""
     for sentence in dict.fromkeys(sentences):
-        print(f"warning: {sentence}", file=sys.stderr)
+        print(f"warning: {in_options(sentence)}", file=sys.stderr)
+
+
+_OPTIONS = {
+    "set override=True on the one that wins (--override NAME)": "say which one wins with --override NAME",
+    "allow_unstable=True": "--allow-unstable",
+    "leave allow_unstable out": "leave --allow-unstable out",
+    "override=True": "--override NAME",
+}
+"""What the library calls an argument, and the option that stands for it."""
+
+
+def in_options(sentence: str) -> str:
+    """A sentence of the library in the words of the command line."""
+    for word, option in _OPTIONS.items():
+        sentence = sentence.replace(word, option)
+    return sentence
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -57,7 +57,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names = sorted(mesh.tags, key=lambda name: -mesh.tags[name].dim)  # materials first, then the boundary
     shown = names if args.all or len(names) <= _ROWS + 4 else names[:_ROWS]
-    table(("set", "count", "of", "corners"), [_row(mesh, name) for name in shown])
+    rows = [_row(mesh, name) for name in shown]
+    if "boundary" not in mesh.tags and len(mesh.boundary_facets):
+        what = f"{({1: 'ends', 2: 'edges', 3: 'faces'})[mesh.dim]} (all outer ones)"
+        rows.append(("boundary", str(len(mesh.boundary_facets)), what, str(len(mesh.boundary_nodes))))
+    table(("set", "count", "of", "corners"), rows)
     if len(shown) < len(names):
         say(f"and {len(names) - len(shown)} more, smaller in dimension or later in the file; --all lists them")
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from graphpde.cli.console import table
-from graphpde.cli.parser import described
+from graphpde.cli.parser import UsageError, described
 
 if TYPE_CHECKING:
     from graphpde.dynamics import Stepper
@@ -24,7 +24,7 @@ def add(verbs: Any, name: str) -> None:
         description="List the names that problem files and options take.",
         **described("example:\n  graphpde list pdes"),
     )
-    parser.add_argument("what", metavar="WHAT", help=f"one of {', '.join(KINDS)}")
+    parser.add_argument("what", metavar="WHAT", nargs="?", help=f"one of {', '.join(KINDS)}")
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Print one table."""
     from graphpde.registry import unknown
 
+    if args.what is None:
+        raise UsageError(f"say what to list, one of {', '.join(KINDS)}, such as 'graphpde list pdes'")
     if args.what not in KINDS:
         raise unknown("list", args.what, KINDS)
     header, rows = _TABLES[args.what]()
@@ -97,9 +99,12 @@ def _forms() -> Rows:
 
 
 def _elements() -> Rows:
+    from graphpde.config.domain import CELLS
+    from graphpde.mesh.cell_space import CellSpace
     from graphpde.mesh.elements import ELEMENTS
 
     rows = [(name, f"{e.order:g}", ", ".join(e.cells), _first_sentence(e)) for name, e in ELEMENTS.items()]
+    rows.append((CELLS, "1", "all of them", _first_sentence(CellSpace)))
     return ("element", "order in L2", "cells", "what it is"), rows
 
 

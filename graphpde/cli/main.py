@@ -21,6 +21,7 @@ from graphpde.cli import (
     simulate,
     transfer,
 )
+from graphpde.cli.console import in_options
 from graphpde.cli.parser import Parser, UsageError, described
 from graphpde.errors import GraphpdeError, InputError
 
@@ -115,5 +116,5 @@ def _say(sentence: str, code: int, error: BaseException | None = None) -> int:
 
         traceback.print_exception(error)
     more = getattr(error, "__notes__", ())
-    print(f"error: {' '.join('; '.join([sentence, *more]).split())}", file=sys.stderr)
+    print(f"error: {in_options(' '.join('; '.join([sentence, *more]).split()))}", file=sys.stderr)
     return code

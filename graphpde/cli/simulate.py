@@ -38,7 +38,7 @@ examples:
 Without --bc the boundary is insulated. Formulas may use x, y, z, t, pi, e, + - * / **, comparisons, a if c else b
 and functions such as sin, exp, sqrt, min, max, where. The run folder gets config.toml (everything said and assumed;
 running it again gives the same), manifest.json, metrics.jsonl, fields/ (run.pvd for ParaView, run.npz), figures/ and
-report.html; --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
+report.html; an earlier run in the folder that -o names is replaced, a folder with other files is refused. --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
 Ctrl-C keeps what has been computed (exit code 130), and so does the end of a process: checkpoint.npz holds the last
 good state. One-step methods with a fixed step go on to the bits of an uninterrupted run. With --rtol and no --stepper
 the steps are those of bosh3 where the default of the PDE is explicit, of ark3 where it treats the linear part
@@ -81,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         if args.resume is not None:
             return _go_on(args, given, command)
         problem = load(args.problem) if args.problem else {}
+        _refuse_no_error(args, problem)
         if args.show_code:
             return _show_code(merge(problem, given), command)
         return carry_out(merge(problem, given), args.output, command=command, as_json=args.json, dry=args.dry_run)
@@ -93,6 +94,15 @@ def run(args: argparse.Namespace) -> int:
             notes = getattr(error, "__notes__", [])
             say_json({**said, "remedy": " ".join(notes)} if notes else said)
         raise
+
+
+def _refuse_no_error(args: argparse.Namespace, problem: Mapping[str, Any]) -> None:
+    """``--rtol 0`` takes the tolerance of a problem file away; where there is none it asks for steps without error."""
+    times = problem.get("time")
+    if args.rtol == 0 and not (isinstance(times, Mapping) and times.get("rtol")):
+        raise UsageError(
+            "--rtol is 0, expected a number > 0, such as 1e-4: no step is without error; leave it out for equal steps"
+        )
 
 
 def _show_code(problem: Mapping[str, Any], command: str) -> int:
@@ -135,7 +145,7 @@ def carry_out(
 ) -> int:
     """Check, prepare and run a problem given as tables, or go on with it; returns the exit code."""
     from graphpde.config import prepare, read_config
-    from graphpde.run import next_folder, simulate
+    from graphpde.run import RunFolder, next_folder, simulate
 
     setup = prepare(read_config(problem))
     warn(setup.warnings)
@@ -143,6 +153,8 @@ def carry_out(
         _say_plan(setup, as_json)
         return 0
     out = next_folder(setup.name) if out is None else out
+    if after is None and not as_json and RunFolder(out).replaces:
+        say(f"replaces the earlier run in {out}")
     with StopRequest() as stop, progress_bar(setup.name, not as_json) as progress:
         result = simulate(setup, out, command=command, progress=progress, stop=stop, after=after)
     warn(sentence for sentence in result.warnings if sentence not in setup.warnings)

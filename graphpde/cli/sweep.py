@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from graphpde.run.workers import Outcome
 
 _SHOWN = 60  # members in the table on the screen
+_WORDS = 60  # letters of a reason in it
 
 
 def run(args: argparse.Namespace, given: Mapping[str, Any], command: str) -> int:
@@ -68,15 +69,22 @@ def _say(result: SweepResult) -> None:
     skipped = ("member", "error", "certificates", "unknowns")
     columns = [key for key in dict.fromkeys(k for row in result.rows for k in row) if key not in skipped][:9]
     shown = result.rows[:_SHOWN]
-    table(columns, [[_text(row.get(key)) for key in columns] for row in shown])
+    reasons = ["error"] if any(row.get("error") for row in shown) else []
+    rows = [[_text(row.get(key)) for key in columns] + [_begin(row.get("error", "")) for key in reasons] for row in shown]
+    table([*columns, *("reason" for _ in reasons)], rows)
     if len(shown) < len(result.rows):
         say(f"... and {len(result.rows) - len(shown)} more in sweep.csv")
     if result.failed:
         say(f"failed: {', '.join(result.failed)}")
     for what, name in {"table": "sweep.csv", "summary": "sweep.html"}.items():
         say(f"{what:9} {result.folder / name}")
-    if result.status != "ok":
+    if result.status == "interrupted":
         say(f"{'go on':9} graphpde simulate --resume {shlex.quote(str(result.folder))}")
+
+
+def _begin(sentence: str) -> str:
+    """The first words of a reason."""
+    return sentence if len(sentence) <= _WORDS else sentence[:_WORDS].rpartition(" ")[0] + " ..."
 
 
 def _text(value: Any) -> str:

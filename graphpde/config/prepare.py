@@ -42,7 +42,8 @@ class Setup:
         u0: initial state [n, c] with the boundary values put in.
         stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
         control: chooses the steps, ``dt`` and ``steps`` are then None; None: equal ones.
-        timings: seconds spent on reading the mesh and on assembly. notes: about the initial values, one sentence each.
+        timings: seconds spent on reading the mesh and on assembly. notes: about the initial values and what the mesh
+            cannot resolve, one sentence each.
     """
 
     config: Config
@@ -119,13 +120,14 @@ def prepare(config: Config) -> Setup:
         u0 = system.reset(start, u0)
     _require_finite(u0, pde)
     timings["assemble"] = time.perf_counter() - clock - timings["read the mesh"]
+    notes = (*loaded.notes, *pde.doubts(space, coefficients))
     if config.steady:
         _require_level(config, space, system)
-        times, notes = start[None].cpu(), tuple(loaded.notes)
+        times = start[None].cpu()
         return Setup(config, pde, space, term, system, u0, None, times, None, 1, timings, notes)
     config, schedule = plan_time(config, pde, space, system, u0)
-    stepper, times, dt, steps, control = schedule
-    notes = tuple(loaded.notes)
+    stepper, times, dt, steps, control, said = schedule
+    notes = (*notes, *said)
     return Setup(config, pde, space, term, system, u0, stepper, times, dt, steps, timings, notes, control)
 
 

@@ -73,6 +73,13 @@ def read_config(values: Mapping[str, Any]) -> Config:
     top.close()
     if config.materials and "kappa" in config.coefficients:
         raise ConfigError("both [materials] and coefficients.kappa say how well it conducts; leave one of them out")
+    for pair in config.periodic:
+        for side in pair:
+            if side in config.boundary:
+                raise ConfigError(
+                    f"'{side}' is periodic with '{pair[pair[0] == side]}' and has a condition too; a periodic side is no "
+                    f"boundary and carries none, leave out either the pair or [boundary.{side}]"
+                )
     return config
 
 

@@ -14,7 +14,7 @@ from graphpde.config.section import Section, choice, integer, number
 from graphpde.dynamics import STEPPERS, Adaptive
 from graphpde.dynamics.evolve import longest_stable_step, refuse_unstable
 from graphpde.dynamics.stepper import Stepper
-from graphpde.errors import ConfigError
+from graphpde.errors import ConfigError, StepTooLong
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.system import System
@@ -24,6 +24,7 @@ MOST_FRAMES = 10_000
 STEPS = 100  # of a run whose step nobody gave
 SAFETY = 0.9  # of the stability bound, for a step that nobody gave
 _ATOL = 1e-3  # of rtol times the largest value at the start, for an atol that nobody gave
+_TIGHTEST = 1e-13  # rtol below which the error asked for drowns in rounding
 _FINE = 1e-5  # the rtol below which methods of higher order take fewer evaluations
 
 
@@ -32,6 +33,7 @@ class Schedule(NamedTuple):
 
     Attributes:
         stepper: one step. times: to save [s], the start first. dt, steps: of equal steps. control: or who chooses them.
+        notes: what differs from what was asked for, one sentence each.
     """
 
     stepper: Stepper
@@ -39,6 +41,7 @@ class Schedule(NamedTuple):
     dt: float | None
     steps: int | None
     control: Adaptive | None
+    notes: tuple[str, ...] = ()
 
 
 def read_time(value: Any, where: str) -> TimePlan:
@@ -54,7 +57,7 @@ def read_time(value: Any, where: str) -> TimePlan:
         dt=section.take("dt", number(0.0, above=True), None),
         frames=section.take("frames", integer(1, MOST_FRAMES), TimePlan.frames),
         stepper=section.take("stepper", choice("stepper", STEPPERS), None),
-        rtol=section.take("rtol", number(0.0), None) or None,
+        rtol=section.take("rtol", _relative_error, None) or None,
         atol=section.take("atol", number(0.0), None),
         dt_min=section.take("dt_min", number(0.0, above=True), None),
         dt_max=section.take("dt_max", number(0.0, above=True), None),
@@ -66,6 +69,13 @@ def read_time(value: Any, where: str) -> TimePlan:
         if plan.rtol is None and getattr(plan, key) is not None:
             raise ConfigError(f"{where}.{key} belongs to adaptive steps; give {where}.rtol (--rtol) too, such as 1e-4")
     return plan
+
+
+def _relative_error(value: Any, where: str) -> float:
+    try:
+        return number(0.0)(value, where)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(">= 0", "> 0, such as 1e-4, or 0 for equal steps")) from None
 
 
 def plan_time(
@@ -93,9 +103,29 @@ def plan_time(
         return replace(config, time=plan), Schedule(stepper, times, None, None, control)
     dt = _step(plan, end, pde, system, stepper)
     if not config.solver.allow_unstable:
-        refuse_unstable(system, stepper, dt)
+        _refuse_unstable(plan, system, stepper, dt)
     steps = plan.frames * round(float(times[1] - times[0]) / dt)
-    return replace(config, time=replace(plan, dt=dt)), Schedule(stepper, times, dt, steps, None)
+    return replace(config, time=replace(plan, dt=dt)), Schedule(stepper, times, dt, steps, None, _fitted(plan, dt, steps))
+
+
+def _refuse_unstable(plan: TimePlan, system: System, stepper: Stepper, dt: float) -> None:
+    """Refuse a step beyond the bound, naming the one that was asked for where it is another."""
+    try:
+        refuse_unstable(system, stepper, dt)
+    except StepTooLong as error:
+        if plan.dt is not None and abs(plan.dt - dt) > 1e-6 * dt:
+            error.args = (f"dt={plan.dt:g}, shortened to fit the {plan.frames} frames: {error}",)
+        raise
+
+
+def _fitted(plan: TimePlan, dt: float, steps: int) -> tuple[str, ...]:
+    """A sentence where the step that was asked for does not fit between the saved moments."""
+    if plan.dt is None or abs(plan.dt - dt) <= 1e-6 * dt:
+        return ()
+    return (
+        f"dt={plan.dt:g} is shortened to {dt:.6g}, so that whole steps reach each of the {plan.frames} saved moments: "
+        f"{steps} steps in all",
+    )
 
 
 def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper) -> float:
@@ -128,9 +158,15 @@ def _tolerances(plan: TimePlan, stepper: Stepper, u0: Tensor) -> tuple[TimePlan,
         )
     rtol, atol = plan.rtol, plan.atol
     assert rtol is not None
+    least = _TIGHTEST * torch.finfo(u0.dtype).eps / torch.finfo(torch.float64).eps
+    largest = float(u0.abs().max()) if u0.numel() else 0.0
     if atol is None:
-        largest = float(u0.abs().max()) if u0.numel() else 0.0
         atol = float(f"{_ATOL * rtol * (largest or 1.0):.1e}")
+    if rtol < least and atol < least * (largest or 1.0):
+        raise ConfigError(
+            f"time.rtol is {rtol:g} with atol {atol:g}, expected at least {least:.1g}: in "
+            f"{str(u0.dtype).removeprefix('torch.')} rounding is larger than the error asked for; take a larger --rtol"
+        )
     return replace(plan, atol=atol), Adaptive(rtol, atol, plan.dt, plan.dt_min, plan.dt_max)
 
 

@@ -15,7 +15,7 @@ from graphpde.core.graph import Graph
 from graphpde.dynamics.control import Adaptive, Equal, Pace
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
-from graphpde.dynamics.stepper import Stepper
+from graphpde.dynamics.stepper import Stepper, stepper_named
 from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
 from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
@@ -27,7 +27,7 @@ def evolve(
     u0: State,
     times: Tensor | Sequence[float],
     *,
-    stepper: Stepper,
+    stepper: Stepper | str,
     dt: float | None = None,
     control: Adaptive | None = None,
     domain: Graph | None = None,
@@ -43,8 +43,11 @@ def evolve(
         u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers. It is ``states[0]`` as
             given; the first step starts from it with the Dirichlet values.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
-        stepper: for example ``CrankNicolson()``.
-        dt: step; None takes one step per interval, a number takes ceil(interval / dt) equal steps in each.
+        stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
+        dt: step; a number takes ceil(interval / dt) equal steps in each interval. None takes ONE step from each of
+            ``times`` to the next, however long: right where ``times`` are dense, and for ``[0, T]`` a single step to
+            T, which is stable for an implicit stepper but hardly accurate. Give ``dt``, or ``control=Adaptive()``, to
+            let the saved times say nothing about accuracy; ``statistics["accepted"]`` counts the steps.
         control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
         domain: where the state lives, when no term says so.
         save: a policy; default: keep every one of ``times``.
@@ -58,13 +61,15 @@ def evolve(
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``,
-            dt and control together, control of a stepper without error estimate.
+            dt and control together, control of a stepper without error estimate, something else than a stepper.
+        UnknownName: no stepper of that name.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
     if grad != "direct":
         raise InputError(f"grad='{grad}' is not available, expected 'direct'")
+    stepper = stepper_named(stepper)
     times = _times(times)
     _check_inputs(u0, dt)
     t = times[0]

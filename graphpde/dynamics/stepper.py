@@ -82,3 +82,17 @@ def require_tensor(name: str, u: State) -> None:
 
 
 STEPPERS: Registry[type[Stepper]] = Registry("stepper")
+
+
+def stepper_named(stepper: Stepper | str) -> Stepper:
+    """The stepper itself, or the registered one of that name with its defaults.
+
+    Raises:
+        UnknownName: no stepper of that name. InputError: neither a stepper nor a name, such as a class.
+    """
+    if isinstance(stepper, str):
+        return STEPPERS[stepper]()
+    if isinstance(stepper, type) or not callable(getattr(stepper, "step", None)):
+        got = f"the class {stepper.__name__}" if isinstance(stepper, type) else repr(stepper)
+        raise InputError(f"stepper is {got}, expected an object such as CrankNicolson() or a name: 'crank_nicolson'")
+    return stepper

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import Bend, onto_sphere
 from graphpde.mesh.curves import Curve
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.planar import filled
@@ -67,14 +69,6 @@ def annulus_sector(
     radii = np.concatenate([np.full(len(out), outer), np.full(len(back), inner)])
     corners = radii[:, None] * np.stack([np.cos(rays), np.sin(rays)], 1)
 
-    def onto(x: np.ndarray) -> np.ndarray:
-        """Points between two arcs lie on a straight side; those nearer to an arc than any such point, on the arc."""
-        radius = np.linalg.norm(x, axis=1)
-        phi = np.arctan2(x[:, 1], x[:, 0]) % (2 * math.pi)
-        straight = np.minimum(np.minimum(phi, 2 * math.pi - phi), np.abs(phi - turn)) < 1e-9
-        nearest = np.where(radius - inner < outer - radius, inner, outer)
-        return x * np.where(straight, 1.0, nearest / radius)[:, None]
-
     first, second = arcs
     sets = {
         "inner": [(0, first + 1 + j) for j in range(second)],
@@ -82,7 +76,16 @@ def annulus_sector(
         "start": [(0, first + second + 1)],
         "end": [(0, first)],
     }
-    return filled([Curve(corners, onto)], size, sets, name="annulus_sector")
+    return filled([Curve(corners, partial(_onto_sector, inner, outer, turn))], size, sets, name="annulus_sector")
+
+
+def _onto_sector(inner: float, outer: float, turn: float, x: np.ndarray) -> np.ndarray:
+    """Points between two arcs lie on a straight side; those nearer to an arc than any such point, on the arc."""
+    radius = np.linalg.norm(x, axis=1)
+    phi = np.arctan2(x[:, 1], x[:, 0]) % (2 * math.pi)
+    straight = np.minimum(np.minimum(phi, 2 * math.pi - phi), np.abs(phi - turn)) < 1e-9
+    nearest = np.where(radius - inner < outer - radius, inner, outer)
+    return x * np.where(straight, 1.0, nearest / radius)[:, None]
 
 
 def disk_quads(size: float = 0.1, radius: float = 1.0) -> Mesh:
@@ -119,7 +122,10 @@ def _quads(around: int, inner: float, outer: float, turn: float) -> Mesh:
     if not whole:
         rows = low[:, 0]
         sets |= {"start": side(rows, rows + width), "end": side(rows + around, rows + width + around)}
-    return mesh.with_tags(**{name: mesh.make_tag(1, ids) for name, ids in sets.items()})
+    rims = (
+        Bend(mesh.facets.nodes[sets[name]], partial(onto_sphere, r)) for name, r in (("inner", inner), ("outer", outer))
+    )
+    return mesh.with_tags(**{name: mesh.make_tag(1, ids) for name, ids in sets.items()}).with_bends(*rims)
 
 
 def _check_radii(inner: float, outer: float) -> None:

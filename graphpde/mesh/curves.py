@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +28,8 @@ class Curve(NamedTuple):
         Raises:
             MeshError: a radius or size that is not a positive number, too many corners.
         """
-        centre = np.array([x, y])
-
-        def onto(points: np.ndarray) -> np.ndarray:
-            offset = points - centre
-            return centre + radius * offset / np.linalg.norm(offset, axis=1, keepdims=True)
-
-        return cls(circle(x, y, radius, 2 * radius if size is None else size), onto)
+        corners = circle(x, y, radius, 2 * radius if size is None else size)
+        return cls(corners, partial(_onto_circle, np.array([x, y]), radius))
 
     @classmethod
     def naca(cls, digits: int, size: float, *, angle: float = 0.0) -> Curve:
@@ -62,11 +58,9 @@ class Curve(NamedTuple):
         turn = np.deg2rad(angle)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
 
-        def at(s: np.ndarray) -> np.ndarray:
-            return _profile(s, camber, place, thickness) @ rotation
-
+        at = partial(_turned_profile, rotation, camber, place, thickness)
         nose = min(size, 0.55 * thickness**2)  # half the radius of the nose
-        return cls(at(_spread(at, size, nose, min(nose, 0.25 * size))), lambda points: at(_nearest(at, points)))
+        return cls(at(_spread(at, size, nose, min(nose, 0.25 * size))), partial(_onto_nearest, at))
 
 
 def circle(x: float, y: float, radius: float, size: float) -> np.ndarray:
@@ -78,6 +72,19 @@ def circle(x: float, y: float, radius: float, size: float) -> np.ndarray:
         raise MeshError(f"circle of radius {radius} in sides of {size} has {sides}, expected at most {_MOST_SIDES}")
     angle = 2 * np.pi * np.arange(sides) / sides
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], 1)
+
+
+def _onto_circle(centre: np.ndarray, radius: float, points: np.ndarray) -> np.ndarray:
+    offset = points - centre
+    return centre + radius * offset / np.linalg.norm(offset, axis=1, keepdims=True)
+
+
+def _turned_profile(rotation: np.ndarray, camber: float, place: float, thickness: float, s: np.ndarray) -> np.ndarray:
+    return _profile(s, camber, place, thickness) @ rotation
+
+
+def _onto_nearest(at: Callable[[np.ndarray], np.ndarray], points: np.ndarray) -> np.ndarray:
+    return at(_nearest(at, points))
 
 
 def _profile(s: np.ndarray, camber: float, place: float, thickness: float) -> np.ndarray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import Bend, upright
 from graphpde.mesh.mesh import Mesh
 
 _MOST_CELLS = 50_000_000
@@ -95,7 +97,23 @@ def _with_sets(mesh: Mesh, solid: Mesh, pieces: int, ends: tuple[str, str]) -> M
             parts = chosen.split([len(one) for one in mesh.cells.values()])
             columns = torch.cat([part.repeat(layers).repeat_interleave(pieces) for part in parts])
             tags[name] = solid.make_tag(3, columns.nonzero()[:, 0])
-    return solid.with_tags(**tags)
+    return solid.with_tags(**tags).with_bends(*_drawn(mesh, solid))
+
+
+def _drawn(mesh: Mesh, solid: Mesh) -> list[Bend]:
+    """What is bent in the plane bends the edges over it; upright ones count as well, for the faces between."""
+    if not mesh.bends:
+        return []
+    edges = solid.entities(1).nodes[:, :2]
+    over = edges % mesh.n
+    vertical = over[:, 0] == over[:, 1]
+    out = []
+    for bend in mesh.bends:
+        mine = torch.from_numpy(bend.holds(over.numpy()))
+        if bend.edges is not None:
+            mine = torch.where(vertical, torch.isin(over[:, 0], bend.edges), mine)
+        out.append(Bend(edges[mine], partial(upright, bend.onto)))
+    return out
 
 
 def even_levels(height: float, size: float) -> Tensor:

@@ -339,6 +339,10 @@ class Mesh:
             point_data={**self.point_data, **(point_data or {})}, cell_data={**self.cell_data, **(cell_data or {})}
         )
 
+    def with_bends(self, *bends: Any) -> Mesh:
+        """The same mesh with the edges (:class:`~graphpde.mesh.bends.Bend`) that second-order cells bend."""
+        return self._replace(bends=bends)
+
     def with_warnings(self, *sentences: str | Callable[[], Sequence[str]]) -> Mesh:
         """The same mesh with further warnings, or a function that finds them when they are first asked for."""
         later = (Once(one) if callable(one) else one for one in sentences)
@@ -347,12 +351,12 @@ class Mesh:
     def _replace(self, **new: Any) -> Mesh:
         old = {k: self.__dict__[k] for k in ("tags", "point_data", "cell_data", "name")}
         old["warnings"] = self._findings
-        old.update({k: v for k, v in new.items() if k not in ("points", "cells")})
+        old.update({k: v for k, v in new.items() if k not in ("points", "cells", "bends")})
         if "points" in new or "cells" in new:
             changed = Mesh(new.get("points", self.points), new.get("cells", self.cells), **old)
         else:  # nothing that would have to be looked at again
             changed = Mesh.__new__(Mesh)
-            changed.__dict__.update(points=self.points, cells=self.cells)
+            changed.__dict__.update(points=self.points, cells=self.cells, bends=new.get("bends", self.bends))
             changed._describe(**old)
         if "cells" not in new:  # incidences depend on the cells alone
             known = {k: self.__dict__[k] for k in _OF_THE_CELLS if k in self.__dict__}
@@ -365,6 +369,7 @@ class Mesh:
     point_data: dict[str, Tensor]
     cell_data: dict[str, Tensor]
     name: str
+    bends: tuple[Any, ...] = ()  # lost with other points or cells: they would lie elsewhere
     _findings: tuple[str | Callable[[], Sequence[str]], ...]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import Bend, in_numpy
 from graphpde.mesh.curves import Curve, circle
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.size_field import GRADING, Size
@@ -67,7 +69,7 @@ def filled(
     seed: int = 0,
     name: str,
 ) -> Mesh:
-    """Triangles in ``loops[0]`` without ``loops[1:]``, with named sets of sides.
+    """Triangles in ``loops[0]`` without ``loops[1:]``, with named sets of sides; second-order cells follow the curves.
 
     Args:
         loops: corners [k, 2] or :class:`~graphpde.mesh.curves.Curve`. size, seed, name: as of :func:`polygon`.
@@ -84,7 +86,9 @@ def filled(
         for k, j in members:
             mine |= (loop == k) if j is None else (loop == k) & (side == j)
         tags[label] = mesh.make_tag(1, facets[mine])
-    return mesh.with_tags(**tags)
+    segments = torch.from_numpy(found.boundary.segments)
+    bends = [Bend(segments[loop == k], partial(in_numpy, c.onto)) for k, c in enumerate(loops) if isinstance(c, Curve)]
+    return mesh.with_tags(**tags).with_bends(*bends)
 
 
 def disk(size: float = 0.1, radius: float = 1.0) -> Mesh:

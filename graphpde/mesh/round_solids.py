@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from graphpde.errors import MeshError
 from graphpde.mesh.annulus import disk_quads
+from graphpde.mesh.bends import Bend, edges_of, onto_sphere
 from graphpde.mesh.extrude import even_levels, extrude
 from graphpde.mesh.geometry import signed_measures
 from graphpde.mesh.mesh import Mesh
@@ -57,7 +59,8 @@ def ball(size: float = 0.2, radius: float = 1.0, *, cells: str = "tetra") -> Mes
     turned = signed_measures(mesh) < 0
     nodes[turned] = nodes[turned][:, [0, 2, 1, 3]]
     mesh = Mesh(mesh.points, {"tetra": nodes}, name="ball")
-    return mesh.with_tags(outer=mesh.make_tag(2, mesh.boundary_facets))
+    outer = mesh.make_tag(2, mesh.boundary_facets)
+    return mesh.with_tags(outer=outer).with_bends(Bend(edges_of(mesh, outer.ids), partial(onto_sphere, radius)))
 
 
 def solid_cylinder(size: float = 0.2, radius: float = 0.5, height: float = 2.0, *, cells: str = "tetra") -> Mesh:
@@ -73,8 +76,10 @@ def solid_cylinder(size: float = 0.2, radius: float = 0.5, height: float = 2.0, 
     if cells not in ("tetra", "wedge", "hexahedron"):
         raise MeshError(f"a cylinder has no '{cells}' cells, expected 'tetra', 'wedge' or 'hexahedron'")
     base = disk_quads(size, radius) if cells == "hexahedron" else disk(size, radius)
-    base = Mesh(base.points, base.cells, tags={"side": base.tags["outer"]}, name="solid_cylinder")
-    return extrude(base, even_levels(height, size), cells="tetra" if cells == "tetra" else None)
+    named = Mesh(base.points, base.cells, tags={"side": base.tags["outer"]}, name="solid_cylinder")
+    return extrude(
+        named.with_bends(*base.bends), even_levels(height, size), cells="tetra" if cells == "tetra" else None
+    )
 
 
 def _parts_of_a_simplex(n: int) -> tuple[np.ndarray, np.ndarray]:

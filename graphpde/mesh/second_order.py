@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import bent
 from graphpde.mesh.cells import CELLS
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.rows import grouped, sorted_rows
@@ -76,11 +77,12 @@ def completed(mesh: Mesh) -> Mesh:
     """The mesh with every cell as a complete quadratic one; points that are there stay, missing ones are added behind.
 
     A missing middle of an edge is the mean of its ends, a missing centre the one that the edges give (the serendipity
-    map), so cells without middles stay straight and those with them curved. Beside a quadratic cell a linear one takes
-    over the middle of the common edge or face, and with it the curve: the mesh stays conforming. Both then stand in one
-    block, linear triangles among the six-node ones. Where something is added, two cells with middles of their own on
-    one edge (the sides of a slit) are joined there, at one of the two; a mesh without linear cells or missing nodes
-    comes back as it is.
+    map), so cells without middles stay straight and those with them curved; where a generator has said that an edge
+    stands for part of a circle, a sphere, ... (``mesh.bends``), its middle is moved there. Beside a quadratic cell a
+    linear one takes over the middle of the common edge or face, and with it the curve: the mesh stays conforming. Both
+    then stand in one block, linear triangles among the six-node ones. Where something is added, two cells with middles
+    of their own on one edge (the sides of a slit) are joined there, at one of the two; a mesh without linear cells or
+    missing nodes comes back as it is.
 
     Raises:
         MeshError: pyramids or cells of third order, which have no complete quadratic cell here; blocks of both orders
@@ -175,10 +177,10 @@ class _Builder:
         points = torch.cat(self.points)
         x = points[torch.from_numpy(corners)]
         if corners.shape[1] == 2:
-            return x.mean(1)
+            return bent(self.mesh.bends, corners, x.mean(1))
         pairs = np.concatenate([corners[:, [k, (k + 1) % 4]] for k in range(4)])
         sides = points[torch.from_numpy(_looked_up(*self.edges, pairs))].unflatten(0, (4, -1))
-        return sides.sum(0) / 2 - x.sum(1) / 4
+        return bent(self.mesh.bends, corners, sides.sum(0) / 2 - x.sum(1) / 4)
 
     def _centres(self, kind: str, nodes: np.ndarray) -> Tensor:
         """The centre of cells from their corners and the middles of their edges (the serendipity map)."""

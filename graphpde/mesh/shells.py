@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import Bend, edges_of, onto_sphere
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.structured import box, rectangle
 
@@ -55,7 +57,8 @@ def round_block(dim: int, size: float, radius: float, *, name: str) -> Mesh:
     ((kind, nodes),) = block.cells.items()
     cells = torch.cat([nodes, *(_between(a, b) for a, b in pairwise(level))])
     mesh = Mesh(torch.cat([inside, shell.reshape(-1, dim)]), {kind: cells}, name=name)
-    return mesh.with_tags(outer=mesh.make_tag(dim - 1, mesh.boundary_facets))
+    outer = mesh.make_tag(dim - 1, mesh.boundary_facets)
+    return mesh.with_tags(outer=outer).with_bends(Bend(edges_of(mesh, outer.ids), partial(onto_sphere, radius)))
 
 
 def _between(below: Tensor, above: Tensor) -> Tensor:

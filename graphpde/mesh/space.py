@@ -15,7 +15,7 @@ from graphpde.core.relation import Relation
 from graphpde.errors import InputError, MeshError, ShapeError
 from graphpde.mesh.affine import AFFINE, couplings, masses
 from graphpde.mesh.blocks import Block, Piece, Quadrature, block, quadrature
-from graphpde.mesh.elements import Element
+from graphpde.mesh.elements import ELEMENTS, Element
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.numbering import numbered, off_diagonal, pairs_of
 from graphpde.mesh.orientation import oriented
@@ -32,8 +32,9 @@ class Space(Graph):
 
     Args:
         mesh: cells of one dimension.
-        element: for example ``P1()``; default: first order on linear cells, second order where all cells have the nodes
-            for it; cells between (a mixture, or third order) are used at their vertices (said in ``warnings``).
+        element: for example ``P1()`` or "p1"; default: first order on linear cells, second order where all cells have
+            the nodes for it; cells between (a mixture, or third order) are used at their vertices (said in
+            ``warnings``).
         channels: number of fields carried, for messages and writers.
         lumped: row-sum lumping of the mass; None = the element's own choice (True for P1 and Q1).
         periodic: pairs of named sets of facets that are one: the second is the first, shifted.
@@ -43,8 +44,9 @@ class Space(Graph):
             where the mesh's own order is scattered. A large mesh in random order is several times faster so;
             ``at_points`` brings fields back to the mesh's order.
 
-    A second-order element works on ``mesh`` with all its mid-side points, straight where the mesh given had none. Only
-    points of its nodes get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none, and periodic partners share one.
+    A second-order element works on ``mesh`` with all its mid-side points; where the mesh given had none they lie on the
+    circle, sphere, ... that a generator meant its side for, and in the middle of a straight side elsewhere. Only points
+    of its nodes get unknowns; ``dof_of_point`` [mesh.n] maps, -1 = none, and periodic partners share one.
     Cells with negative orientation are turned (counted in ``warnings``). ``weight`` holds minus the off-diagonal
     stiffness, so the space is a weighted graph whose Laplacian is the discrete one; on triangles these are the
     cotangent weights.
@@ -58,7 +60,7 @@ class Space(Graph):
     def __init__(
         self,
         mesh: Mesh,
-        element: Element | None = None,
+        element: Element | str | None = None,
         channels: int = 1,
         *,
         lumped: bool | None = None,
@@ -68,8 +70,10 @@ class Space(Graph):
     ):
         found = mesh.warnings
         element = natural_element(mesh) if element is None else element
+        if isinstance(element, str):
+            element = ELEMENTS[element.lower()]()
         if not isinstance(element, Element):
-            raise InputError(f"element is {element!r}, expected an element such as P1() or Q2()")
+            raise InputError(f"element is {element!r}, expected an element such as P1(), or a name: 'p1'")
         if element.degree == 0:
             name = type(element).__name__
             raise MeshError(f"{name} has its unknowns in the cells, not at nodes; use CellSpace(mesh)")

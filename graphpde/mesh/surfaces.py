@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import torch
-from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import Bend, onto_sphere
 from graphpde.mesh.geometry import mesh_size
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.refine import refine
@@ -33,13 +34,11 @@ def sphere(level: int | None = None, *, size: float = 0.2, radius: float = 1.0) 
     if level is None and size * 2**_FINEST < 1.33 * radius:  # the longest edge tends to 1.322 radius / 2 ** level
         raise MeshError(f"edge length {size:.3g} needs more than {_FINEST} rounds on a sphere of radius {radius:.3g}")
 
-    def onto(x: Tensor) -> Tensor:
-        return radius * x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
-
+    onto = partial(onto_sphere, radius)
     mesh, rounds = _icosahedron(radius), 0
     while rounds < level if level is not None else mesh_size(mesh) > size:
         mesh, rounds = refine(mesh, project=onto), rounds + 1
-    return mesh
+    return mesh.with_bends(Bend(None, onto))
 
 
 def _icosahedron(radius: float) -> Mesh:

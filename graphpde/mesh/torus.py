@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from graphpde.errors import MeshError
+from graphpde.mesh.bends import Bend, onto_sphere, upright
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.structured import cell_count
 
@@ -39,7 +41,13 @@ def torus(size: float = 0.15, major: float = 1.0, minor: float = 0.4) -> Mesh:
     )
     reach = major + minor * phi.cos()
     points = torch.stack([reach * theta.cos(), reach * theta.sin(), minor * phi.sin()], 1)
-    return Mesh(points, {"triangle": cells}, name="torus")
+    return Mesh(points, {"triangle": cells}, name="torus").with_bends(Bend(None, partial(_onto_torus, major, minor)))
+
+
+def _onto_torus(major: float, minor: float, x: Tensor) -> Tensor:
+    along = x[:, :2] / torch.linalg.vector_norm(x[:, :2], dim=1, keepdim=True)
+    middle = torch.nn.functional.pad(major * along, (0, 1))
+    return middle + onto_sphere(minor, x - middle)
 
 
 def cylinder(size: float = 0.15, radius: float = 0.5, height: float = 2.0) -> Mesh:
@@ -61,7 +69,8 @@ def cylinder(size: float = 0.15, radius: float = 0.5, height: float = 2.0) -> Me
     first = torch.arange(around)
     ring = torch.stack([first, (first + 1) % around], 1)
     sides = {"bottom": ring, "top": rows * around + ring}
-    return mesh.with_tags(**{name: mesh.make_tag(1, mesh.find(1, pair)) for name, pair in sides.items()})
+    tags = {name: mesh.make_tag(1, mesh.find(1, pair)) for name, pair in sides.items()}
+    return mesh.with_tags(**tags).with_bends(Bend(None, partial(upright, partial(onto_sphere, radius))))
 
 
 def _rows(around: int, rows: int, closed: bool) -> tuple[Tensor, Tensor, Tensor]:

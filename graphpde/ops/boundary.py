@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph, Where
 from graphpde.core.linear_operator import Diagonal, LinearOperator
 from graphpde.errors import ConditionError
+from graphpde.mesh.second_order import nodes_of
 from graphpde.mesh.space import Space
 from graphpde.ops.constraint import Constraint
 from graphpde.ops.integration import Integration
@@ -195,6 +198,43 @@ class Exchange(LinearTerm):
         if local[0].shape[-1] == 1:
             local = [a[..., 0] for a in local]
         return over.assembled(local, symmetric=True)
+
+
+def refuse_without_effect(conditions: Sequence[Placed], domain: Graph) -> None:
+    """Refuse an inflow or an exchange all of whose facets (on a graph nodes) hold a value already.
+
+    Sides that meet share nodes, not facets. Where only some facets hold a value, it wins there and the rest acts: so a
+    flux may be given on the whole boundary beside a value on a part of it.
+
+    Raises:
+        ConditionError: names both conditions.
+    """
+    held = [c for c in conditions if isinstance(c, Dirichlet)]
+    for flux in (c for c in conditions if isinstance(c, Neumann | Robin)):
+        for value in held:
+            if _covers(value, flux, domain):
+                raise without_effect(value, flux)
+
+
+def without_effect(value: Placed, flux: Placed) -> ConditionError:
+    """The error for a flux through facets that hold a value."""
+    kind = type(flux).__name__
+    return ConditionError(
+        f"{kind} on {flux.place} has no effect: Dirichlet on {value.place} holds the value on all of it; "
+        f"give one of the two"
+    )
+
+
+def _covers(value: Placed, flux: Placed, domain: Graph) -> bool:
+    """Whether a value is held on every facet of a flux: by the facets of its set, else by the nodes of each facet."""
+    if not isinstance(domain, Space):
+        return bool(torch.isin(domain.nodes_of(flux.where), domain.nodes_of(value.where)).all())
+    mesh, asked = domain.mesh, domain.facet_ids(flux.where).cpu()
+    if isinstance(value.where, str | int) and mesh.tag(value.where).dim == mesh.dim - 1:
+        return bool(torch.isin(asked, mesh.tag(value.where).ids.cpu()).all())
+    tag = mesh.make_tag(mesh.dim - 1, asked)
+    points = nodes_of(mesh, tag) if domain.element.degree > 1 else tag.nodes
+    return bool(torch.isin(domain.dof_of_point.cpu()[points], domain.nodes_of(value.where).cpu()).all())
 
 
 def _refuse_joined(space: Space, where: Where, what: str) -> None:

@@ -13,7 +13,7 @@ from graphpde.core.linear_operator import Diagonal
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError
 from graphpde.mesh.cell_space import CellSpace
-from graphpde.ops.boundary import Dirichlet, Neumann, Placed, Robin
+from graphpde.ops.boundary import Dirichlet, Neumann, Placed, Robin, without_effect
 from graphpde.ops.facet_flow import FacetFlow, Flow, own_flow
 from graphpde.ops.term import LinearTerm, Term
 from graphpde.ops.values import evaluate, is_constant, require_finite, spread
@@ -76,6 +76,10 @@ class FacetConditions:
         return out
 
     def _refuse_clashes(self, t: Tensor) -> None:
+        for flux in self._inflows:
+            for value in self._values:
+                if bool(torch.isin(flux.rows, value.rows).all()):
+                    raise without_effect(value.condition, flux.condition)
         for i, a in enumerate(self._values):
             for b in self._values[i + 1 :]:
                 shared = a.rows[torch.isin(a.rows, b.rows)]

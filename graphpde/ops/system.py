@@ -18,7 +18,7 @@ from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.space import Space
 from graphpde.ops.bound import spectral_bound
-from graphpde.ops.boundary import Exchange
+from graphpde.ops.boundary import Exchange, Placed, refuse_without_effect
 from graphpde.ops.constraint import Constraint, Fixed
 from graphpde.ops.finite_volume_conditions import split, through_facets
 from graphpde.ops.source import Load
@@ -41,7 +41,8 @@ class System:
         operator: L or None. fixed: the Dirichlet nodes or None. mass: lumped [n], operator or None = identity.
 
     Raises:
-        ConditionError: conditions without a domain, or clashing ones. UnknownName: a set the domain does not have.
+        ConditionError: conditions without a domain, clashing ones, or a flux where only values are held. UnknownName: a
+            set the domain does not have.
     """
 
     def __init__(self, f: Any, domain: Graph | None, t: Tensor):
@@ -53,6 +54,8 @@ class System:
         at_nodes, at_facets = split(total.conditions, self.domain)
         if at_facets and isinstance(self.domain, CellSpace):
             parts = through_facets(parts, at_facets, self.domain, t)
+        elif self.domain is not None:
+            refuse_without_effect([c for c in at_nodes if isinstance(c, Placed)], self.domain)
         for condition in at_nodes:
             if self.domain is None:
                 raise ConditionError(

@@ -25,9 +25,10 @@ from graphpde.problems.pde import (
     nearest_node,
     rounded_down,
     setting_scale,
+    spacing,
     squared_distance,
 )
-from graphpde.problems.values import Vector, conductivity
+from graphpde.problems.values import Vector, conductivity, typical
 from graphpde.typing import Field
 
 
@@ -89,6 +90,19 @@ class AdvectionProblem(Pde):
         speed = _largest(self._velocity(space, coefficients)(space.pos))
         return rounded_down(0.6 * Box.of(space).length / setting_scale(speed, f"a speed of {speed:g}"))
 
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        """Of velocities that neither gather nor thin out: the matrix of a linear scheme tells, else those that are the
+        same everywhere. What enters where nothing is given is zero.
+        """
+        known = self.scheme != "limited" or Vector(coefficients["velocity"]).constant
+        return (min(low, 0.0), max(high, 0.0)) if known else None
+
+    def range_remedy(self, space: Graph, coefficients: Mapping[str, Plain]) -> str:
+        schemes = {"centred": "supg, limited or upwind", "supg": "limited or upwind"}
+        if self.scheme in schemes:
+            return f"take --scheme {schemes[self.scheme]}, or a finer mesh"
+        return "take shorter steps (--dt) or the scheme upwind"
+
     def _flow(self, space: Graph, coefficients: Mapping[str, Plain]) -> Vector | Tensor:
         """What the terms take: one velocity [d] where it is the same everywhere."""
         velocity = self._velocity(space, coefficients)
@@ -140,6 +154,16 @@ class AdvectionDiffusionProblem(AdvectionProblem):
             return Pde.driven_terms(self, space, coefficients, source)
         kappa = conductivity(space, coefficients["kappa"])
         return Sum.of(StreamlineUpwind(space, self._flow(space, coefficients), kappa, source))
+
+    def range_remedy(self, space: Graph, coefficients: Mapping[str, Plain]) -> str:
+        assert space.pos is not None
+        speed, kappa = _largest(self._velocity(space, coefficients)(space.pos)), typical(space, coefficients["kappa"])
+        if not kappa > 0 or self.scheme != "centred":
+            return super().range_remedy(space, coefficients)
+        number = speed * spacing(space) / (2 * kappa)
+        return f"the cell Peclet number |v| h / (2 kappa) is about {number:.3g}, expected <= 1 for centred fluxes; " + (
+            super().range_remedy(space, coefficients)
+        )
 
 
 def _largest(v: Tensor) -> float:

@@ -9,7 +9,7 @@ from graphpde.core.graph import Graph
 from graphpde.formula import Formula
 from graphpde.ops.forms import Burgers
 from graphpde.ops.term import Sum
-from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Pde, Plain, Value, rounded_down
+from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Pde, Plain, Value, rounded_down, spacing
 from graphpde.problems.reaction_diffusion import scale, two_digits
 from graphpde.problems.values import conductivity
 
@@ -43,3 +43,12 @@ class BurgersProblem(Pde):
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         return rounded_down(0.8 * Box.of(space).length)
+
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return min(low, 0.0), max(high, 0.0)  # nothing flows in through an end without a value
+
+    def range_remedy(self, space: Graph, coefficients: Mapping[str, Plain]) -> str:
+        return (
+            f"the nodes, about {spacing(space):.2g} apart, do not resolve fronts of width nu / |u|: take a finer mesh "
+            "or more viscosity (coefficients.nu); what runs into an end without a value piles up there"
+        )

@@ -48,6 +48,9 @@ class AllenCahnProblem(ReactionDiffusion):
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         return rounded_down(60 / _rate(self.kinetics))
 
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return low, high
+
 
 @PDES.add("fisher-kpp")
 class FisherKppProblem(ReactionDiffusion):
@@ -80,6 +83,9 @@ class FisherKppProblem(ReactionDiffusion):
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         speed = 2 * (typical(space, coefficients["kappa"]) * _rate(self.kinetics)) ** 0.5
         return rounded_down(0.6 * Box.of(space).length / setting_scale(speed, "a front with kappa or rate 0"))
+
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return low, high
 
 
 def _rate(kinetics: object) -> float:

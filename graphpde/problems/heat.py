@@ -43,3 +43,6 @@ class Heat(Pde):
         if isinstance(space, Space | CellSpace) and space.density is not None:
             kappa /= float(space.density.mean())
         return diffusion_time(Box.of(space).length, kappa, 0.2)
+
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return low, high

@@ -6,14 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
+from torch import Tensor
+
 from graphpde.core.graph import Graph
 from graphpde.ops.forms import Helmholtz
 from graphpde.ops.term import Sum
-from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value
+from graphpde.problems.pde import PDES, Box, Coefficient, Pde, Plain, Value, spacing
 from graphpde.problems.reaction_diffusion import scale, two_digits
 from graphpde.problems.shapes import bump
 from graphpde.problems.values import conductivity
 
+_FEWEST, _GOOD = 6, 10  # edges in a wavelength: below the first a piecewise linear wave has no shape left
 _WAVE = Coefficient("wave number, omega / c", "1/length")
 
 
@@ -46,6 +49,25 @@ class HelmholtzProblem(Pde):
 
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         return Sum.of(Helmholtz(space, conductivity(space, coefficients["k"], "k")))
+
+    def doubts(self, space: Graph, coefficients: Mapping[str, Plain]) -> list[str]:
+        k, apart = _largest(space, coefficients["k"]), spacing(space)
+        if not k * apart * _FEWEST > 2 * math.pi * (1 + 1e-9):
+            return []
+        length = 2 * math.pi / k
+        return [
+            f"the wavelength 2 pi/k = {length:.3g} spans {length / apart:.2g} edges (nodes lie about {apart:.2g} apart), "
+            f"expected at least {_FEWEST}, better {_GOOD}: the result does not resolve the wave; take a mesh of size "
+            f"{length / _GOOD:.2g} or a smaller k"
+        ]
+
+
+def _largest(space: Graph, k: Plain) -> float:
+    """The largest wave number."""
+    found = conductivity(space, k, "k")
+    if isinstance(found, Mapping):
+        return max(float(part) for part in found.values())
+    return float(found.max()) if isinstance(found, Tensor) else float(found)
 
 
 @PDES.add("helmholtz-open")

@@ -40,6 +40,9 @@ class PorousMediumProblem(Pde):
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         return rounded_down(0.1 * Box.of(space).length ** 2 / coefficients["exponent"])
 
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return low, high
+
 
 @PDES.add("p-laplacian")
 class PLaplacianProblem(Pde):
@@ -74,3 +77,6 @@ class PLaplacianProblem(Pde):
         p, length = coefficients["exponent"], Box.of(space).length
         kappa = typical(space, coefficients["kappa"]) * (2 / length) ** (p - 2)
         return rounded_down(0.02 * length**2 / setting_scale(kappa, f"kappa = {kappa:g}"))
+
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return low, high

@@ -192,6 +192,18 @@ class Pde:
         """What no default step exceeds, or None."""
         return None
 
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        """The interval that values from [low, high] never leave where nothing drives them; None where there is none."""
+        return None
+
+    def range_remedy(self, space: Graph, coefficients: Mapping[str, Plain]) -> str:
+        """What helps where the discrete values leave it all the same."""
+        return "take a finer mesh, or the stepper backward_euler with element p1"
+
+    def doubts(self, space: Graph, coefficients: Mapping[str, Plain]) -> list[str]:
+        """What the mesh cannot resolve, one sentence each, said before anything is computed."""
+        return []
+
 
 PDES: Registry[type[Pde]] = Registry("pde")
 

@@ -32,3 +32,6 @@ class Poisson(Pde):
 
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         return Sum.of(Diffusion(space, conductivity(space, coefficients["kappa"])))
+
+    def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:
+        return low, high

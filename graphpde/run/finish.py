@@ -6,6 +6,7 @@ import time
 
 from graphpde.errors import InputError, OutputError
 from graphpde.run.certificates import certify
+from graphpde.run.extremes import energy_warning, overshoot_warning
 from graphpde.run.frames import Frames
 from graphpde.run.measure import Meter
 from graphpde.run.pictures import draw, write_page
@@ -29,7 +30,9 @@ def finish(run: Running, status: str, result: Result | None, meter: Meter, start
         name: {"min": last.low[k], "max": last.high[k], "integral": last.mass[k]}
         for k, name in enumerate(setup.pde.fields)
     }
-    warnings = [*setup.warnings, *run.notes, *_remarks(frames)]
+    judged = [*overshoot_warning(setup, meter, frames.moments[-1:] if setup.stepper is None else frames.moments)]
+    judged += energy_warning(setup, certificates)
+    warnings = [*setup.warnings, *run.notes, *judged, *_remarks(frames)]
     numbers = {"certificates": {c.name: c.as_dict() for c in certificates}, "final": final}
     run.record(status, **numbers)  # before the pictures, which somebody may not wait for
     clock = time.perf_counter()
@@ -48,7 +51,7 @@ def finish(run: Running, status: str, result: Result | None, meter: Meter, start
     unknowns = run.manifest["unknowns"]
     if setup.config.output.report:
         facts = {"timings": run.timings, "command": run.manifest["command"]}
-        summary = _summary(run, status, final)
+        summary = " ".join([_summary(run, status, final), *(f"Warning: {sentence}." for sentence in judged)])
         write_page(run.folder.path / "report.html", setup, pictures, certificates, facts, summary, sections)
     run.close(status)
     run.record(status, seconds=seconds, warnings=warnings)

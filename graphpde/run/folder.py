@@ -89,6 +89,11 @@ class RunFolder:
     def __fspath__(self) -> str:
         return str(self.path)
 
+    @property
+    def replaces(self) -> bool:
+        """Whether an earlier run lies here, which this one replaces when it begins."""
+        return not self.begun and _is_run(self.path)
+
     def begin(self) -> None:
         """Remove what an older run left here; from now on the folder belongs to this one."""
         for pattern in _OWN:

@@ -119,6 +119,8 @@ def _outcome(worker: _Worker) -> Outcome:
     except (EOFError, OSError):
         worker.process.join(5)
         code = worker.process.exitcode
+        if worker.told and code == -signal.SIGTERM:  # asked to stop before it could listen
+            return Outcome("interrupted", time.monotonic() - worker.since)
         why = "perhaps the machine ran out of memory" if code == -signal.SIGKILL else "run it alone to see why"
         return Outcome("failed", time.monotonic() - worker.since, f"its process died (exit code {code}); {why}")
 

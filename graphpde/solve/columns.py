@@ -23,3 +23,11 @@ def plus(x: Tensor, factor: Tensor, p: Tensor) -> Tensor:
     if x.shape[1] == 1:
         return torch.add(x, p, alpha=float(factor))
     return x + factor * p
+
+
+def add_to(x: Tensor, factor: Tensor, p: Tensor) -> None:
+    """x += factor p in place, one factor a column [k]."""
+    if x.shape[1] == 1:
+        x.add_(p, alpha=float(factor))
+    else:
+        x.addcmul_(p, factor)

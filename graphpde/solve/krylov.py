@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.registry import Registry
-from graphpde.solve.columns import dots, lengths, plus
+from graphpde.solve.columns import add_to, dots, lengths, plus
 from graphpde.solve.result import Result, Status
 
 Preconditioner = Callable[[Tensor], Tensor]
@@ -36,21 +36,21 @@ def cg(
     Reference: Hestenes and Stiefel 1952; preconditioned form: Saad 2003, algorithm 9.1.
     """
     limit = max(1000, 10 * b.shape[0]) if max_iterations is None else max_iterations
-    precondition = precondition or _jacobi(a)
+    precondition = precondition or jacobi(a)
     scale = lengths(b)
     x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)  # a zero column has the zero solution
     scale = torch.where(scale > 0, scale, 1.0)
     r = b if x0 is None else b - a.matvec(x)
     z = precondition(r)
     p, rz = z, dots(r, z)
-    residuals = [_largest(r, scale)]
+    residuals = [largest(r, scale)]
     checked = float("inf")
     for k in range(limit):
         if not residuals[-1] > rtol:
             r = b - a.matvec(x)
-            residuals[-1] = _largest(r, scale)
+            residuals[-1] = largest(r, scale)
             if not rtol < residuals[-1] < 0.5 * checked:
-                return _ended(a, b, x, residuals, k, rtol)
+                return ended(a, b, x, residuals, k, rtol)
             checked = residuals[-1]
             z = precondition(r)
             p, rz = z, dots(r, z)
@@ -64,15 +64,15 @@ def cg(
             )
             return Result(x, Status.BREAKDOWN, reason, k, residuals)
         alpha = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
-        x = plus(x, alpha, p)
-        r = plus(r, -alpha, q)
+        add_to(x, alpha, p)
+        r = plus(r, -alpha, q)  # a new one: the preconditioner may have handed out the old
         z = precondition(r)
         new = dots(r, z)
         beta = torch.where(rz != 0, new / torch.where(rz != 0, rz, 1.0), 0.0)
         p, rz = plus(z, beta, p), new
-        residuals.append(_largest(r, scale))
-    residuals[-1] = _largest(b - a.matvec(x), scale)
-    return _ended(a, b, x, residuals, limit, rtol, limit)
+        residuals.append(largest(r, scale))
+    residuals[-1] = largest(b - a.matvec(x), scale)
+    return ended(a, b, x, residuals, limit, rtol, limit)
 
 
 @KRYLOV.add("gmres")
@@ -93,7 +93,7 @@ def gmres(
     Reference: Saad and Schultz 1986, algorithm 4.
     """
     limit = max(300, 10 * restart) if max_iterations is None else max_iterations
-    precondition = precondition or _jacobi(a)
+    precondition = precondition or jacobi(a)
     x = torch.zeros_like(b) if x0 is None else x0.clone()
     scale = float(b.norm())
     if scale == 0.0:
@@ -108,7 +108,7 @@ def gmres(
             x, residuals[-1] = best, before
         # a cycle without progress would be repeated exactly
         if not rtol < residuals[-1] < 0.999 * before or done >= limit:
-            return _ended(a, b, x, residuals, done, rtol, limit)
+            return ended(a, b, x, residuals, done, rtol, limit)
         best, before = x, residuals[-1]
         y, steps, inner = _cycle(a, precondition, r, norm, min(restart, limit - done), rtol * scale)
         residuals += [s / scale for s in inner]
@@ -168,23 +168,26 @@ def _back_substituted(upper: list[list[float]], rhs: list[float]) -> list[float]
     return y
 
 
-def _jacobi(a: LinearOperator) -> Preconditioner:
+def jacobi(a: LinearOperator, *, positive: bool = False) -> Preconditioner:
+    """Division by the diagonal, or by its modulus; nothing where none is known."""
     d = a.diagonal()
     if d is None:
         return lambda r: r
-    d = d[:, None] if d.dim() == 1 else d
-    inverse = torch.where(d != 0, 1 / torch.where(d != 0, d, torch.ones_like(d)), torch.ones_like(d)).detach()
+    d = (d[:, None] if d.dim() == 1 else d).detach()
+    d = d.abs() if positive else d
+    inverse = torch.where(d != 0, 1 / torch.where(d != 0, d, torch.ones_like(d)), torch.ones_like(d))
     return lambda r: r * inverse.to(r.dtype)
 
 
-def _largest(r: Tensor, scale: Tensor) -> float:
+def largest(r: Tensor, scale: Tensor) -> float:
     """The largest relative residual of the columns; 0 of none."""
     return float((lengths(r) / scale).max()) if r.numel() else 0.0
 
 
-def _ended(
+def ended(
     a: LinearOperator, b: Tensor, x: Tensor, residuals: list[float], k: int, rtol: float, limit: int | None = None
 ) -> Result:
+    """The result with its name and reason, judged by the last residual."""
     last = residuals[-1]
     if not last < float("inf"):
         reason = "the residual became non-finite; check the right-hand side and the coefficients"

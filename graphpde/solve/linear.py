@@ -12,6 +12,7 @@ from graphpde.core.block_operator import BlockSparse, Interleaved, interleave, s
 from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
 from graphpde.registry import unknown
+from graphpde.solve import minres as _minres  # noqa: F401  (registers itself)
 from graphpde.solve.direct import Factor
 from graphpde.solve.krylov import KRYLOV, Preconditioner
 from graphpde.solve.recent import Recent
@@ -26,9 +27,10 @@ class LinearSolver:
 
     Args:
         a: the operator.
-        method: "direct", "cg", "gmres" or "auto": direct where the matrix is known and n (entries per row)^2 <= 4e6
-            (the fill of a direct factorisation grows with the dimension) or there are at most 25,000 unknowns with at
-            most 150 entries per row, else cg if symmetric, else gmres.
+        method: "direct", "cg", "minres", "gmres" or "auto": direct where the matrix is known and
+            n (entries per row)^2 <= 4e6 (the fill of a direct factorisation grows with the dimension) or there are at
+            most 25,000 unknowns with at most 150 entries per row, else cg if symmetric, minres from where cg finds the
+            operator indefinite, else gmres.
         rtol: relative residual of the Krylov methods.
         precondition: for the Krylov methods; default Jacobi.
         remember: solutions that the Krylov methods keep to start the next solve from, see
@@ -51,7 +53,7 @@ class LinearSolver:
         method: str = "auto",
         rtol: float = 1e-10,
         precondition: Preconditioner | None = None,
-        remember: int = 5,
+        remember: int = 4,
     ):
         known = ("auto", "direct", *KRYLOV)
         if method not in known:
@@ -60,6 +62,7 @@ class LinearSolver:
         self._one = Interleaved(self.a, self.a.channels) if self.a.coupled else self.a  # what the methods work on
         self.rtol, self.precondition = rtol, precondition
         self.method = _choose(self.a) if method == "auto" else method
+        self._may_change = method == "auto"
         self._factor = Factor(self._one) if self.method == "direct" else None
         self._recent = Recent(remember)
         self.remembers = self._factor is None and remember > 0
@@ -86,7 +89,11 @@ class LinearSolver:
                     start = self._columns(x0)[0]
                 if a.channels > 1 and flat.shape[1] != a.channels:
                     raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
-                result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=self._preconditioner(b))
+                options = {"x0": start, "rtol": self.rtol, "precondition": self._preconditioner(b)}
+                result = KRYLOV[self.method](a, flat, **options)
+                if self._may_change and self.method == "cg" and result.status is Status.BREAKDOWN:
+                    self.method = "minres"
+                    result = KRYLOV[self.method](a, flat, **options)
                 if result.status is Status.CONVERGED and not transposed:
                     self._recent.add(flat, result.value)
             return Result(back(result.value), result.status, result.reason, result.iterations, result.residuals)

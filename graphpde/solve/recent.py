@@ -7,7 +7,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
-from graphpde.solve.columns import dots, lengths, plus
+from graphpde.solve.columns import add_to, dots, lengths
 
 _POOR = 0.5  # relative residual above which the last solutions say too little about a right-hand side
 _SPENT = 1e-13  # share of an image that is left where it lies in the space of the younger ones
@@ -34,19 +34,21 @@ class Recent:
 
     def start(self, b: Tensor) -> Tensor | None:
         """A start [n, k] for the solution of A x = b, or None where none is much better than zero."""
-        rest, x = b, torch.zeros_like(b)
-        basis: list[tuple[Tensor, Tensor]] = []
+        rest, x = b.clone(), torch.zeros_like(b)
+        basis: list[tuple[Tensor, Tensor, Tensor]] = []  # images orthogonal, with 1 / ||image||^2
         for image, value in reversed(self._pairs):
             if image.shape != b.shape or image.dtype != b.dtype:
                 break
             whole = lengths(image)
-            for one, its in basis:
-                share = dots(one, image)
-                image, value = plus(image, -share, one), plus(value, -share, its)
-            left = lengths(image)
-            factor = torch.where(left > _SPENT * whole, 1 / torch.where(left > 0, left, 1.0), 0.0)
-            image, value = image * factor, value * factor
-            basis.append((image, value))
-            share = dots(image, rest)
-            rest, x = plus(rest, -share, image), plus(x, share, value)
+            image, value = image.clone(), value.clone()
+            for one, its, inverse in basis:
+                share = dots(one, image) * inverse
+                add_to(image, -share, one)
+                add_to(value, -share, its)
+            square = dots(image, image)
+            inverse = torch.where(square > (_SPENT * whole) ** 2, 1 / torch.where(square > 0, square, 1.0), 0.0)
+            basis.append((image, value, inverse))
+            share = dots(image, rest) * inverse
+            add_to(rest, -share, image)
+            add_to(x, share, value)
         return x if basis and bool((lengths(rest) <= _POOR * lengths(b)).all()) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import SolveError
 from graphpde.solve.krylov import KRYLOV, cg, gmres
+from graphpde.solve.minres import minres
 from graphpde.solve.result import Result, Status
 
 F64 = torch.float64
@@ -94,6 +96,15 @@ def test_a_start_and_a_preconditioner_help(method: Callable[..., Result]) -> Non
     exact = method(a, b, rtol=1e-10, precondition=lambda r: torch.linalg.solve(matrix(a), r))
     assert near.iterations < plain.iterations and exact.iterations <= 2
     torch.testing.assert_close(exact.value, x, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_preconditioner_may_hand_back_what_it_was_given(columns: int) -> None:
+    a, b = ring(), torch.randn(N, columns, dtype=F64)
+    kept = b.clone()
+    same, copied = (cg(a, b, rtol=1e-12, precondition=p) for p in (lambda r: r, lambda r: r.clone()))
+    assert torch.equal(same.value, copied.value) and torch.equal(b, kept)
+    assert same.iterations <= N + 2  # exact after N directions, but for rounding
 
 
 def test_gmres_knows_maps_by_their_action_only() -> None:
@@ -201,3 +212,35 @@ def test_a_consistent_singular_system_has_a_solution(method: Callable[..., Resul
     b = b - b.mean(0)
     result = method(a, b, rtol=1e-10)
     assert result.converged and true_residual(a, b, result.value) <= 1e-10
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_minres_solves_indefinite_systems(columns: int) -> None:
+    a, b = ring(60, shift=-1.3), torch.randn(60, columns, dtype=F64)
+    eigenvalues = torch.linalg.eigvalsh(matrix(a))
+    assert eigenvalues[0] < -0.1 < 0.1 < eigenvalues[-1]
+    result = minres(a, b, rtol=1e-12)
+    assert result.status is Status.CONVERGED
+    torch.testing.assert_close(result.value, torch.linalg.solve(matrix(a), b), rtol=1e-9, atol=1e-9)
+    assert result.iterations <= 2 * 60
+
+
+def test_the_residual_of_minres_never_grows() -> None:
+    a, b = ring(60, shift=-1.3), torch.randn(60, 1, dtype=F64)
+    found = minres(a, b, rtol=1e-10, precondition=lambda r: r)
+    assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(found.residuals[:-1]))
+
+
+def test_minres_takes_a_positive_preconditioner_and_refuses_another() -> None:
+    a, b = ring(60, shift=-1.3), torch.randn(60, 1, dtype=F64)
+    root = torch.linalg.eigh(matrix(a))
+    modulus = root.eigenvectors @ torch.diag(1 / root.eigenvalues.abs()) @ root.eigenvectors.T
+    exact = minres(a, b, rtol=1e-10, precondition=lambda r: modulus @ r)
+    assert exact.status is Status.CONVERGED and exact.iterations <= 4  # eigenvalues 1 and -1 only
+    refused = minres(a, b, precondition=lambda r: -r)
+    assert refused.status is Status.BREAKDOWN and "not positive definite" in refused.reason
+
+
+def test_an_inconsistent_singular_system_is_named_by_minres() -> None:
+    result = minres(ring(shift=0.0), torch.ones(N, 1, dtype=F64) + torch.randn(N, 1, dtype=F64))
+    assert result.status is Status.BREAKDOWN and "singular" in result.reason

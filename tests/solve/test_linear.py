@@ -16,7 +16,7 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.neighbors import complete, knn
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError, SolveError, UnknownName
-from graphpde.mesh import Q2, Space, box
+from graphpde.mesh import Q2, Space, box, rectangle
 from graphpde.ops import Diffusion
 from graphpde.solve.krylov import KRYLOV
 from graphpde.solve.linear import LinearSolver, attach, solve
@@ -244,3 +244,15 @@ def test_quadratic_bricks_are_factored() -> None:
     a = space.consistent_mass - Diffusion(space).operator
     assert space.n * (space.edges.n_edges / space.n + 1) ** 2 > 4e6
     assert LinearSolver(a).method == "direct"
+
+
+def test_an_indefinite_system_goes_on_with_minres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphpde.solve.linear._choose", lambda a: "cg")  # as beyond the size that is factored
+    space = Space(rectangle(20, 20))
+    fixed = torch.zeros(space.n, dtype=torch.bool)
+    fixed[space.tag("boundary").nodes] = True
+    a = pin(Diffusion(space).operator + Diagonal(60.0 * space.measure), fixed)
+    solver, b = LinearSolver(a, rtol=1e-10), torch.randn(space.n, 2, dtype=F64)
+    for _ in range(2):
+        torch.testing.assert_close(solver(b), torch.linalg.solve(matrix(a), b), rtol=1e-6, atol=1e-6)
+        assert solver.method == "minres"
