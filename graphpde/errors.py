@@ -49,7 +49,8 @@ class MeshReadError(MeshError):
         self.path, self.format, self.reason = str(path), format, reason
         # a name may hold what a terminal would act on, or bytes that are no text
         shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in self.path)
-        super().__init__(f"cannot read mesh '{shown}' ({format}): {reason}")
+        told = "" if format == "unknown format" else f" ({format})"
+        super().__init__(f"cannot read mesh '{shown}'{told}: {reason}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.format, self.reason)

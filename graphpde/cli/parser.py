@@ -7,6 +7,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+_MEANT = {"--movie": "--gif", "--animation": "--gif", "--video": "--gif"}
+"""What somebody may call an option that has another name."""
+
 
 class UsageError(Exception):
     """The command line cannot be read."""
@@ -46,7 +49,10 @@ class Parser(argparse.ArgumentParser):
         reader = getattr(args, "parser", self)
         word = extra[0].split("=")[0]
         if word.startswith("-"):
-            return reader.error(f"unknown option '{word}'{_nearest(word, reader._option_string_actions)}")
+            known = reader._option_string_actions
+            meant = _MEANT.get(word)
+            hint = f"; did you mean '{meant}'?" if meant in known else _nearest(word, known)
+            return reader.error(f"unknown option '{word}'{hint}")
         return reader.error(f"'{extra[0]}' is one argument too many")
 
 

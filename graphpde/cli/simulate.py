@@ -196,12 +196,19 @@ def _say_result(setup: Setup, result: RunResult) -> None:
     for name, v in result.final.items():
         unit = setup.units[name]
         shown = "" if unit == "1" else f" {unit}"
-        say(f"  {name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {v['integral']:.6g}")
+        size = {1: "", 2: "^2", 3: "^3"}[setup.space.mesh.dim]
+        whole = f"{v['integral']:.6g}{shown} {setup.units['length']}{size}"
+        say(f"  {name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {whole}")
     for certificate in result.certificates:
         mark = "measured" if certificate.target is None else "ok" if certificate.passed else "FAILED"
         say(f"  {mark}: {certificate.sentence}")
     fields = f"fields/run.{'xdmf' if setup.config.output.series == 'xdmf' else 'pvd'}"
-    shown_files = {"picture": "figures/final.png", "ParaView": fields, "report": "report.html"}
+    shown_files = {
+        "picture": "figures/final.png",
+        "ParaView": fields,
+        "animation": "figures/animation.gif",
+        "report": "report.html",
+    }
     for what, name in shown_files.items():
         if (result.folder / name).exists():
             say(f"{what:9} {result.folder / name}")

@@ -70,7 +70,9 @@ def _say(result: SweepResult) -> None:
     columns = [key for key in dict.fromkeys(k for row in result.rows for k in row) if key not in skipped][:9]
     shown = result.rows[:_SHOWN]
     reasons = ["error"] if any(row.get("error") for row in shown) else []
-    rows = [[_text(row.get(key)) for key in columns] + [_begin(row.get("error", "")) for key in reasons] for row in shown]
+    rows = [
+        [_text(row.get(key)) for key in columns] + [_begin(row.get("error", "")) for key in reasons] for row in shown
+    ]
     table([*columns, *("reason" for _ in reasons)], rows)
     if len(shown) < len(result.rows):
         say(f"... and {len(result.rows) - len(shown)} more in sweep.csv")

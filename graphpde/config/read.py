@@ -10,7 +10,7 @@ from typing import Any
 
 from graphpde.config.boundary import read_boundary
 from graphpde.config.by_field import by_field
-from graphpde.config.domain import NAMES
+from graphpde.config.domain import CELLS, NAMES
 from graphpde.config.initial_from import FieldFile
 from graphpde.config.materials import read_materials
 from graphpde.config.output import read_output
@@ -73,6 +73,8 @@ def read_config(values: Mapping[str, Any]) -> Config:
     top.close()
     if config.materials and "kappa" in config.coefficients:
         raise ConfigError("both [materials] and coefficients.kappa say how well it conducts; leave one of them out")
+    if config.element == CELLS:
+        _refuse_on_cells(config, pde)
     for pair in config.periodic:
         for side in pair:
             if side in config.boundary:
@@ -81,6 +83,19 @@ def read_config(values: Mapping[str, Any]) -> Config:
                     f"boundary and carries none, leave out either the pair or [boundary.{side}]"
                 )
     return config
+
+
+def _refuse_on_cells(config: Config, pde: Pde) -> None:
+    """Refuse what averages over cells cannot stand for."""
+    if pde.continuous:
+        raise ConfigError(
+            f"{pde.name} is not offered on averages over cells (element dg0); take --element p1 or p2, or leave it out"
+        )
+    if (config.scheme or next(iter(pde.schemes), None)) == "supg":
+        raise ConfigError(
+            f"the scheme supg of {pde.name} is not offered on averages over cells (element dg0); take --scheme limited "
+            "or upwind, or another element"
+        )
 
 
 def _mesh(value: Any, where: str) -> MeshSource:
@@ -128,6 +143,9 @@ def _option(value: Any, where: str) -> Any:
 
 def _coefficients(value: Any, where: str, pde: Pde) -> dict[str, Any]:
     section = Section(value, where)
+    if "velocity" in section.values and "velocity" not in pde.coefficients:
+        carried = "; take advection-diffusion" if "kappa" in pde.coefficients else "; leave it out"
+        raise ConfigError(f"{pde.name} reads no velocity (--velocity or {where}.velocity): it carries nothing{carried}")
     out: dict[str, Any] = {}
     for name, coefficient in pde.coefficients.items():
         found = section.take(name, _READERS.get(coefficient.kind) or number(coefficient.low), None)

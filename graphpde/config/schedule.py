@@ -24,6 +24,7 @@ MOST_FRAMES = 10_000
 STEPS = 100  # of a run whose step nobody gave
 SAFETY = 0.9  # of the stability bound, for a step that nobody gave
 _ATOL = 1e-3  # of rtol times the largest value at the start, for an atol that nobody gave
+_MANY = 10_000_000  # steps of a run that nobody waits for
 _TIGHTEST = 1e-13  # rtol below which the error asked for drowns in rounding
 _FINE = 1e-5  # the rtol below which methods of higher order take fewer evaluations
 
@@ -91,6 +92,11 @@ def plan_time(
     kind = STEPPERS[name]
     options = {"method": config.solver.method, "rtol": config.solver.rtol} if kind.implicit else {}
     stepper = kind(**options)
+    if name == "leapfrog" and u0.shape[-1] % 2:
+        raise ConfigError(
+            f"leapfrog advances positions and velocities, and {pde.name} has {u0.shape[-1]} "
+            f"field{'s' * (u0.shape[-1] > 1)}; it belongs to --pde wave, take another stepper such as {pde.stepper}"
+        )
     end = plan.start + pde.duration(space, config.coefficients) if plan.end is None else plan.end
     times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
     if not math.isfinite((end - plan.start) / plan.frames) or not bool((times.diff() > 0).all()):
@@ -105,7 +111,9 @@ def plan_time(
     if not config.solver.allow_unstable:
         _refuse_unstable(plan, system, stepper, dt)
     steps = plan.frames * round(float(times[1] - times[0]) / dt)
-    return replace(config, time=replace(plan, dt=dt)), Schedule(stepper, times, dt, steps, None, _fitted(plan, dt, steps))
+    return replace(config, time=replace(plan, dt=dt)), Schedule(
+        stepper, times, dt, steps, None, _fitted(plan, dt, steps)
+    )
 
 
 def _refuse_unstable(plan: TimePlan, system: System, stepper: Stepper, dt: float) -> None:
@@ -119,10 +127,12 @@ def _refuse_unstable(plan: TimePlan, system: System, stepper: Stepper, dt: float
 
 
 def _fitted(plan: TimePlan, dt: float, steps: int) -> tuple[str, ...]:
-    """A sentence where the step that was asked for does not fit between the saved moments."""
+    """A sentence where the step that was asked for does not fit between the saved moments, or where steps abound."""
+    many = (f"this takes {steps:.3g} steps; a longer dt or adaptive steps (rtol) take fewer",) if steps > _MANY else ()
     if plan.dt is None or abs(plan.dt - dt) <= 1e-6 * dt:
-        return ()
+        return many
     return (
+        *many,
         f"dt={plan.dt:g} is shortened to {dt:.6g}, so that whole steps reach each of the {plan.frames} saved moments: "
         f"{steps} steps in all",
     )

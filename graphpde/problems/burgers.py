@@ -28,6 +28,7 @@ class BurgersProblem(Pde):
     equation = "du/dt + d(u^2/2)/dx = div(nu grad u) + f"
     units: ClassVar[Mapping[str, str]] = {"u": "m/s"}
     coefficients: ClassVar[Mapping[str, Coefficient]] = {"nu": Coefficient("viscosity", "length^2/time")}
+    continuous = True
     stepper = "crank_nicolson"
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:

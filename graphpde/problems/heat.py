@@ -27,7 +27,7 @@ class Heat(Pde):
 
     name, title = "heat", "Heat equation"
     equation = "du/dt = div(kappa grad u) + f"
-    units: ClassVar[Mapping[str, str]] = {"u": "K"}
+    units: ClassVar[Mapping[str, str]] = {"u": "1"}
     coefficients: ClassVar[Mapping[str, Coefficient]] = {"kappa": Coefficient("thermal diffusivity", "length^2/time")}
     conducts = True
     with_materials = "rho c du/dt = div(k grad u) + f"

@@ -37,6 +37,7 @@ class HelmholtzProblem(Pde):
     coefficients: ClassVar[Mapping[str, Coefficient]] = {"k": _WAVE}
     stationary = True
     levelled = True
+    continuous = True
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         return {"k": two_digits(2 * math.pi / scale(space, 5, 10))}

@@ -26,6 +26,7 @@ class PorousMediumProblem(Pde):
     name, title = "porous-medium", "Porous medium equation"
     equation = "du/dt = laplace(|u|^(exponent-1) u) + f"
     units: ClassVar[Mapping[str, str]] = {"u": "1"}
+    continuous = True
     coefficients: ClassVar[Mapping[str, Coefficient]] = {"exponent": Coefficient("m >= 1", "1", "number", 1.0)}
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
@@ -57,6 +58,7 @@ class PLaplacianProblem(Pde):
     name, title = "p-laplacian", "p-Laplacian"
     equation = "du/dt = div(kappa (slope^2 + |grad u|^2)^((exponent-2)/2) grad u) + f"
     units: ClassVar[Mapping[str, str]] = {"u": "1"}
+    continuous = True
     coefficients: ClassVar[Mapping[str, Coefficient]] = {
         "exponent": Coefficient("p > 1", "1", "number", 1.0),
         "kappa": Coefficient("factor", "length^p/time"),

@@ -114,6 +114,7 @@ class Pde:
         coefficients: name -> what it is.
         stationary: whether it has no time at all. balanced: whether it has steady states worth asking for.
         levelled: whether its own terms fix the level of a steady state, so that no value needs to be given.
+        continuous: whether its terms need finite elements, and not averages over cells.
         stepper: name of the default stepper. schemes: names of the discretisations on offer, the default first.
         noise: default amplitude of the noise on the initial state.
         conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
@@ -133,6 +134,7 @@ class Pde:
     stationary: ClassVar[bool] = False
     balanced: ClassVar[bool] = True
     levelled: ClassVar[bool] = False
+    continuous: ClassVar[bool] = False
     stepper: str = "backward_euler"
     schemes: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[float] = 0.0

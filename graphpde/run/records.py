@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor
 
 from graphpde.config import Setup
+from graphpde.config.domain import open_space
+from graphpde.ops.term import times_mass
 from graphpde.run.flux_record import FluxRecord
 from graphpde.run.fluxes import BoundaryFluxes
 from graphpde.run.integrals import Integrals
@@ -53,7 +57,7 @@ class Records:
         self.fluxes: FluxRecord | None = None
         if asked.fluxes is not None:
             names = None if isinstance(asked.fluxes, str) else asked.fluxes
-            self.fluxes = FluxRecord(BoundaryFluxes(setup.system, names), fields, setup.stepper)
+            self.fluxes = FluxRecord(BoundaryFluxes(setup.system, names), fields, setup.stepper, _content(setup))
         self._tables: dict[str, Rows] = {}
         self._stepped = False
 
@@ -116,3 +120,17 @@ class Records:
         if not self.fluxes.steady:
             out.append(Certificate("amount balance", self.fluxes.drift(), target if self.fluxes.exact else None))
         return out
+
+
+def _content(setup: Setup) -> Callable[[Tensor], Tensor] | None:
+    """The content of a steady state [n, c] -> [c] as a run in time counts it, with the capacity of its materials.
+
+    None where the mass says it already, or where no material has a capacity.
+    """
+    config = setup.config
+    known = all(None not in (part.density, part.heat_capacity) for part in config.materials.values())
+    if setup.stepper is not None or not config.materials or not known:
+        return None
+    space = open_space(replace(config, steady=False), setup.space.mesh, setup.u0.shape[-1])
+    mass = space.to(setup.u0.device, setup.u0.dtype).mass
+    return lambda u: times_mass(mass, u).sum(-2)

@@ -34,6 +34,7 @@ def show_code(setup: Setup, command: str = "") -> str:
         "",
         *_initial(script, setup),
         *_solve(script, setup),
+        *_left_out(setup),
     ]
     said = f"\n\nAs: {command}" if command else ""
     what = f"{setup.pde.title} on {setup.space.mesh.name}"
@@ -217,6 +218,13 @@ def _initial(script: _Script, setup: Setup) -> list[str]:
     if from_file is not None:
         lines += ["for name, values in given.items():", f"    u0[:, {names}.index(name)] += values.to(u0)"]
     return lines
+
+
+def _left_out(setup: Setup) -> list[str]:
+    """One line of comment on what the run would measure and the script does not."""
+    output = setup.config.output
+    asked = [name for name in ("probes", "lines", "fluxes", "integrals", "animation") if getattr(output, name)]
+    return ["", f"# not in this script: {', '.join(asked)}"] if asked else []
 
 
 def _solve(script: _Script, setup: Setup) -> list[str]:

@@ -167,19 +167,23 @@ class _Adjoint(torch.autograd.Function):
         )
 
 
-def _choose(a: LinearOperator) -> str:
+def is_small(a: LinearOperator) -> bool:
+    """Whether the matrix is known and few enough to be factored, see :class:`LinearSolver`."""
     if isinstance(a, Sparse | BlockSparse):
         c = a.channels if isinstance(a, BlockSparse) else 1
         per_row = c * (a.relation.n_edges / max(a.n, 1) + 1)
-        if c * a.n * per_row**2 <= _DIRECT_WORK or (c * a.n <= _FEW and per_row <= _NARROW):
-            return "direct"
-    elif a.n <= 20_000:
-        try:
-            _ = a.to_matrix(a.channels) if a.coupled else a.to_scipy(0)
-            return "direct"
-        except InputError:
-            pass
-    return "cg" if a.symmetric else "gmres"
+        return c * a.n * per_row**2 <= _DIRECT_WORK or (c * a.n <= _FEW and per_row <= _NARROW)
+    if a.n > 20_000:
+        return False
+    try:
+        _ = a.to_matrix(a.channels) if a.coupled else a.to_scipy(0)
+    except InputError:
+        return False
+    return True
+
+
+def _choose(a: LinearOperator) -> str:
+    return "direct" if is_small(a) else "cg" if a.symmetric else "gmres"
 
 
 def _columns(b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

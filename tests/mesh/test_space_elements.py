@@ -435,8 +435,8 @@ def test_points_are_learned_wherever_the_middles_are_added() -> None:
 class TestRefusals:
     def test_elements_periodic_pairs_and_densities(self) -> None:
         mesh = rectangle(2, 2)
-        with pytest.raises(InputError, match=r"element is 'P2', expected an element such as P1\(\)"):
-            Space(mesh, "P2")  # type: ignore[arg-type]
+        with pytest.raises(UnknownName, match=r"unknown element 'p7'; known: p1, p2, q1, q2"):
+            Space(mesh, "P7")
         with pytest.raises(InputError, match="expected an element"):
             Space(mesh, P2)  # type: ignore[arg-type]
         for pairs in (("left", "right"), [("left",)], "left"):
