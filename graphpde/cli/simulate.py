@@ -38,7 +38,8 @@ examples:
 Without --bc the boundary is insulated. Formulas may use x, y, z, t, pi, e, + - * / **, comparisons, a if c else b
 and functions such as sin, exp, sqrt, min, max, where. The run folder gets config.toml (everything said and assumed;
 running it again gives the same), manifest.json, metrics.jsonl, fields/ (run.pvd for ParaView, run.npz), figures/ and
-report.html; an earlier run in the folder that -o names is replaced, a folder with other files is refused. --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
+report.html; --probe and --fluxes (values after every step), --integrals and --line (at saved moments) add CSV files.
+An earlier run in the folder that -o names is replaced; a folder with files that no run wrote is refused.
 Ctrl-C keeps what has been computed (exit code 130), and so does the end of a process: checkpoint.npz holds the last
 good state. One-step methods with a fixed step go on to the bits of an uninterrupted run. With --rtol and no --stepper
 the steps are those of bosh3 where the default of the PDE is explicit, of ark3 where it treats the linear part
@@ -145,7 +146,8 @@ def carry_out(
 ) -> int:
     """Check, prepare and run a problem given as tables, or go on with it; returns the exit code."""
     from graphpde.config import prepare, read_config
-    from graphpde.run import RunFolder, next_folder, simulate
+    from graphpde.run import next_folder, simulate
+    from graphpde.run.folder import holds_run
 
     setup = prepare(read_config(problem))
     warn(setup.warnings)
@@ -153,8 +155,7 @@ def carry_out(
         _say_plan(setup, as_json)
         return 0
     out = next_folder(setup.name) if out is None else out
-    if after is None and not as_json and RunFolder(out).replaces:
-        say(f"replaces the earlier run in {out}")
+    replaced = after is None and holds_run(Path(out))
     with StopRequest() as stop, progress_bar(setup.name, not as_json) as progress:
         result = simulate(setup, out, command=command, progress=progress, stop=stop, after=after)
     warn(sentence for sentence in result.warnings if sentence not in setup.warnings)
@@ -162,6 +163,8 @@ def carry_out(
         say_json(result.as_dict())
     else:
         _say_result(setup, result)
+        if replaced:
+            say(f"the earlier run in {result.folder} is replaced")
     return 0 if result.status == "ok" else stop.code
 
 
@@ -183,6 +186,7 @@ def _say_plan(setup: Setup, as_json: bool) -> None:
         control = setup.control
         steps = f"adaptive steps (rtol {control.rtol:g}, atol {control.atol:g}), {len(setup.times)} frames"
     say(dump(plain), f"# {unknowns} unknowns, {steps}; nothing was written")
+    say(*(f"# {sentence}" for sentence in setup.remarks))
     say(f"# about {_size(needs.memory)} of memory beside the libraries, {_size(needs.disk)} of disk")
 
 
@@ -191,6 +195,7 @@ def _say_result(setup: Setup, result: RunResult) -> None:
     if result.rhythm is not None:
         took += f" ({result.rhythm.text})"
     say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
+    say(*setup.remarks)
     if result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
     for name, v in result.final.items():
@@ -203,12 +208,8 @@ def _say_result(setup: Setup, result: RunResult) -> None:
         mark = "measured" if certificate.target is None else "ok" if certificate.passed else "FAILED"
         say(f"  {mark}: {certificate.sentence}")
     fields = f"fields/run.{'xdmf' if setup.config.output.series == 'xdmf' else 'pvd'}"
-    shown_files = {
-        "picture": "figures/final.png",
-        "ParaView": fields,
-        "animation": "figures/animation.gif",
-        "report": "report.html",
-    }
+    shown_files = {"picture": "figures/final.png", "animation": "figures/animation.gif", "ParaView": fields}
+    shown_files["report"] = "report.html"
     for what, name in shown_files.items():
         if (result.folder / name).exists():
             say(f"{what:9} {result.folder / name}")

@@ -71,7 +71,7 @@ def _say(result: SweepResult) -> None:
     shown = result.rows[:_SHOWN]
     reasons = ["error"] if any(row.get("error") for row in shown) else []
     rows = [
-        [_text(row.get(key)) for key in columns] + [_begin(row.get("error", "")) for key in reasons] for row in shown
+        [*(_text(row.get(key)) for key in columns), *(_begin(row.get(key, "")) for key in reasons)] for row in shown
     ]
     table([*columns, *("reason" for _ in reasons)], rows)
     if len(shown) < len(result.rows):

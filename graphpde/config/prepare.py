@@ -43,7 +43,7 @@ class Setup:
         stepper, times, dt, steps: how it advances; None, [start], None and 1 for a steady state.
         control: chooses the steps, ``dt`` and ``steps`` are then None; None: equal ones.
         timings: seconds spent on reading the mesh and on assembly. notes: about the initial values and what the mesh
-            cannot resolve, one sentence each.
+            cannot resolve, one sentence each. remarks: what differs from what was asked for, which is no warning.
     """
 
     config: Config
@@ -59,6 +59,7 @@ class Setup:
     timings: Mapping[str, float]
     notes: tuple[str, ...] = ()
     control: Adaptive | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -126,9 +127,9 @@ def prepare(config: Config) -> Setup:
         times = start[None].cpu()
         return Setup(config, pde, space, term, system, u0, None, times, None, 1, timings, notes)
     config, schedule = plan_time(config, pde, space, system, u0)
-    stepper, times, dt, steps, control, said = schedule
-    notes = (*notes, *said)
-    return Setup(config, pde, space, term, system, u0, stepper, times, dt, steps, timings, notes, control)
+    stepper, times, dt, steps, control, remarks, warnings = schedule
+    notes = (*notes, *warnings)
+    return Setup(config, pde, space, term, system, u0, stepper, times, dt, steps, timings, notes, control, remarks)
 
 
 def _anywhere(source: MeshSource) -> MeshSource:

@@ -79,8 +79,8 @@ def read_config(values: Mapping[str, Any]) -> Config:
         for side in pair:
             if side in config.boundary:
                 raise ConfigError(
-                    f"'{side}' is periodic with '{pair[pair[0] == side]}' and has a condition too; a periodic side is no "
-                    f"boundary and carries none, leave out either the pair or [boundary.{side}]"
+                    f"'{side}' is periodic with '{pair[pair[0] == side]}' and has a condition too; a periodic side "
+                    f"carries none, leave out either the pair or the condition on '{side}'"
                 )
     return config
 

@@ -24,7 +24,7 @@ MOST_FRAMES = 10_000
 STEPS = 100  # of a run whose step nobody gave
 SAFETY = 0.9  # of the stability bound, for a step that nobody gave
 _ATOL = 1e-3  # of rtol times the largest value at the start, for an atol that nobody gave
-_MANY = 10_000_000  # steps of a run that nobody waits for
+MANY = 10_000_000  # steps of a run that nobody waits for
 _TIGHTEST = 1e-13  # rtol below which the error asked for drowns in rounding
 _FINE = 1e-5  # the rtol below which methods of higher order take fewer evaluations
 
@@ -34,7 +34,7 @@ class Schedule(NamedTuple):
 
     Attributes:
         stepper: one step. times: to save [s], the start first. dt, steps: of equal steps. control: or who chooses them.
-        notes: what differs from what was asked for, one sentence each.
+        remarks: what differs from what was asked for. warnings: what may be an oversight; one sentence each.
     """
 
     stepper: Stepper
@@ -42,7 +42,8 @@ class Schedule(NamedTuple):
     dt: float | None
     steps: int | None
     control: Adaptive | None
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_time(value: Any, where: str) -> TimePlan:
@@ -111,9 +112,8 @@ def plan_time(
     if not config.solver.allow_unstable:
         _refuse_unstable(plan, system, stepper, dt)
     steps = plan.frames * round(float(times[1] - times[0]) / dt)
-    return replace(config, time=replace(plan, dt=dt)), Schedule(
-        stepper, times, dt, steps, None, _fitted(plan, dt, steps)
-    )
+    schedule = Schedule(stepper, times, dt, steps, None, _fitted(plan, dt, steps), _many(steps))
+    return replace(config, time=replace(plan, dt=dt)), schedule
 
 
 def _refuse_unstable(plan: TimePlan, system: System, stepper: Stepper, dt: float) -> None:
@@ -127,15 +127,15 @@ def _refuse_unstable(plan: TimePlan, system: System, stepper: Stepper, dt: float
 
 
 def _fitted(plan: TimePlan, dt: float, steps: int) -> tuple[str, ...]:
-    """A sentence where the step that was asked for does not fit between the saved moments, or where steps abound."""
-    many = (f"this takes {steps:.3g} steps; a longer dt or adaptive steps (rtol) take fewer",) if steps > _MANY else ()
+    """A sentence where the step that was asked for does not fit between the saved moments."""
     if plan.dt is None or abs(plan.dt - dt) <= 1e-6 * dt:
-        return many
-    return (
-        *many,
-        f"dt={plan.dt:g} is shortened to {dt:.6g}, so that whole steps reach each of the {plan.frames} saved moments: "
-        f"{steps} steps in all",
-    )
+        return ()
+    return (f"dt={plan.dt:g} is shortened to {dt:.6g} to reach each of the {plan.frames} frames: {steps} steps in all",)
+
+
+def _many(steps: int) -> tuple[str, ...]:
+    """A warning of a run that nobody waits for."""
+    return (f"this takes {steps:.3g} steps; a longer dt or adaptive steps (--rtol) take fewer",) if steps > MANY else ()
 
 
 def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper) -> float:

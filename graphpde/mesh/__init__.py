@@ -1,5 +1,6 @@
 """Meshes: points, cells, named sets; generators, refinement, geometry, files."""
 
+from graphpde.mesh.bisection import Bisected, bisect, bulk, newest_first
 from graphpde.mesh.cell_space import DG0, CellSpace
 from graphpde.mesh.cells import CELLS, CellType
 from graphpde.mesh.check import Check, check_mesh
@@ -69,6 +70,7 @@ __all__ = [
     "Q1",
     "Q2",
     "SHAPES",
+    "Bisected",
     "CellSpace",
     "CellType",
     "Check",
@@ -90,8 +92,10 @@ __all__ = [
     "annulus",
     "annulus_sector",
     "ball",
+    "bisect",
     "boundary_mesh",
     "box",
+    "bulk",
     "cell_angles",
     "cell_centroids",
     "cell_measures",
@@ -117,6 +121,7 @@ __all__ = [
     "locate",
     "mesh_size",
     "network",
+    "newest_first",
     "plate_with_holes",
     "polygon",
     "random_cube",

@@ -15,6 +15,7 @@ from graphpde.ops.forms import (
     ReactionForm,
     VectorBurgers,
 )
+from graphpde.ops.indicators import recovery_indicator, residual_indicator
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
@@ -52,4 +53,6 @@ __all__ = [
     "Term",
     "VectorBurgers",
     "Wave",
+    "recovery_indicator",
+    "residual_indicator",
 ]

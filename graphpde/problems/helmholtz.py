@@ -57,9 +57,9 @@ class HelmholtzProblem(Pde):
             return []
         length = 2 * math.pi / k
         return [
-            f"the wavelength 2 pi/k = {length:.3g} spans {length / apart:.2g} edges (nodes lie about {apart:.2g} apart), "
-            f"expected at least {_FEWEST}, better {_GOOD}: the result does not resolve the wave; take a mesh of size "
-            f"{length / _GOOD:.2g} or a smaller k"
+            f"the wavelength 2 pi/k = {length:.3g} spans {length / apart:.2g} edges (nodes are about {apart:.2g} "
+            f"apart), expected at least {_FEWEST}, better {_GOOD}: the result does not resolve the wave; take a mesh of "
+            f"size {length / _GOOD:.2g} or a smaller k"
         ]
 
 

@@ -137,8 +137,8 @@ def _nonlinear_range(setup: Setup, meter: Meter) -> _Range | None:
         low, high = min([low, *rest]), max([high, *rest])
     with torch.no_grad():
         ends = torch.tensor([[low], [high]], dtype=torch.float64)
-        rate = sum(factor * term.f.to(ends)(ends) for factor, term in reactions)
-    slack = 1e-9 * float(max(rate.abs().max(), 1.0))
+        rate = torch.stack([factor * term.f(ends) for factor, term in reactions]).sum(0)
+    slack = 1e-9 * float(rate.abs().max().clamp(min=1.0))
     inwards = float(rate[0]) >= -slack and float(rate[1]) <= slack
     return _Range(low, high, False) if inwards else None
 

@@ -63,7 +63,7 @@ class RunFolder:
         self.path = Path(path)
         self._made = _missing(self.path)
         self.begun = False
-        if self.path.is_dir() and any(self.path.iterdir()) and not _is_run(self.path):
+        if self.path.is_dir() and any(self.path.iterdir()) and not holds_run(self.path):
             raise OutputError(
                 f"'{self.path}' holds files that no run wrote; name an empty or new folder with -o, or remove them"
             )
@@ -88,11 +88,6 @@ class RunFolder:
 
     def __fspath__(self) -> str:
         return str(self.path)
-
-    @property
-    def replaces(self) -> bool:
-        """Whether an earlier run lies here, which this one replaces when it begins."""
-        return not self.begun and _is_run(self.path)
 
     def begin(self) -> None:
         """Remove what an older run left here; from now on the folder belongs to this one."""
@@ -154,7 +149,8 @@ def _missing(path: Path) -> list[Path]:
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
-def _is_run(folder: Path) -> bool:
+def holds_run(folder: Path) -> bool:
+    """Whether a run lies there, which a new one in the same folder replaces."""
     try:
         return "graphpde" in json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("versions", {})
     except (OSError, ValueError, AttributeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,8 +38,8 @@ def chebyshev(degree: int, low: float, high: float) -> list[float]:
     if not 0 < low < high:
         raise InputError(f"the interval [{low:.3g}, {high:.3g}] is not one of positive numbers")
     middle, reach = (high + low) / (high - low), 2 / (high - low)
-    error = np.zeros(1)
-    power = np.ones(1)
+    error: Any = np.zeros(1)
+    power: Any = np.ones(1)
     for c in series.cheb2poly([0.0] * degree + [1.0]):
         error = polynomial.polyadd(error, c * power)
         power = polynomial.polymul(power, [middle, -reach])

@@ -68,7 +68,10 @@ def is_one_sentence(err: str) -> bool:
         (["--device", "gpu7"], "device 'gpu7' cannot be used"),
         (["--seed", "-1"], "seed is -1"),
         (["--kappa", "0"], "sets no time scale; give the end of the run"),
-        (["--velocity", "1,0"], "unknown key in [coefficients] 'velocity'; known: kappa"),
+        (
+            ["--velocity", "1,0"],
+            "heat reads no velocity (--velocity or coefficients.velocity): it carries nothing; take",
+        ),
         (["--set", "time.stoper=1"], "did you mean 'stepper'?"),
         (["--set", "tme.dt=1"], "did you mean 'time'?"),
         (["--set", "dt"], "'dt' is not KEY=VALUE"),

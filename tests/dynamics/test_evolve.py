@@ -13,7 +13,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.core.relation import Relation
 from graphpde.dynamics import BackwardEuler, CrankNicolson, Euler, Rk4, Stepper, evolve
-from graphpde.errors import ConditionError, InputError, ShapeError
+from graphpde.errors import ConditionError, InputError, ShapeError, UnknownName
 from graphpde.mesh import Space, interval, jittered, random_square
 from graphpde.ops import Advection, Diffusion, Dirichlet, Neumann, Reaction, Source
 from graphpde.ops.term import Sum, Term
@@ -111,7 +111,37 @@ def test_only_the_direct_gradient_exists(grad: str) -> None:
         evolve(decay, one(), [0.0, 1.0], stepper=Euler(), grad=grad)
 
 
+def test_a_stepper_by_name_is_the_one_with_its_defaults() -> None:
+    for name, stepper in (("backward_euler", BackwardEuler()), ("rk4", Rk4())):
+        named, given = (evolve(decay, one(), [0.0, 1.0], stepper=s, dt=0.25) for s in (name, stepper))
+        assert torch.equal(named.states, given.states)
+
+
+@pytest.mark.parametrize(
+    ("stepper", "error", "message"),
+    [
+        ("backward_eular", UnknownName, r"unknown stepper 'backward_eular'; known: .*did you mean 'backward_euler'\?"),
+        (
+            BackwardEuler,
+            InputError,
+            r"stepper is the class BackwardEuler, expected an object such as CrankNicolson\(\)",
+        ),
+        (0.1, InputError, r"stepper is 0\.1, expected an object such as CrankNicolson\(\) or a name: 'crank_nicolson'"),
+        (None, InputError, r"stepper is None, expected an object"),
+    ],
+)
+def test_what_is_no_stepper_is_refused(stepper: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        evolve(decay, one(), [0.0, 1.0], stepper=stepper)
+
+
 # the steps it takes
+
+
+def test_without_a_step_length_each_interval_is_one_step() -> None:
+    """As documented, and counted: u = 1 / (1 + t) for backward Euler, not exp(-t)."""
+    run = evolve(decay, one(), [0.0, 2.0], stepper=BackwardEuler())
+    assert run.statistics["accepted"] == 1 and float(run.final) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import Sparse
 from graphpde.dynamics import steady
-from graphpde.errors import InputError, MeshError, ShapeError
+from graphpde.errors import InputError, MeshError, ShapeError, UnknownName
 from graphpde.mesh import Mesh, Space, box, jittered, random_cube, random_square, rectangle
 from graphpde.mesh.cell_space import DG0
 from graphpde.mesh.elements import P1, P2, Q1, Q2, Element

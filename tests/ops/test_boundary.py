@@ -13,8 +13,8 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.core.relation import Relation
 from graphpde.errors import ConditionError, UnknownName
-from graphpde.mesh import Space, box, interval, jittered, random_square, rectangle
-from graphpde.ops import Diffusion, Dirichlet, Neumann, Reaction, System
+from graphpde.mesh import P2, CellSpace, Space, box, interval, jittered, random_square, rectangle
+from graphpde.ops import Diffusion, Dirichlet, Neumann, Reaction, Robin, System
 from graphpde.ops.constraint import Constraint, Fixed
 
 SPACE = Space(rectangle(4, 4))
@@ -320,3 +320,47 @@ class TestInflow:
     def test_wrong_shape(self) -> None:
         with pytest.raises(ConditionError, match="inflow on 'left' has shape"):
             System(Diffusion(SPACE) + Neumann("left", lambda x, t: torch.ones(2)), None, at(0))
+
+
+# a flux where a value is held
+
+DOMAINS = [SPACE, Space(rectangle(4, 4), P2()), CellSpace(rectangle(4, 4)), Space(interval(4))]
+ON_THE_LEFT = ["left", lambda x: x[:, 0] < 1e-9]
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=["P1", "P2", "cells", "line"])
+@pytest.mark.parametrize("where", ON_THE_LEFT, ids=["name", "predicate"])
+@pytest.mark.parametrize("flux", [Robin("left", 3.0, 1.0), Neumann("left", 1.0)])
+def test_a_flux_where_only_values_are_held_is_refused(domain: Any, where: Any, flux: Any) -> None:
+    kind = type(flux).__name__
+    with pytest.raises(
+        ConditionError, match=rf"{kind} on 'left' has no effect: Dirichlet on .* holds the value on all"
+    ):
+        System(Diffusion(domain) + Dirichlet(where, 0.0) + flux, None, at(0.0))
+
+
+@pytest.mark.parametrize("domain", DOMAINS[:3], ids=["P1", "P2", "cells"])
+def test_a_flux_beside_a_value_stays(domain: Any) -> None:
+    """Sides that meet share nodes; and of a flux all round, that through the free sides acts, to the last digit."""
+    for flux in (Robin("bottom", 3.0, 1.0), Robin("boundary", 3.0, 1.0)):
+        System(Diffusion(domain) + Dirichlet("left", 0.0) + flux, None, at(0.0))
+    u = torch.zeros(domain.n, 1, dtype=torch.float64)
+    free = [Neumann(side, 1.0) for side in ("right", "bottom", "top")]
+    one = System(Diffusion(domain) + Dirichlet("left", 0.0) + Neumann("boundary", 1.0), None, at(0.0))
+    other = System(sum(free, Diffusion(domain) + Dirichlet("left", 0.0)), None, at(0.0))
+    assert torch.allclose(one.rate(at(0.0), u), other.rate(at(0.0), u), atol=1e-13)
+
+
+def test_neighbours_that_hold_every_node_of_a_side_are_no_reason() -> None:
+    """One cell between top and bottom: the nodes of the right side are theirs, its facet is not."""
+    flat = Space(rectangle(4, 1))
+    System(Diffusion(flat) + Dirichlet("bottom", 0.0) + Dirichlet("top", 0.0) + Robin("right", 1.0), None, at(0.0))
+    with pytest.raises(ConditionError, match="Robin on 'right' has no effect: Dirichlet on 'boundary'"):
+        System(Diffusion(flat) + Dirichlet("boundary", 0.0) + Robin("right", 1.0), None, at(0.0))
+
+
+def test_on_a_graph_nodes_count() -> None:
+    graph = nx.path_graph(5)
+    with pytest.raises(ConditionError, match="Neumann on a node list has no effect: Dirichlet on a node list"):
+        System(Diffusion(graph) + Dirichlet([0, 1], 0.0) + Neumann([1], 1.0), None, at(0.0))
+    System(Diffusion(graph) + Dirichlet([0, 1], 0.0) + Neumann([1, 2], 1.0), None, at(0.0))

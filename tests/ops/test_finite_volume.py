@@ -163,7 +163,9 @@ def test_values_win_over_inflows_and_overrides_over_values() -> None:
     space = CellSpace(rectangle(4, 1, cells="quad"))
     both = Diffusion(space) + Dirichlet("left", 1.0) + Dirichlet("right", 0.0)
     plain = steady(both, zeros(space)).value
-    assert torch.allclose(steady(both + Neumann("left", 7.0), zeros(space)).value, plain)
+    walls = both + Neumann("top", 7.0) + Neumann("bottom", 7.0)
+    found = steady(both + Neumann("boundary", 7.0), zeros(space)).value
+    assert torch.allclose(found, steady(walls, zeros(space)).value) and not torch.allclose(found, plain)
     again = both + Dirichlet("right", 3.0, override=True)
     assert torch.allclose(steady(again, zeros(space)).value, 1 + 2 * space.pos[:, :1])
     with pytest.raises(ConditionError, match="'right' and Dirichlet on 'right' clash on 1 shared facets"):

@@ -1,0 +1,117 @@
+"""What the README and the guides tell a reader to type works, in a folder with nothing but the meshes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphpde.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """The fenced blocks of one language ("": none given)."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+
+
+def commands(document: str) -> list[list[str]]:
+    """The command lines of blocks without a language, without the comments behind them."""
+    lines = "".join(blocks(document, "")).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("graphpde ")]
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the meshes of the repository and nothing else."""
+    (tmp_path / "meshes").symlink_to(ROOT / "meshes")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands_of_the_readme(clone: Path) -> None:
+    """As they stand, but without pictures, on one core and with ten steps: what is tested is names and options."""
+    found = commands("README.md")
+    assert [words[0] for words in found] == ["doctor", "info", "check", "repair", "simulate", "simulate"]
+    for words in found:
+        quick = ["--pictures", "none", "--dt", "0.08", "--frames", "2"] if words[0] == "simulate" else []
+        quick += ["--jobs", "1"] if "--sweep" in words else []
+        assert main([*words, *quick]) == 0, " ".join(words)
+    made = [clone / name for name in ("plate.png", "sphere.vtu", "run1/config.toml", "run1/report.html")]
+    assert all(path.exists() for path in made)
+    assert len(list((clone / "runs").glob("*/sweep.csv"))) == 1
+
+
+def test_the_meshes_that_the_readme_offers(clone: Path) -> None:
+    """Every command between backquotes in the text."""
+    said = re.findall(r"`graphpde ([^`]+)`", (ROOT / "README.md").read_text())
+    assert any(line.startswith("make-mesh") for line in said)
+    for line in said:
+        if line.split()[0] in ("make-mesh", "list"):
+            assert main(shlex.split(line)) == 0, line
+
+
+def executed(source: str) -> dict[str, Any]:
+    """The names that a snippet leaves behind."""
+    names: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(source, "snippet", "exec"), names)
+    return names
+
+
+def test_the_twelve_lines_of_the_readme(clone: Path) -> None:
+    (snippet,) = blocks("README.md", "python")
+    assert len([line for line in snippet.splitlines() if line and not line.startswith(("import", "from"))]) <= 12
+    executed(snippet)
+    assert sorted(path.name for path in clone.iterdir()) == ["meshes", "warming"]
+    assert len(list((clone / "warming").glob("*.vtu"))) == 41
+
+
+def test_the_glacier_of_the_guide_for_extending() -> None:
+    """The exact dome of a = kappa = 1: u^(8/3) = 2 (a / 2)^(1/3) (1 - r^(4/3)); at its rim the slope is infinite."""
+    from graphpde.ops import FORMS
+
+    (snippet,) = [text for text in blocks("docs/extending.md", "python") if "Glacier" in text]
+    try:
+        found = executed(snippet)
+    finally:
+        FORMS._items.pop("glacier", None)
+    assert found["ice"].converged
+    assert float(found["ice"].value.max()) == pytest.approx(2**0.25, rel=0.03)
+
+
+def test_the_table_of_names_speaks_of_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    import graphpde.dynamics
+    import graphpde.mesh
+    import graphpde.ops
+    import graphpde.viz
+
+    text = (ROOT / "docs" / "names.md").read_text()
+    assert main(["simulate", "--help"]) == 0
+    assert set(re.findall(r"`(--[a-z-]+)", text)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    places = (graphpde, graphpde.dynamics, graphpde.mesh, graphpde.ops, graphpde.viz)
+    cells = [row.split("|")[4] for row in text.splitlines() if row.startswith("| ") and "Python" not in row]
+    called = {name for cell in cells for name in re.findall(r"(?<![.\w])([A-Za-z_0-9]+)\(", cell)}
+    assert len(called) > 10
+    assert [name for name in called if not any(hasattr(place, name) for place in places)] == []
+
+
+@pytest.mark.parametrize("given", [["--robin", "right=3:2"], ["--set", "boundary.right.robin={a=3, g=6}"]])
+def test_an_exchange_is_the_same_by_all_its_names(given: list[str], clone: Path) -> None:
+    import torch
+
+    from graphpde import Dirichlet, Robin, Space, read_mesh, steady
+    from graphpde.ops import Diffusion
+
+    mesh = "meshes/plate_with_holes.msh"
+    line = ["simulate", "--pde", "heat", "--steady", "--mesh", mesh, "--bc", "left=0", *given, "-o", "run"]
+    assert main([*line, "--pictures", "none"]) == 0
+    space = Space(read_mesh(mesh))
+    u0 = torch.zeros(space.n, 1, dtype=torch.float64)
+    u = steady(Diffusion(space) + Dirichlet("left", 0.0) + Robin("right", 3.0, 6.0), u0).value
+    with np.load(clone / "run" / "fields" / "run.npz") as kept:
+        assert np.allclose(kept["states"][-1, :, 0], space.at_points(u)[:, 0].numpy(), atol=1e-9)
