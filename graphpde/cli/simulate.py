@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphpde.cli import sweep as sweep_verb
-from graphpde.cli.console import progress_bar, say, say_json, warn
+from graphpde.cli.console import in_options, progress_bar, say, say_json, warn
 from graphpde.cli.options import add_options, overrides
 from graphpde.cli.parser import UsageError, described
 from graphpde.cli.signals import StopRequest
@@ -91,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if args.json:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            said = {"status": status, "error": " ".join(str(error).split()) or type(error).__name__}
-            notes = getattr(error, "__notes__", [])
+            said = {"status": status, "error": in_options(" ".join(str(error).split())) or type(error).__name__}
+            notes = [in_options(note) for note in getattr(error, "__notes__", [])]
             say_json({**said, "remedy": " ".join(notes)} if notes else said)
         raise
 
@@ -160,7 +160,7 @@ def carry_out(
         result = simulate(setup, out, command=command, progress=progress, stop=stop, after=after)
     warn(sentence for sentence in result.warnings if sentence not in setup.warnings)
     if as_json:
-        say_json(result.as_dict())
+        say_json({**result.as_dict(), "warnings": [in_options(sentence) for sentence in result.warnings]})
     else:
         _say_result(setup, result)
         if replaced:

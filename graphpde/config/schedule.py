@@ -77,7 +77,7 @@ def _relative_error(value: Any, where: str) -> float:
     try:
         return number(0.0)(value, where)
     except ConfigError as error:
-        raise ConfigError(str(error).replace(">= 0", "> 0, such as 1e-4, or 0 for equal steps")) from None
+        raise ConfigError(str(error).replace(">= 0", "> 0, such as 1e-4")) from None
 
 
 def plan_time(

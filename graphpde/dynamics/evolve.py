@@ -45,9 +45,7 @@ def evolve(
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
         dt: step; a number takes ceil(interval / dt) equal steps in each interval. None takes ONE step from each of
-            ``times`` to the next, however long: right where ``times`` are dense, and for ``[0, T]`` a single step to
-            T, which is stable for an implicit stepper but hardly accurate. Give ``dt``, or ``control=Adaptive()``, to
-            let the saved times say nothing about accuracy; ``statistics["accepted"]`` counts the steps.
+            ``times`` to the next, for [0, T] a single one to T: give ``dt`` or ``control`` unless ``times`` are dense.
         control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
         domain: where the state lives, when no term says so.
         save: a policy; default: keep every one of ``times``.
@@ -61,16 +59,14 @@ def evolve(
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``,
-            dt and control together, control of a stepper without error estimate, something else than a stepper.
-        UnknownName: no stepper of that name.
+            dt and control together, control of a stepper without error estimate, no stepper. UnknownName: no such one.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
     if grad != "direct":
         raise InputError(f"grad='{grad}' is not available, expected 'direct'")
-    stepper = stepper_named(stepper)
-    times = _times(times)
+    stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
     t = times[0]
     system = System(f, domain, t.detach())
@@ -79,8 +75,7 @@ def evolve(
         system.fixed.refuse_clashes(times[-1].detach())
     u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
-    save = save or SaveAll()
-    save.add(t, u0)
+    (save := save or SaveAll()).add(t, u0)
     carry = stepper.init(system, t, u)
     loop = Loop(system, stepper, pace, watch)
     for start, end in pairwise(times):

@@ -31,8 +31,7 @@ class Bend(NamedTuple):
         if corners.shape[1] == 2:
             return _among(corners, self.edges.numpy())
         pairs = np.concatenate([corners[:, [k, (k + 1) % 4]] for k in range(4)])
-        held: np.ndarray = _among(pairs, self.edges.numpy()).reshape(4, -1).all(axis=0)
-        return held
+        return np.logical_and.reduce(_among(pairs, self.edges.numpy()).reshape(4, -1))
 
 
 def bent(bends: Sequence[Bend], corners: np.ndarray, x: Tensor) -> Tensor:
@@ -70,7 +69,7 @@ def in_numpy(onto: Callable[[np.ndarray], np.ndarray], x: Tensor) -> Tensor:
 
 def _among(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Which rows [j, w] stand, in any order of their entries, among the known ones [k, w]."""
-    out = np.isin(rows, known).all(axis=1)
+    out = np.logical_and.reduce(np.isin(rows, known), axis=1)
     near = np.flatnonzero(out)  # sorting those alone is quick: a mesh has few edges on its rim
     _, group, _ = grouped(sorted_rows(np.concatenate([known, rows[near]])))
     held = np.zeros(int(group.max(initial=-1)) + 1, dtype=bool)

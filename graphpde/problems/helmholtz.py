@@ -58,7 +58,7 @@ class HelmholtzProblem(Pde):
         length = 2 * math.pi / k
         return [
             f"the wavelength 2 pi/k = {length:.3g} spans {length / apart:.2g} edges (nodes are about {apart:.2g} "
-            f"apart), expected at least {_FEWEST}, better {_GOOD}: the result does not resolve the wave; take a mesh of "
+            f"apart), expected at least {_FEWEST}, better {_GOOD}: the wave is not resolved; take a mesh of "
             f"size {length / _GOOD:.2g} or a smaller k"
         ]
 

@@ -216,7 +216,7 @@ class _Hierarchy(NamedTuple):
 
 def _matrix(a: LinearOperator, channel: int) -> Any:
     """The matrix of one channel without what is only rounding."""
-    matrix = a.to_scipy(channel).tocsr()
+    matrix = a.to_scipy(channel).tocsr().astype(np.float64)  # a copy: it is changed here and scaled later
     d = matrix.diagonal()
     if not np.isfinite(matrix.data).all():
         raise InputError("the matrix holds numbers that are not finite; check the coefficients")
@@ -269,13 +269,10 @@ def _solver(matrix: Any, options: _Options) -> Any:
 
 
 def _scaled(matrix: Any, rows: Any, columns: Any) -> Any:
-    """diag(rows) matrix diag(columns), on the structure of the matrix."""
-    from scipy.sparse import csr_matrix
-
-    data = _at(columns, matrix.indices)
-    data *= matrix.data
-    data *= np.repeat(rows, np.diff(matrix.indptr))
-    return csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    """diag(rows) matrix diag(columns) in the memory of the matrix, which is nobody else's."""
+    matrix.data *= _at(columns, matrix.indices)
+    matrix.data *= np.repeat(rows, np.diff(matrix.indptr))
+    return matrix
 
 
 def _at(values: Any, places: Any) -> Any:

@@ -70,7 +70,7 @@ def is_one_sentence(err: str) -> bool:
         (["--kappa", "0"], "sets no time scale; give the end of the run"),
         (
             ["--velocity", "1,0"],
-            "heat reads no velocity (--velocity or coefficients.velocity): it carries nothing; take",
+            "heat reads no velocity (--velocity or coefficients.velocity): it carries nothing",
         ),
         (["--set", "time.stoper=1"], "did you mean 'stepper'?"),
         (["--set", "tme.dt=1"], "did you mean 'time'?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -256,3 +257,33 @@ def test_an_indefinite_system_goes_on_with_minres(monkeypatch: pytest.MonkeyPatc
     for _ in range(2):
         torch.testing.assert_close(solver(b), torch.linalg.solve(matrix(a), b), rtol=1e-6, atol=1e-6)
         assert solver.method == "minres"
+
+
+def test_a_long_iteration_goes_on_with_multigrid(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyamg")
+    monkeypatch.setattr("graphpde.solve.linear._choose", lambda a: "cg")  # as beyond the size that is factored
+    space = Space(rectangle(60, 60))
+    fixed = torch.zeros(space.n, dtype=torch.bool)
+    fixed[space.tag("boundary").nodes] = True
+    a = pin(Diffusion(space).operator * -1.0, fixed)
+    solver = LinearSolver(a, rtol=1e-10)
+    first = solver.solve(torch.randn(space.n, 1, dtype=F64)).checked()
+    assert 60 < first.iterations < 80 and len(first.residuals) == first.iterations + 1
+    b = torch.randn(space.n, 1, dtype=F64)
+    again = solver.solve(b).checked()
+    assert again.iterations < 20
+    assert float((b - a.matvec(again.value)).norm() / b.norm()) < 1.01e-10
+    short = LinearSolver(a + Diagonal(space.measure * 1e6), rtol=1e-10)
+    short.solve(b).checked()
+    assert short._hierarchy is None  # nothing is made where Jacobi is quick
+
+
+def test_multigrid_is_left_out_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphpde.solve.linear._choose", lambda a: "cg")
+    monkeypatch.setitem(sys.modules, "pyamg", None)
+    space = Space(rectangle(30, 30))
+    a = Diffusion(space).operator * -1.0 + Diagonal(0.01 * space.measure)
+    b = torch.randn(space.n, 1, dtype=F64)
+    found = LinearSolver(a, rtol=1e-8).solve(b).checked()
+    assert found.iterations > 60
+    assert float((b - a.matvec(found.value)).norm() / b.norm()) < 1.01e-8

@@ -218,6 +218,16 @@ def test_the_smallest_systems_need_no_hierarchy() -> None:
     assert Multigrid(Diagonal(d[:0]))(torch.zeros(0, 2, dtype=F64)).shape == (0, 2)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_matrix_of_the_operator_stays_as_it_is(method: str) -> None:
+    a, _ = eliminated(rectangle(20, 20))
+    kept = a.to_scipy().copy()
+    held = a.to_scipy()
+    a.to_scipy = lambda channel=0: held  # type: ignore[method-assign]
+    Multigrid(a, method=method)
+    assert held.nnz == kept.nnz and np.array_equal(held.data, kept.data)
+
+
 def test_it_says_what_it_is() -> None:
     m = Multigrid(eliminated(rectangle(20, 20))[0])
     assert m.describe().startswith(f"classical multigrid, {len(m.levels)} levels (441, ")

@@ -29,9 +29,9 @@ class LimitedAdvection(Term):
     free of divergence no such step leaves the range of what is there and what flows in, on any cells.
 
     A smooth maximum that no neighbour exceeds is flattened a little in each step: there the scheme is of first order,
-    and the L2 error of a wave falls like h^1.6. With ``bounds`` such extrema may rise again, up to the bounds: the order
-    is two where u keeps away from them. Steep fronts far inside the bounds then overshoot, a square pulse by up to a
-    fifth of its height; give bounds that the quantity has by nature.
+    and the L2 error of a wave falls like h^1.6. With ``bounds`` such extrema may rise again, up to the bounds: the
+    order is two where u keeps away from them. Steep fronts far inside the bounds then overshoot, a square pulse by up
+    to a fifth of its height; give bounds that the quantity has by nature.
 
     On a space, algebraic flux correction (:class:`~graphpde.ops.advection.edge_correction.EdgeCorrection`) with
     gradients in the fluxes. On a cell space, least-squares gradients over the cells that share a point (MUSCL): no
