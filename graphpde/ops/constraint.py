@@ -176,4 +176,6 @@ class Fixed:
         Not the values themselves: beside the entries of a small body they would drown the residual of an iterative
         solver, which would then stop before it began.
         """
+        if not values.requires_grad and _functorch.maybe_current_level() is None and not bool(values.any()):
+            return self.clear(b)
         return self.clear(b - apply(self.put(torch.zeros_like(b), values)))

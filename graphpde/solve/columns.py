@@ -31,3 +31,11 @@ def add_to(x: Tensor, factor: Tensor, p: Tensor) -> None:
         x.add_(p, alpha=float(factor))
     else:
         x.addcmul_(p, factor)
+
+
+def scale_and_add(p: Tensor, factor: Tensor, x: Tensor) -> None:
+    """p = x + factor p in place, one factor a column [k]."""
+    if p.shape[1] == 1:
+        torch.add(x, p, alpha=float(factor), out=p)
+    else:
+        torch.addcmul(x, p, factor, out=p)

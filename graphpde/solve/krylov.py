@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.registry import Registry
-from graphpde.solve.columns import add_to, dots, lengths, plus
+from graphpde.solve.columns import add_to, dots, lengths, plus, scale_and_add
 from graphpde.solve.result import Result, Status
 
 Preconditioner = Callable[[Tensor], Tensor]
@@ -42,21 +42,22 @@ def cg(
     scale = torch.where(scale > 0, scale, 1.0)
     r = b if x0 is None else b - a.matvec(x)
     z = precondition(r)
-    p, rz = z, dots(r, z)
-    residuals = [largest(r, scale)]
-    checked = float("inf")
+    p, rz = z.clone(), dots(r, z)
+    left = lengths(r) / scale
+    residuals, checked = [_most(left)], float("inf")
     for k in range(limit):
         if not residuals[-1] > rtol:
             r = b - a.matvec(x)
-            residuals[-1] = largest(r, scale)
+            left = lengths(r) / scale
+            residuals[-1] = _most(left)
             if not rtol < residuals[-1] < 0.5 * checked:
                 return ended(a, b, x, residuals, k, rtol)
             checked = residuals[-1]
             z = precondition(r)
-            p, rz = z, dots(r, z)
+            p, rz = z.clone(), dots(r, z)
         q = a.matvec(p)
         curvature = dots(p, q)
-        active = lengths(r) > rtol * scale
+        active = left > rtol
         if bool((curvature[active] <= 0).any()):
             reason = (
                 "conjugate gradients met a direction of non-positive curvature: the operator is not positive definite; "
@@ -66,11 +67,13 @@ def cg(
         alpha = torch.where(active, rz / torch.where(active, curvature, 1.0), 0.0)
         add_to(x, alpha, p)
         r = plus(r, -alpha, q)  # a new one: the preconditioner may have handed out the old
+        left = lengths(r) / scale
         z = precondition(r)
         new = dots(r, z)
         beta = torch.where(rz != 0, new / torch.where(rz != 0, rz, 1.0), 0.0)
-        p, rz = plus(z, beta, p), new
-        residuals.append(largest(r, scale))
+        scale_and_add(p, beta, z)
+        rz = new
+        residuals.append(_most(left))
     residuals[-1] = largest(b - a.matvec(x), scale)
     return ended(a, b, x, residuals, limit, rtol, limit)
 
@@ -181,7 +184,11 @@ def jacobi(a: LinearOperator, *, positive: bool = False) -> Preconditioner:
 
 def largest(r: Tensor, scale: Tensor) -> float:
     """The largest relative residual of the columns; 0 of none."""
-    return float((lengths(r) / scale).max()) if r.numel() else 0.0
+    return _most(lengths(r) / scale)
+
+
+def _most(left: Tensor) -> float:
+    return float(left.max()) if left.numel() else 0.0
 
 
 def ended(
