@@ -13,13 +13,13 @@ from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
 from graphpde.registry import unknown
 from graphpde.solve import minres as _minres  # noqa: F401  (registers itself)
+from graphpde.solve.automatic import Automatic
 from graphpde.solve.direct import Factor
 from graphpde.solve.krylov import KRYLOV, Preconditioner
 from graphpde.solve.recent import Recent
 from graphpde.solve.result import Result, Status
 
 _DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
-_PATIENCE = 60  # iterations of conjugate gradients after which a multigrid hierarchy is cheaper
 _FEW, _NARROW = 25_000, 150  # unknowns and entries per row up to which quadratic elements do, too
 
 
@@ -33,8 +33,8 @@ class LinearSolver:
             most 25,000 unknowns with at most 150 entries per row, else cg if symmetric, minres from where cg finds the
             operator indefinite, else gmres.
         rtol: relative residual of the Krylov methods.
-        precondition: for the Krylov methods; default Jacobi, and in "auto" multigrid (see ``solve/multigrid.py``; pyamg
-            makes the hierarchy, where it is installed) once a solve has taken 60 iterations of conjugate gradients.
+        precondition: for the Krylov methods; default Jacobi, and in "auto" multigrid where it is worth its hierarchy,
+            see :class:`graphpde.solve.automatic.Automatic`.
         remember: solutions that the Krylov methods keep to start the next solve from, see
             :class:`graphpde.solve.recent.Recent`; 0 starts from x0 alone.
 
@@ -64,8 +64,8 @@ class LinearSolver:
         self._one = Interleaved(self.a, self.a.channels) if self.a.coupled else self.a  # what the methods work on
         self.rtol, self.precondition = rtol, precondition
         self.method = _choose(self.a) if method == "auto" else method
-        self._may_change = method == "auto"
-        self._hierarchy: Preconditioner | None = None  # made when it is worth it
+        free = method == "auto" and self.method == "cg" and precondition is None
+        self._automatic = Automatic(self._one, rtol) if free else None
         self._factor = Factor(self._one) if self.method == "direct" else None
         self._recent = Recent(remember)
         self.remembers = self._factor is None and remember > 0
@@ -92,32 +92,15 @@ class LinearSolver:
                     start = self._columns(x0)[0]
                 if a.channels > 1 and flat.shape[1] != a.channels:
                     raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
-                result = self._iterated(a, flat, start, self._preconditioner(b))
+                near = self._preconditioner(b)
+                if self._automatic is None:
+                    result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=near)
+                else:
+                    result = self._automatic.solve(flat, start)
+                    self.method = self._automatic.method
                 if result.status is Status.CONVERGED and not transposed:
                     self._recent.add(flat, result.value)
             return Result(back(result.value), result.status, result.reason, result.iterations, result.residuals)
-
-    def _iterated(
-        self, a: LinearOperator, b: Tensor, start: Tensor | None, precondition: Preconditioner | None
-    ) -> Result:
-        """The Krylov method in use, or a better one where it is free to choose."""
-
-        def tried(x0: Tensor | None, **more: Any) -> Result:
-            return KRYLOV[self.method](a, b, x0=x0, rtol=self.rtol, **{"precondition": precondition, **more})
-
-        if not (self._may_change and self.method == "cg"):
-            return tried(start)
-        hierarchy = self._hierarchy
-        result = tried(start, max_iterations=_PATIENCE) if hierarchy is None else tried(start, precondition=hierarchy)
-        if result.status is Status.MAX_ITERATIONS and hierarchy is None:
-            if precondition is None:
-                self._hierarchy = hierarchy = _multigrid(self._one)
-            more = {} if hierarchy is None else {"precondition": hierarchy}
-            result = _joined(result, tried(result.value, **more))
-        if result.status is Status.BREAKDOWN:
-            self.method = "minres"
-            result = tried(start)
-        return result
 
     def _columns(self, b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The right-hand sides as columns, and the way back; coupled channels become unknowns of one system."""
@@ -186,22 +169,6 @@ class _Adjoint(torch.autograd.Function):
             "second derivatives through a solve are not available, only first ones; "
             "use an explicit stepper or differences of gradients"
         )
-
-
-def _multigrid(a: LinearOperator) -> Preconditioner | None:
-    """Multigrid for the operator, or None where pyamg is missing or the operator is none for it."""
-    from graphpde.solve.multigrid import Multigrid
-
-    try:
-        return Multigrid(a)
-    except InputError:
-        return None
-
-
-def _joined(first: Result, then: Result) -> Result:
-    """``then``, which went on from ``first``, with the whole history."""
-    history = [*first.residuals, *then.residuals[1:]]
-    return Result(then.value, then.status, then.reason, first.iterations + then.iterations, history)
 
 
 def is_small(a: LinearOperator) -> bool:
