@@ -8,7 +8,7 @@ PEERS := .venv-peers
 PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -77,6 +77,10 @@ bench-meshes: $(PEERS)/.installed ## read real meshes and check them against oth
 bench-physics: $(PEERS)/.installed ## verify orders, exactness, physics, references, speed; writes docs/verification.md
 	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
 	$(ONE_THREAD) $(PEERS_PY) -m benchmarks.physics
+
+bench-solvers: $(INSTALLED) ## solve a million unknowns beside pyamg and scipy, with a gradient; cost against unknowns
+	$(ONE_THREAD) $(PY) -m benchmarks.solvers.poisson
+	$(ONE_THREAD) $(PY) -m benchmarks.solvers.poisson --scaling
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

@@ -30,9 +30,12 @@ def document(rows: Sequence[Row], known: Known) -> str:
     ]
     if missed:
         lines += ["## What is missed, and why", ""]
+        by_reason: dict[str, list[Row]] = {}
         for row in missed:
-            reason = row.because or known[row.name].get("note") or "not explained yet"
-            lines.append(f"- **{row.name}** ({row.section}): {known[row.name]['text']}, target {row.target}. {reason}")
+            by_reason.setdefault(row.because or known[row.name].get("note") or "not explained yet", []).append(row)
+        for reason, mine in by_reason.items():
+            each = (f"**{row.name}** ({row.section}): {known[row.name]['text']}, target {row.target}" for row in mine)
+            lines.append(f"- {'; '.join(each)}. {reason}")
         lines.append("")
     absent = [row.name for row in rows if row.name not in known]
     for section in dict.fromkeys(row.section for row in rows):
