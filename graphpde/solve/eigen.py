@@ -133,9 +133,8 @@ def _factored(
     a: LinearOperator, m: LinearOperator, k: int, rtol: float, precondition: Any, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lanczos with the same factorisation would be faster, and may miss copies of a multiple eigenvalue."""
-    matrix, masses = a.to_scipy(), m.to_scipy()
-    shift = _SHIFT * float(np.mean(np.abs(matrix.diagonal()) / masses.diagonal()))
-    factor = Factor(_Matrix(a.n, (matrix + shift * masses).tocsr()))
+    shift = _SHIFT * float(np.mean(np.abs(a.to_scipy().diagonal()) / m.to_scipy().diagonal()))
+    factor = Factor(a + m * shift)
     return _by_products(a, m, k, rtol, lambda r: factor.solve(r).value, limit)
 
 
@@ -166,16 +165,6 @@ _METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
     "factored": _factored,
     "lobpcg": _by_products,
 }
-
-
-class _Matrix(LinearOperator):
-    """A scipy matrix that is to be factored."""
-
-    def __init__(self, n: int, matrix: Any):
-        self.n, self._matrix = n, matrix
-
-    def to_scipy(self, channel: int = 0) -> Any:
-        return self._matrix
 
 
 def _scipy_map(n: int, f: Callable[[np.ndarray], np.ndarray]) -> Any:
