@@ -53,7 +53,7 @@ def minres(
         done += taken
 
 
-_FLAT = 1e-12  # ||A r|| / (||A|| ||r||) where no step lessens the residual: the system is singular and inconsistent
+_FLAT = 0.6  # power of the rounding unit: where ||A r|| / (||A|| ||r||) is less, no step lessens the residual
 
 
 class _Indefinite(Exception):
@@ -78,6 +78,7 @@ def _sweep(
     eta, gamma_old = gamma, torch.ones_like(gamma)
     s, s_old = torch.zeros_like(gamma), torch.zeros_like(gamma)
     c, c_old = torch.ones_like(gamma), torch.ones_like(gamma)
+    flat = torch.finfo(r.dtype).eps ** _FLAT
     square = torch.zeros_like(gamma)  # of the Frobenius norm of the tridiagonal matrix
     for j in range(limit):
         z = z * _inverse(gamma)
@@ -93,7 +94,7 @@ def _sweep(
         a1 = (a0 * a0 + gamma_new * gamma_new).sqrt()
         square += delta * delta + gamma_new * gamma_new + (gamma * gamma if j else 0)
         steep = (a0 * a0 + (c * gamma_new) ** 2).sqrt()  # ||A r|| / ||r|| of the residual before this step
-        if bool(((steep <= _FLAT * square.sqrt()) | (first == 0)).all()):
+        if bool(((steep <= flat * square.sqrt()) | (first == 0)).all()):
             return j + 1
         a2 = s * delta + c_old * c * gamma
         a3 = s_old * gamma
