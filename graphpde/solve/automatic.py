@@ -32,14 +32,15 @@ class Automatic:
         self.a, self.rtol = a, rtol
         self.method = "cg"
         self.hierarchy: Preconditioner | None = None
-        self._undecided = True
+        self._undecided, self._begun = True, False
 
     def solve(self, b: Tensor, start: Tensor | None) -> Result:
         """The solution for b [n, k] from ``start``."""
         if self.method == "minres":
             return self._tried(b, start)
-        if self._undecided and _expected(self.a, self.rtol) > _HOPELESS:
+        if not self._begun and _expected(self.a, self.rtol) > _HOPELESS:
             self._decide()
+        self._begun = True
         result = self._tried(b, start, **({"max_iterations": _PATIENCE} if self._undecided else {}))
         if result.status is Status.MAX_ITERATIONS and self._undecided:
             self._decide()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
 from graphpde.errors import InputError, ShapeError, SolveError
+from graphpde.registry import unknown
 from graphpde.solve.direct import Factor
 from graphpde.solve.krylov import Preconditioner, jacobi
 from graphpde.solve.linear import is_small
@@ -74,8 +75,8 @@ def eigenpairs(
     eigenvalues and for sums over clusters); the vectors are not.
 
     Raises:
-        InputError: A is not declared symmetric, or acts on several channels; k is out of range; unknown method.
-        ShapeError: the mass does not fit.
+        InputError: A is not declared symmetric, or acts on several channels; k is out of range. UnknownName: no such
+            method. ShapeError: the mass does not fit.
 
     Reference: Knyazev 2001, SIAM J. Sci. Comput. 23 (LOBPCG, here scipy's).
     """
@@ -85,10 +86,8 @@ def eigenpairs(
     with torch.no_grad():
         if method == "auto":
             method = "dense" if a.n <= _DENSE else "factored" if is_small(a) else "lobpcg"
-        values, vectors = _METHODS[method](a, m, k, rtol, precondition, max_iterations)
+        vectors = _METHODS[method](a, m, k, rtol, precondition, max_iterations)
         v = torch.from_numpy(np.ascontiguousarray(vectors)).to(a.tensors()[0] if a.tensors() else torch.empty(0))
-        order = np.argsort(values)
-        v = v[:, torch.from_numpy(order)]
         v = v / (v * m.matvec(v)).sum(0).sqrt()
     image, weighed = a.matvec(v), m.matvec(v)
     found = (v * image).sum(0) / (v * weighed).sum(0)  # Rayleigh quotients: to second order in the vectors' errors
@@ -110,7 +109,7 @@ def _check(a: LinearOperator, k: int, method: str) -> None:
     if not isinstance(k, int) or not 1 <= k <= a.n:
         raise InputError(f"k = {k}, expected a whole number between 1 and the {a.n} unknowns")
     if method not in ("auto", *_METHODS):
-        raise InputError(f"unknown method '{method}'; there are: auto, {', '.join(_METHODS)}")
+        raise unknown("eigenvalue method", method, ("auto", *_METHODS))
 
 
 def _mass(mass: Tensor | LinearOperator | None, a: LinearOperator) -> LinearOperator:
@@ -122,16 +121,14 @@ def _mass(mass: Tensor | LinearOperator | None, a: LinearOperator) -> LinearOper
     return operator
 
 
-def _dense(a: LinearOperator, m: LinearOperator, k: int, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+def _dense(a: LinearOperator, m: LinearOperator, k: int, *_: Any) -> np.ndarray:
     from scipy.linalg import eigh
 
-    found = eigh(a.to_scipy().toarray(), m.to_scipy().toarray(), subset_by_index=(0, k - 1))
-    return found[0], found[1]
+    vectors: np.ndarray = eigh(a.to_scipy().toarray(), m.to_scipy().toarray(), subset_by_index=(0, k - 1))[1]
+    return vectors
 
 
-def _factored(
-    a: LinearOperator, m: LinearOperator, k: int, rtol: float, precondition: Any, limit: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _factored(a: LinearOperator, m: LinearOperator, k: int, rtol: float, precondition: Any, limit: int) -> np.ndarray:
     """Lanczos with the same factorisation would be faster, and may miss copies of a multiple eigenvalue."""
     shift = _SHIFT * float(np.mean(np.abs(a.to_scipy().diagonal()) / m.to_scipy().diagonal()))
     factor = Factor(a + m * shift)
@@ -140,7 +137,7 @@ def _factored(
 
 def _by_products(
     a: LinearOperator, m: LinearOperator, k: int, rtol: float, precondition: Preconditioner | None, limit: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     import warnings
 
     from scipy.sparse.linalg import lobpcg
@@ -156,11 +153,11 @@ def _by_products(
         warnings.simplefilter("ignore")
         tol = 0.1 * rtol * _norm(a) / _norm(m) ** 0.5  # of ||A v - lambda M v|| with v^T M v = 1
         values, vectors = lobpcg(maps[0], x, maps[1], maps[2], tol=tol, maxiter=limit, largest=False)
-    order = np.argsort(values)[:k]
-    return values[order], vectors[:, order]
+    chosen: np.ndarray = vectors[:, np.argsort(values)[:k]]
+    return chosen
 
 
-_METHODS: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+_METHODS: dict[str, Callable[..., np.ndarray]] = {  # eigenvectors in rising order
     "dense": _dense,
     "factored": _factored,
     "lobpcg": _by_products,

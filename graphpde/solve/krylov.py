@@ -1,4 +1,7 @@
-"""Krylov solvers on node values [n, k]: every column is its own system, all advance together."""
+"""Krylov solvers on node values [n, k]: every column is its own system, all advance together.
+
+Their results carry no gradient; :class:`graphpde.solve.linear.LinearSolver` gives them one, by an adjoint solve.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ KRYLOV: Registry[Callable[..., Result]] = Registry("Krylov solver")
 
 
 @KRYLOV.add("cg")
+@torch.no_grad()
 def cg(
     a: LinearOperator,
     b: Tensor,
@@ -79,6 +83,7 @@ def cg(
 
 
 @KRYLOV.add("gmres")
+@torch.no_grad()
 def gmres(
     a: LinearOperator,
     b: Tensor,

@@ -12,6 +12,7 @@ from graphpde.solve.result import Result, Status
 
 
 @KRYLOV.add("minres")
+@torch.no_grad()
 def minres(
     a: LinearOperator,
     b: Tensor,

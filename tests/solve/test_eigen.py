@@ -92,7 +92,7 @@ def test_refusals() -> None:
         eigenpairs(lopsided)
     with pytest.raises(InputError, match="k = 17"):
         eigenpairs(a, k=17)
-    with pytest.raises(InputError, match="unknown method 'qr'"):
+    with pytest.raises(InputError, match="unknown eigenvalue method 'qr'"):
         eigenpairs(a, k=2, method="qr")
     with pytest.raises(ShapeError, match="expected \\[16\\]"):
         eigenpairs(a, torch.ones(5, dtype=F64), k=2)

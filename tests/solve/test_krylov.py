@@ -244,3 +244,13 @@ def test_minres_takes_a_positive_preconditioner_and_refuses_another() -> None:
 def test_an_inconsistent_singular_system_is_named_by_minres() -> None:
     result = minres(ring(shift=0.0), torch.ones(N, 1, dtype=F64) + torch.randn(N, 1, dtype=F64))
     assert result.status is Status.BREAKDOWN and "singular" in result.reason
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_learned_operators_are_solved_without_a_gradient(method: Callable[..., Result], columns: int) -> None:
+    a = ring()
+    learned = Sparse(a.relation, a.weight.clone().requires_grad_(), a.diag.clone().requires_grad_(), symmetric=True)
+    b = torch.randn(N, columns, dtype=F64, requires_grad=True)
+    result = method(learned, b, rtol=1e-11)
+    assert result.converged and not result.value.requires_grad
+    assert torch.equal(result.value, method(a, b.detach(), rtol=1e-11).value)
