@@ -17,6 +17,7 @@ PROBLEM: dict[str, Any] = {
     "initial": {"u": 300.0},
     "boundary": {"hole0": {"value": 400.0}, "right": {"value": 300.0}},
     "time": {"end": 3000.0, "frames": 25},
+    "output": {"units": {"u": "K"}},
 }
 """A copper plate at 300 K, 2 m long: one hole heated to 400 K, the right edge cooled, all other edges insulated."""
 

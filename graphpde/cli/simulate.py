@@ -199,11 +199,9 @@ def _say_result(setup: Setup, result: RunResult) -> None:
     if result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
     for name, v in result.final.items():
-        unit = setup.units[name]
-        shown = "" if unit == "1" else f" {unit}"
-        size = {1: "", 2: "^2", 3: "^3"}[setup.space.mesh.dim]
-        whole = f"{v['integral']:.6g}{shown} {setup.units['length']}{size}"
-        say(f"  {name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {whole}")
+        unit, size = setup.units[name], {1: "", 2: "^2", 3: "^3"}[setup.space.mesh.dim]
+        shown, whole = ("", "") if unit == "1" else (f" {unit}", f" {unit} {setup.units['length']}{size}")
+        say(f"  {name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {v['integral']:.6g}{whole}")
     for certificate in result.certificates:
         mark = "measured" if certificate.target is None else "ok" if certificate.passed else "FAILED"
         say(f"  {mark}: {certificate.sentence}")
