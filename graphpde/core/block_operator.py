@@ -105,12 +105,16 @@ class BlockSparse(LinearOperator):
         return torch.diag_embed(columns(values).expand(-1, self.channels))
 
     def pinned(self, fixed: Tensor) -> BlockSparse:
-        """Rows and columns of the ``fixed`` nodes (bool [n]) replaced by the identity: symmetric elimination."""
+        """Rows and columns of ``fixed`` nodes (bool [n]) or entries (bool [n, c]) replaced by the identity."""
         free = (~fixed).to(self.weight.dtype)
         src, dst = self.relation.pairs()
         one = torch.eye(self.channels, dtype=self.diag.dtype, device=self.diag.device)
-        weight = self.weight * (free[src] * free[dst])[:, None, None]
-        diag = torch.where(fixed[:, None, None], one, self.diag)
+        if fixed.dim() == 1:
+            weight = self.weight * (free[src] * free[dst])[:, None, None]
+            diag = torch.where(fixed[:, None, None], one, self.diag)
+        else:
+            weight = self.weight * (free[dst][:, :, None] * free[src][:, None, :])
+            diag = self.diag * (free[:, :, None] * free[:, None, :]) + one * (1 - free)[:, :, None]
         return BlockSparse(self.relation, weight, diag, symmetric=self.symmetric)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.block_operator import BlockSparse
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, matched, times
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, matched, times
 from graphpde.errors import ShapeError
 from graphpde.typing import Scalar
 
@@ -132,13 +132,16 @@ class Summed(LinearOperator):
 
 
 class Pinned(LinearOperator):
-    """P A P + (1 - P) with P = 0 on the ``fixed`` nodes (bool [n]): symmetric elimination of any operator."""
+    """P A P + (1 - P) with P = 0 on what is ``fixed``, nodes (bool [n]) or entries (bool [n, c]) of the state.
+
+    That is symmetric elimination of any operator.
+    """
 
     def __init__(self, base: LinearOperator, fixed: Tensor):
         self.base, self.fixed, self.n, self.symmetric = base, fixed, base.n, base.symmetric
 
     def matvec(self, x: Tensor) -> Tensor:
-        fixed = self.fixed[:, None]
+        fixed = columns(self.fixed)
         y = self.base.matvec(torch.where(fixed, torch.zeros_like(x), x))
         return torch.where(fixed, x, y)
 
@@ -147,28 +150,21 @@ class Pinned(LinearOperator):
 
     def diagonal(self) -> Tensor | None:
         d = self.base.diagonal()
-        return (
-            None
-            if d is None
-            else torch.where(self.fixed if d.dim() == 1 else self.fixed[:, None], torch.ones_like(d), d)
-        )
+        if d is None:
+            return None
+        fixed, d = matched(self.fixed, d), matched(d, self.fixed)
+        return torch.where(fixed, torch.ones_like(d), d)
 
     def to_scipy(self, channel: int = 0) -> csr_matrix:
-        from scipy.sparse import diags
-
-        free = diags((~self.fixed).cpu().numpy().astype(float))
-        return (free @ self.base.to_scipy(channel) @ free + diags(self.fixed.cpu().numpy().astype(float))).tocsr()
+        fixed = self.fixed if self.fixed.dim() == 1 else self.fixed[:, channel]
+        return _eliminated(self.base.to_scipy(channel), fixed)
 
     @property
     def coupled(self) -> bool:
         return self.base.coupled
 
     def to_matrix(self, channels: int) -> csr_matrix:
-        from scipy.sparse import diags
-
-        fixed = self.fixed.cpu().repeat_interleave(channels).numpy().astype(float)
-        free = diags(1 - fixed)
-        return (free @ self.base.to_matrix(channels) @ free + diags(fixed)).tocsr()
+        return _eliminated(self.base.to_matrix(channels), columns(self.fixed).expand(-1, channels).reshape(-1))
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.base.tensors()
@@ -178,22 +174,36 @@ class Pinned(LinearOperator):
 
     @property
     def channels(self) -> int:
-        return self.base.channels
+        return max(self.base.channels, 1 if self.fixed.dim() == 1 else self.fixed.shape[1])
+
+
+def _eliminated(matrix: csr_matrix, fixed: Tensor) -> csr_matrix:
+    from scipy.sparse import diags
+
+    held = fixed.cpu().numpy().astype(float)
+    free = diags(1 - held)
+    return (free @ matrix @ free + diags(held)).tocsr()
 
 
 def pin(operator: LinearOperator, fixed: Tensor | None) -> LinearOperator:
-    """The operator with the ``fixed`` nodes (bool [n]) eliminated symmetrically, sparse where it was sparse.
+    """The operator with what is ``fixed``, nodes (bool [n]) or entries (bool [n, c]), eliminated symmetrically.
+
+    Sparse operators stay sparse.
 
     Raises:
-        ShapeError: ``fixed`` is not one truth value a node.
+        ShapeError: ``fixed`` is not one truth value a node, or one a channel of each.
     """
     if fixed is None:
         return operator
-    if fixed.dtype != torch.bool or tuple(fixed.shape) != (operator.n,):
+    wide = fixed.dim() == 2 and fixed.shape[1] > 1 and operator.channels in (1, fixed.shape[1])
+    if fixed.dtype != torch.bool or len(fixed) != operator.n or not (fixed.dim() == 1 or wide):
         raise ShapeError(
-            f"fixed holds {fixed.dtype} {list(fixed.shape)}, expected one truth value a node: [{operator.n}]"
+            f"fixed holds {fixed.dtype} {list(fixed.shape)}, expected one truth value a node: [{operator.n}], "
+            f"or one for each of its channels"
         )
-    return operator.pinned(fixed) if isinstance(operator, Sparse | BlockSparse) else Pinned(operator, fixed)
+    if isinstance(operator, BlockSparse) or (isinstance(operator, Sparse) and fixed.dim() == 1):
+        return operator.pinned(fixed)
+    return Pinned(operator, fixed)
 
 
 def add(a: LinearOperator, b: LinearOperator) -> LinearOperator:

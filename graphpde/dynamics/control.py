@@ -175,9 +175,9 @@ class Adaptive:
                 continue
             ratio = e / (self.atol + self.rtol * torch.maximum(a.abs(), b.abs()))
             if f.fixed is not None:
-                ratio = ratio[..., ~f.fixed.mask, :]
+                ratio, e = f.fixed.free(ratio), f.fixed.free(e)
             # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop
-            ratio = torch.where((e if f.fixed is None else e[..., ~f.fixed.mask, :]) == 0, 0.0, ratio)
+            ratio = torch.where(e == 0, 0.0, ratio)
             total += float((ratio.double() ** 2).sum())
             count += ratio.numel()
         return math.sqrt(total / max(count, 1))

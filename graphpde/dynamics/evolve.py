@@ -15,7 +15,7 @@ from graphpde.core.graph import Graph
 from graphpde.dynamics.control import Adaptive, Equal, Pace
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
-from graphpde.dynamics.stepper import Stepper, stepper_named
+from graphpde.dynamics.stepper import STEPPERS, Stepper, stepper_named
 from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
 from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
@@ -59,7 +59,8 @@ def evolve(
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``,
-            dt and control together, control of a stepper without error estimate, no stepper. UnknownName: no such one.
+            dt and control together, control of a stepper without error estimate, no stepper, an explicit one for a
+            state with algebraic parts (a pressure). UnknownName: no such one.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
@@ -74,6 +75,7 @@ def evolve(
     if system.fixed is not None:
         system.fixed.refuse_clashes(times[-1].detach())
     u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
+    refuse_algebraic(system, stepper)
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
     (save := save or SaveAll()).add(t, u0)
     carry = stepper.init(system, t, u)
@@ -82,6 +84,20 @@ def evolve(
         u, carry = loop.interval(start, end, u, carry)
         save.add(end, u)
     return _left_behind(save, loop, system.domain or domain)
+
+
+def refuse_algebraic(f: System, stepper: Stepper) -> None:
+    """Refuse to advance by rates what has none.
+
+    Raises:
+        InputError: a stepper that is explicit in everything, for a state with algebraic parts.
+    """
+    if f.algebraic and not stepper.implicit:
+        able = ", ".join(name for name, kind in STEPPERS.items() if kind.implicit)
+        raise InputError(
+            f"{', '.join(f.algebraic)} in {f.label} has no time derivative, so {stepper.name} cannot advance it; "
+            f"take one of {able}"
+        )
 
 
 def _left_behind(save: Save, loop: Loop, domain: Graph | None) -> Trajectory:

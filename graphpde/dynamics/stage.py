@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
 from graphpde.ops.system import System, mass_operator
-from graphpde.solve.linear import LinearSolver, attach
+from graphpde.solve.implicit_gradient import implicit
+from graphpde.solve.linear import LinearSolver
 from graphpde.solve.newton import Corrector, newton
 from graphpde.typing import Scalar
 
@@ -48,7 +48,7 @@ def solve_stage(
     """v with M v - h (L v + b(t) + N(t, v)) = known, h that of ``kept``.
 
     Linear systems take one solve. Nonlinear ones take Newton's method, preconditioned by the factored linear part.
-    Backward is one adjoint solve.
+    Backward is one adjoint solve, and can be differentiated itself.
 
     Args:
         known: [*, n, c]. guess: where Newton's method starts; takes the Dirichlet values at t.
@@ -75,7 +75,7 @@ def _linear(f: System, known: Tensor, guess: Tensor, kept: Factored) -> Tensor:
         y = mass.matvec(x)
         return y if f.operator is None else y - h * f.operator.matvec(x)
 
-    values = guess[..., f.fixed.nodes, :]
+    values = f.fixed.take(guess)
     free = solver(f.fixed.lift(apply, known, values), x0=f.fixed.clear(guess))
     return f.fixed.put(free, values)
 
@@ -90,7 +90,7 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
         rest = f.rest(t, v)
         if rest is not None:
             r = r - h * rest
-        return r if fixed is None else r.index_fill(-2, fixed.nodes, 0.0)
+        return r if fixed is None else fixed.clear(r)
 
     def jacobian(v: Tensor) -> LinearOperator:
         return f.pin(mass - f.linearise(t, v) * h)
@@ -101,7 +101,7 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
     with torch.no_grad():
         parts = known.abs() + _by_diagonal(solver.a, guess).abs()
         if fixed is not None:  # eliminated rows have diagonal 1: beside the masses of a small body they are huge
-            parts = parts.index_fill(-2, fixed.nodes, 0.0)
+            parts = fixed.clear(parts)
         scale = parts.norm()
         # the mass alone says nothing about a form: let its Jacobian be factored
         near = None if f.operator is None and f.weak else precondition
@@ -109,24 +109,19 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
     value = found.value
     if not torch.is_grad_enabled():
         return Solved(value, found.iterations)
-    r = -residual(value if fixed is None else fixed.put(value, guess[..., fixed.nodes, :]))
-    if fixed is not None:  # fixed values enter v directly, and their neighbours through the residual
-        r = fixed.put(r, guess[..., fixed.nodes, :] - value[..., fixed.nodes, :])
-    if not r.requires_grad:
-        return Solved(value, found.iterations)
-    return Solved(attach(value, r, _adjoint(jacobian, value, solver)), found.iterations)
 
+    def equation(v: Tensor) -> Tensor:
+        if fixed is None:
+            return -residual(v)
+        # fixed values enter v directly, and their neighbours through the residual
+        return fixed.put(-residual(fixed.put(v, fixed.take(guess))), fixed.take(guess) - fixed.take(v))
 
-def _adjoint(
-    jacobian: Callable[[Tensor], LinearOperator], value: Tensor, solver: LinearSolver
-) -> Callable[[Tensor], Tensor]:
-    def adjoint(g: Tensor) -> Tensor:
-        back = jacobian(value).transpose()
-        rtol = max(1e-12, within(g.dtype))
-        near = Corrector(lambda y: solver.solve(y, transposed=True).value)
-        return near.solve(back, g, rtol=rtol).checked().value
+    def solve(b: Tensor, *, transposed: bool) -> Tensor:
+        a = jacobian(value).transpose() if transposed else jacobian(value)
+        near = Corrector(lambda y: solver.solve(y, transposed=transposed).value)
+        return near.solve(a, b, rtol=max(1e-12, within(b.dtype))).checked().value
 
-    return adjoint
+    return Solved(implicit(value, equation, solve), found.iterations)
 
 
 def smoothed(f: System, residual: Tensor, kept: Factored) -> Tensor:

@@ -13,8 +13,9 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_m
 from graphpde.errors import ConditionError, SolveError
 from graphpde.mesh.space import Space
 from graphpde.ops.system import System
+from graphpde.solve.implicit_gradient import implicit
 from graphpde.solve.krylov import Preconditioner
-from graphpde.solve.linear import LinearSolver, attach
+from graphpde.solve.linear import LinearSolver
 from graphpde.solve.newton import Corrector, newton
 from graphpde.solve.result import Result
 
@@ -30,8 +31,8 @@ def steady(
         method: linear solver. rtol: of iterative solves.
 
     Returns:
-        The result with status, residuals and reason; ``value`` [n, c] is differentiable once, by one
-        adjoint solve.
+        The result with status, residuals and reason; ``value`` [n, c] is differentiable by one adjoint
+        solve, and once more by two more.
 
     Raises:
         ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level.
@@ -50,7 +51,7 @@ def steady(
     load = f.load(now, u0)
     b = torch.zeros_like(u0) if load is None else load.expand_as(u0)
     if f.fixed is not None:
-        values = u0[..., f.fixed.nodes, :]
+        values = f.fixed.take(u0)
         b, u0 = f.fixed.lift((-matrix).matvec, b, values), f.fixed.clear(u0)
     solver = LinearSolver(f.pin(-matrix), method=method, rtol=rtol)
     result = solver.solve(b, x0=u0).checked()
@@ -64,7 +65,7 @@ def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol:
 
     def residual(u: Tensor) -> Tensor:
         r = -f(t, u)
-        return r if fixed is None else r.index_fill(-2, fixed.nodes, 0.0)
+        return r if fixed is None else fixed.clear(r)
 
     def jacobian(u: Tensor) -> LinearOperator:
         return f.pin(-f.linearise(t, u))
@@ -88,16 +89,18 @@ def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol:
     value = found.checked().value
     if not torch.is_grad_enabled():
         return found
-    r = -residual(value if fixed is None else fixed.put(value, u0[..., fixed.nodes, :]))
-    if fixed is not None:  # fixed values enter directly, and their neighbours through the residual
-        r = fixed.put(r, u0[..., fixed.nodes, :] - value[..., fixed.nodes, :])
-    if not r.requires_grad:
-        return found
 
-    def adjoint(g: Tensor) -> Tensor:
-        return Corrector(by(True)).solve(jacobian(value).transpose(), g, rtol=1e-12).checked().value
+    def equation(u: Tensor) -> Tensor:
+        if fixed is None:
+            return -residual(u)
+        # fixed values enter directly, and their neighbours through the residual
+        return fixed.put(-residual(fixed.put(u, fixed.take(u0))), fixed.take(u0) - fixed.take(u))
 
-    return replace(found, value=attach(value, r, adjoint))
+    def solve(b: Tensor, *, transposed: bool) -> Tensor:
+        a = jacobian(value).transpose() if transposed else jacobian(value)
+        return Corrector(by(transposed)).solve(a, b, rtol=1e-12).checked().value
+
+    return replace(found, value=implicit(value, equation, solve))
 
 
 def _smooth(f: System, guess: Tensor, u0: Tensor) -> tuple[Tensor, ...]:
@@ -109,8 +112,8 @@ def _smooth(f: System, guess: Tensor, u0: Tensor) -> tuple[Tensor, ...]:
     if f.fixed is None or not f.weak or not isinstance(f.domain, Space):
         return ()
     with torch.no_grad():
-        values = u0[..., f.fixed.nodes, :]
-        change = values - guess[..., f.fixed.nodes, :]
+        values = f.fixed.take(u0)
+        change = values - f.fixed.take(guess)
         if not bool(change.any()):
             return ()
         laplacian = Sparse.laplacian(f.domain.edges, f.domain.weight.detach(), symmetric=True)

@@ -52,7 +52,7 @@ class Leapfrog:
         with torch.no_grad():
             probe = torch.cos(1.0 + torch.arange(v.numel(), device=v.device)).reshape(v.shape).to(v)
             one, two = (_halves(f.rate(t, f.reset(t, _joined(u, q, w)))) for w in (probe, 2 * probe))
-            free = slice(None) if f.fixed is None else ~f.fixed.mask
+            free = slice(None) if f.fixed is None else ~f.fixed.whole
             velocity = probe[..., free, :]
             force = (one[1] - two[1])[..., free, :].abs().max() if velocity.numel() else torch.zeros(())
             drift = (one[0][..., free, :] - velocity).abs().max() if velocity.numel() else torch.zeros(())

@@ -57,11 +57,18 @@ class Dirichlet(Placed):
             (use torch functions of t: explicit steppers take its time derivative).
         override: wins on nodes shared with another Dirichlet condition, which is an error otherwise unless both
             values agree.
+        channels: hold these channels of the state alone; the value then has one for each of them. None = all.
+
+    Raises:
+        ConditionError: channels that are not in ascending order.
     """
 
-    def __init__(self, where: Where, value: Field, *, override: bool = False):
+    def __init__(self, where: Where, value: Field, *, override: bool = False, channels: Sequence[int] | None = None):
         super().__init__(where)
         self.value, self.override = value, override
+        self.channels = None if channels is None else tuple(channels)
+        if channels is not None and list(channels) != sorted(set(channels)):
+            raise ConditionError(f"channels are {list(channels)}, expected some in ascending order, each once")
 
     def bind(self, domain: Graph) -> Constraint:
         """The constraint on the nodes of ``domain``.
@@ -77,7 +84,8 @@ class Dirichlet(Placed):
         def at(t: Tensor) -> Tensor:
             return evaluate(value, x, t, what) if kept is None else kept
 
-        return Constraint(nodes, at, f"Dirichlet on {self.place}", constant=constant, override=self.override, places=x)
+        label = f"Dirichlet on {self.place}"
+        return Constraint(nodes, at, label, constant=constant, override=self.override, places=x, channels=self.channels)
 
 
 class Neumann(Placed):

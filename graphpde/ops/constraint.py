@@ -21,6 +21,7 @@ class Constraint:
         value: t -> [k, 1 or c].
         label: for messages. constant: the value does not change in time. override: wins over another one.
         places: where the nodes lie [k, d], for messages.
+        channels: the channels that are held, in ascending order, one column of ``value`` each; None = all.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class Constraint:
         constant: bool = False,
         override: bool = False,
         places: Tensor | None = None,
+        channels: tuple[int, ...] | None = None,
     ):
         self.nodes, self.value, self.label = nodes, value, label
-        self.constant, self.override, self.places = constant, override, places
+        self.constant, self.override, self.places, self.channels = constant, override, places, channels
 
     def at_place(self, node: int) -> str:
         """`` at (0, 1)`` for one of its nodes; nothing where places are not known."""
@@ -104,27 +106,53 @@ class Constraint:
 
 
 class Fixed:
-    """Several constraints as one: which nodes are fixed and their values in time.
+    """Several constraints as one: which entries of a state are fixed and their values in time.
+
+    Values are [*, k, c], a row a node, or, where a constraint holds some channels alone, [*, k], one for each entry.
+
+    Args:
+        n: nodes of the state. t: when clashes are looked for. channels: of the state, needed to hold some of them.
+
+    Attributes:
+        mask: bool [n], or [n, c] where some channels alone are held. nodes: those with anything fixed. constant: whether
+            no value changes in time.
 
     Raises:
-        ConditionError: two constraints give different values on a shared node.
+        ConditionError: two constraints give different values on a shared node, or a channel that the state has not.
     """
 
-    def __init__(self, constraints: Sequence[Constraint], n: int, t: Tensor):
+    def __init__(self, constraints: Sequence[Constraint], n: int, t: Tensor, channels: int | None = None):
         constraints = sorted(constraints, key=lambda c: c.override)
         self.constraints = constraints
+        partly = any(c.channels is not None for c in constraints)
+        self._width = _checked_width(constraints, channels) if partly else None
         self.refuse_clashes(t)
-        self.mask = torch.zeros(n, dtype=torch.bool, device=constraints[0].nodes.device)
-        owner = torch.full((n,), -1, dtype=torch.int64, device=self.mask.device)
-        for k, c in enumerate(constraints):
-            self.mask[c.nodes] = True
-            owner[c.nodes] = k
-        self.nodes = self.mask.nonzero()[:, 0]
-        # each node takes its value from one constraint: the last one, so that overrides win
-        self._parts = [(owner[c.nodes] == k) for k, c in enumerate(constraints)]
-        order = torch.cat([c.nodes[part] for c, part in zip(constraints, self._parts, strict=True)])
+        slots = [self._slots_of(c) for c in constraints]
+        mask = torch.zeros(n * (self._width or 1), dtype=torch.bool, device=constraints[0].nodes.device)
+        owner = torch.full(mask.shape, -1, dtype=torch.int64, device=mask.device)
+        for k, mine in enumerate(slots):
+            mask[mine] = True
+            owner[mine] = k
+        self._slots = mask.nonzero()[:, 0]
+        self.mask = mask if self._width is None else mask.reshape(n, self._width)
+        self.nodes = self._slots if self._width is None else self.mask.any(1).nonzero()[:, 0]
+        # each slot takes its value from one constraint: the last one, so that overrides win
+        self._parts = [(owner[mine] == k) for k, mine in enumerate(slots)]
+        order = torch.cat([mine[part] for mine, part in zip(slots, self._parts, strict=True)])
         self._order = torch.argsort(order)
         self.constant = all(c.constant for c in constraints)
+
+    def _slots_of(self, c: Constraint) -> Tensor:
+        """The rows, or where channels are held alone the entries, of one constraint."""
+        if self._width is None:
+            return c.nodes
+        held = torch.tensor(_channels(c, self._width), device=c.nodes.device)
+        return (c.nodes[:, None] * self._width + held).reshape(-1)
+
+    @property
+    def whole(self) -> Tensor:
+        """Nodes with every channel fixed, bool [n]."""
+        return self.mask if self._width is None else self.mask.all(1)
 
     def refuse_clashes(self, t: Tensor) -> None:
         """Refuse two values for one node at time t.
@@ -135,9 +163,12 @@ class Fixed:
         for i, a in enumerate(self.constraints):
             for b in self.constraints[i + 1 :]:
                 shared = a.nodes[torch.isin(a.nodes, b.nodes)]
-                if (b.override and not a.override) or not len(shared):
+                both = _shared_channels(a, b, self._width)
+                if (b.override and not a.override) or not len(shared) or both == ([], []):
                     continue
                 va, vb = a.value(t)[torch.isin(a.nodes, shared)], b.value(t)[torch.isin(b.nodes, shared)]
+                if both is not None:
+                    va, vb = (_columns_of(v, mine) for v, mine in zip((va, vb), both, strict=True))
                 va, vb = torch.broadcast_tensors(va.detach(), vb.detach())
                 differ = (va - vb).abs() > 1e-9 * (1 + va.abs())
                 if bool(differ.any()):
@@ -150,28 +181,44 @@ class Fixed:
                     )
 
     def value(self, t: Tensor, like: Tensor) -> Tensor:
-        """Values at ``nodes`` [k, c] with the channels and dtype of ``like``."""
+        """The fixed values with the channels and dtype of ``like``."""
         return self._gather([c.value(t) for c in self.constraints], like)
 
     def rate(self, t: Tensor, like: Tensor) -> Tensor:
-        """Their time derivatives [k, c]."""
+        """Their time derivatives."""
         return self._gather([c.rate(t) for c in self.constraints], like)
 
     def _gather(self, values: list[Tensor], like: Tensor) -> Tensor:
-        trio = zip(values, self.constraints, self._parts, strict=True)
-        parts = [spread(v, like, f"the value of {c.label}")[part] for v, c, part in trio]
+        parts = []
+        for v, c, part in zip(values, self.constraints, self._parts, strict=True):
+            mine = like if c.channels is None else like[..., : len(c.channels)]
+            rows = spread(v, mine, f"the value of {c.label}")
+            parts.append((rows if self._width is None else rows.reshape(-1))[part])
         return torch.cat(parts)[self._order]
 
+    def take(self, u: Tensor) -> Tensor:
+        """The values of u [*, n, c] at the fixed entries."""
+        return u[..., self._slots, :] if self._width is None else u.flatten(-2)[..., self._slots]
+
     def put(self, u: Tensor, values: Tensor) -> Tensor:
-        """u with ``values`` [k, c] at the fixed nodes."""
-        return u.index_copy(-2, self.nodes, values.expand(*u.shape[:-2], *values.shape[-2:]))
+        """u with ``values`` at the fixed entries."""
+        if self._width is None:
+            return u.index_copy(-2, self._slots, values.expand(*u.shape[:-2], *values.shape[-2:]))
+        flat = u.flatten(-2)
+        return flat.index_copy(-1, self._slots, values.expand(*flat.shape[:-1], -1)).reshape(u.shape)
 
     def clear(self, u: Tensor) -> Tensor:
-        """u with zeros at the fixed nodes."""
-        return u.index_fill(-2, self.nodes, 0.0)
+        """u with zeros at the fixed entries."""
+        if self._width is None:
+            return u.index_fill(-2, self._slots, 0.0)
+        return u.flatten(-2).index_fill(-1, self._slots, 0.0).reshape(u.shape)
+
+    def free(self, u: Tensor) -> Tensor:
+        """The entries of u [*, n, c] that are not fixed: [*, k, c], or [*, k] where channels are held alone."""
+        return u[..., ~self.mask, :] if self._width is None else u.flatten(-2)[..., ~self.mask.reshape(-1)]
 
     def lift(self, apply: Callable[[Tensor], Tensor], b: Tensor, values: Tensor) -> Tensor:
-        """What the ``values`` [k, c] leave of A u = b for the free nodes, with zeros at the fixed ones.
+        """What the ``values`` leave of A u = b for the free entries, with zeros at the fixed ones.
 
         Not the values themselves: beside the entries of a small body they would drown the residual of an iterative
         solver, which would then stop before it began.
@@ -179,3 +226,31 @@ class Fixed:
         if not values.requires_grad and _functorch.maybe_current_level() is None and not bool(values.any()):
             return self.clear(b)
         return self.clear(b - apply(self.put(torch.zeros_like(b), values)))
+
+
+def _checked_width(constraints: Sequence[Constraint], channels: int | None) -> int:
+    first = next(c for c in constraints if c.channels is not None)
+    if channels is None:
+        raise ConditionError(f"{first.label} holds some channels alone, but no term says how many the state has")
+    for c in constraints:
+        bad = [k for k in c.channels or () if not 0 <= k < channels]
+        if bad:
+            raise ConditionError(f"{c.label} holds channel {bad[0]}, expected 0 to {channels - 1}")
+    return channels
+
+
+def _channels(c: Constraint, width: int) -> list[int]:
+    return list(range(width)) if c.channels is None else list(c.channels)
+
+
+def _shared_channels(a: Constraint, b: Constraint, width: int | None) -> tuple[list[int], list[int]] | None:
+    """Columns of both values that speak of the same channels; None where both hold all of them."""
+    if width is None:
+        return None
+    one, other = _channels(a, width), _channels(b, width)
+    both = [k for k in one if k in other]
+    return [one.index(k) for k in both], [other.index(k) for k in both]
+
+
+def _columns_of(v: Tensor, which: list[int]) -> Tensor:
+    return v if v.shape[-1] == 1 else v[..., which]

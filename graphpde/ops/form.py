@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -104,6 +104,10 @@ class Form(Term):
             return super().linearise(t, u)
         points = self.points
         slopes = [self._slopes(t, k, points, *fields) for k, fields in enumerate(self._fields(points, u))]
+        return self._matrix(points, slopes)
+
+    def _matrix(self, points: Integration, slopes: Sequence[Slopes]) -> LinearOperator:
+        """The assembled Jacobian from its densities at the points."""
         return points.matrix(slopes, symmetric=self.symmetric)
 
     def tensors(self) -> tuple[Tensor, ...]:

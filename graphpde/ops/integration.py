@@ -84,14 +84,21 @@ class Integration:
 
     def matrix(self, parts: Sequence[Slopes], *, symmetric: bool = False) -> LinearOperator:
         """The assembled derivative of :meth:`integrate` by u: sparse for one channel, of blocks for more."""
-        local = [
+        local = self.local_matrices(parts)
+        if local[0].shape[-1] == 1:
+            return self.assembled([a[..., 0, 0] for a in local], symmetric=symmetric)
+        return self.in_blocks(local, symmetric=symmetric)
+
+    def local_matrices(self, parts: Sequence[Slopes]) -> list[Tensor]:
+        """The matrix of every cell or facet [m, k, k, a, b], a tensor a block: test functions i, then nodes j."""
+        return [
             _local_matrices(block, slopes) if constant is None else constant.matrices(slopes)
             for block, constant, slopes in zip(self.blocks, self._constant, parts, strict=True)
         ]
-        if local[0].shape[-1] == 1:
-            return self.assembled([a[..., 0, 0] for a in local], symmetric=symmetric)
-        weight, diag = self._weights(local), self._diagonal(local)
-        return BlockSparse(self.space.edges, weight, diag, symmetric=symmetric)
+
+    def in_blocks(self, local: list[Tensor], *, symmetric: bool = False) -> BlockSparse:
+        """The sum of local matrices [m, k, k, a, b], a tensor a block."""
+        return BlockSparse(self.space.edges, self._weights(local), self._diagonal(local), symmetric=symmetric)
 
     def assembled(self, local: list[Tensor], *, symmetric: bool = False) -> Sparse:
         """The sum of local matrices [m, k, k] (or [m, k, k, c], one for each channel), a tensor a block."""

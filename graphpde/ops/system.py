@@ -21,6 +21,7 @@ from graphpde.ops.bound import spectral_bound
 from graphpde.ops.boundary import Exchange, Placed, refuse_without_effect
 from graphpde.ops.constraint import Constraint, Fixed
 from graphpde.ops.finite_volume_conditions import split, through_facets
+from graphpde.ops.form import Form
 from graphpde.ops.source import Load
 from graphpde.ops.term import LinearTerm, Mass, Sum, Term, common_mass, divide_by_mass, times_mass
 from graphpde.solve.linear import LinearSolver
@@ -74,11 +75,11 @@ class System:
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
         self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]
         self.mass: Mass = common_mass([term for _, term in parts])
+        self.operator = _total([term.operator * factor for factor, term in self.linear if term.operator is not None])
         self.fixed: Fixed | None = None
         if constraints and self.domain is not None:
-            self.fixed = Fixed(constraints, self.domain.n, t)
-            self.weak = [(factor, term.with_fixed(self.fixed.mask)) for factor, term in self.weak]
-        self.operator = _total([term.operator * factor for factor, term in self.linear if term.operator is not None])
+            self.fixed = Fixed(constraints, self.domain.n, t, self._width)
+            self.weak = [(factor, term.with_fixed(self.fixed.whole)) for factor, term in self.weak]
 
     @property
     def nonlinear(self) -> bool:
@@ -86,9 +87,21 @@ class System:
         return bool(self.rates or self.weak)
 
     @property
+    def algebraic(self) -> tuple[str, ...]:
+        """Names of what has no time derivative, such as the pressure of a flow."""
+        return tuple(dict.fromkeys(name for _, term in self._parts() for name in term.algebraic))
+
+    @property
     def label(self) -> str:
         """The terms, for messages."""
         return " + ".join(term.label for _, term in self._parts()) or "nothing"
+
+    @property
+    def _width(self) -> int | None:
+        """How many channels the state has, where a term says so."""
+        named = [len(term.channels) for _, term in self._parts() if isinstance(term, Form) and term.channels]
+        coupled = [self.operator.channels] if self.operator is not None and self.operator.channels > 1 else []
+        return next(iter((*named, *coupled)), None)
 
     def _parts(self) -> list[tuple[Scalar, Term]]:
         return [*self.linear, *self.rates, *self.weak]
@@ -181,15 +194,26 @@ class System:
 
     def _rate_by_solving(self, mass: LinearOperator, f: Tensor, t: Tensor) -> Tensor:
         """M^-1 f; fixed nodes move as they are told and drag their neighbours along through the mass."""
+        still = self._massless
         if self.fixed is None:
-            return self._mass_solver(f)
+            return self._mass_solver(f if still is None else f.masked_fill(still, 0.0))
         values = self.fixed.rate(t, f)
-        return self.fixed.put(self._mass_solver(self.fixed.lift(mass, f, values)), values)
+        f = self.fixed.lift(mass, f, values)
+        return self.fixed.put(self._mass_solver(f if still is None else f.masked_fill(still, 0.0)), values)
 
     @cached
     def _mass_solver(self) -> LinearSolver:
         assert isinstance(self.mass, LinearOperator)
-        return LinearSolver(self.pin(self.mass), rtol=1e-12)
+        still = self._massless
+        return LinearSolver(self.pin(self.mass if still is None else pin(self.mass, still)), rtol=1e-12)
+
+    @cached
+    def _massless(self) -> Tensor | None:
+        """Entries without a time derivative, such as pressures, bool [n, c]; they have no rate, it is given as 0."""
+        if not self.algebraic or not isinstance(self.mass, LinearOperator):
+            return None
+        diagonal = self.mass.diagonal()
+        return None if diagonal is None or diagonal.dim() == 1 else diagonal == 0
 
     def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
         """dF/du of the weak form, Dirichlet nodes included as if free."""

@@ -34,12 +34,14 @@ class Term(nn.Module):
         algebraic: names of state leaves without time derivative.
         pointwise: whether F at a node depends on u at that node only, so that the Jacobian is one small block a node.
         plain_load: whether it is a load on the cells, tested with the shape functions alone.
+        own_tests: whether it is tested with functions of its own, so that a load beside it would be tested otherwise.
         carries_flux: whether given inflows through the boundary of a cell space enter through this term.
     """
 
     domain: Graph | None = None
     pointwise: bool = False
     plain_load: bool = False
+    own_tests: bool = False
     carries_flux: bool = False
     algebraic: tuple[str, ...] = ()
 
@@ -303,7 +305,7 @@ def common_mass(terms: Sequence[Term]) -> Mass:
     if len(own) > 1 and any(mass is not own[0][1] for _, mass in own):
         raise InputError(f"{own[0][0].label} and {own[1][0].label} each bring a mass of their own; take one of them")
     loads = [term for term, _, _ in placed if term.plain_load]
-    if own and loads:
+    if own and own[0][0].own_tests and loads:
         raise InputError(
             f"{own[0][0].label} tests with functions of its own, the {loads[0].label} beside it with the shape "
             f"functions; give it as {own[0][0].label}(..., source=f)"

@@ -148,7 +148,7 @@ def _row_sums(matrix: Sparse, setup: Setup) -> Tensor:
     with torch.no_grad():
         rows = matrix.matvec(torch.ones_like(setup.u0))[:, 0]
     if setup.system.fixed is not None:
-        rows = rows[~setup.system.fixed.mask]
+        rows = rows[~setup.system.fixed.whole]
     return rows if len(rows) else rows.new_zeros(1)
 
 

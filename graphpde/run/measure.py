@@ -68,7 +68,7 @@ class Meter:
         operator = setup.system.operator
         self.operator: LinearOperator | None = None if operator is None else as_matrix(operator)
         known = (
-            setup.u0 if setup.stepper is not None or setup.system.fixed is None else setup.u0[setup.system.fixed.nodes]
+            setup.u0 if setup.stepper is not None or setup.system.fixed is None else setup.system.fixed.take(setup.u0)
         )
         self.data = (float(known.min()), float(known.max()))
         self.gradient_flow = not setup.system.nonlinear and self.operator is not None and self.operator.symmetric

@@ -198,6 +198,20 @@ def test_pinning_eliminates_rows_and_columns(operator: LinearOperator) -> None:
             pin(operator, wrong)
 
 
+def test_pinning_eliminates_single_entries(operator: LinearOperator) -> None:
+    fixed = torch.zeros(N, 3, dtype=torch.bool)
+    fixed[1], fixed[2, 0], fixed[4, 2] = True, True, True
+    free = (~fixed).to(F64).reshape(-1)
+    expected = free[:, None] * dense(operator) * free + torch.diag(1 - free)
+    pinned = pin(operator, fixed)
+    torch.testing.assert_close(dense(pinned), expected)
+    torch.testing.assert_close(dense(pinned.transpose()), expected.T)
+    if not holds_an_action(operator):
+        torch.testing.assert_close(torch.from_numpy(pinned.to_matrix(3).toarray()), expected)
+    if pinned.diagonal() is not None:
+        torch.testing.assert_close(pinned.diagonal().expand(N, 3).reshape(-1), expected.diagonal())
+
+
 def test_another_type_and_the_batch(operator: LinearOperator) -> None:
     x = torch.randn(2, 4, N, 3, dtype=F64)
     y = operator(x)

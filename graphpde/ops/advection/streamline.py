@@ -58,6 +58,7 @@ class StreamlineUpwind(Assembled):
 
     _mass: Sparse | None = None
     _rule: Quadrature | None = None
+    own_tests = True
 
     def __init__(self, domain: Any, velocity: Velocity, kappa: PerCell = 0.0, source: Field | None = None):
         super().__init__()
