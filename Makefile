@@ -7,6 +7,8 @@ WORKERS ?= 2
 PEERS := .venv-peers
 PEERS_PY := $(PEERS)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# The tests start some forty processes that import the package: without bytecode each of them compiles it anew.
+KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 .PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers lint clean
 .DEFAULT_GOAL := help
@@ -31,10 +33,10 @@ demo: $(INSTALLED) ## simulate on a mesh and say where the picture, the ParaView
 	@$(VENV)/bin/graphpde demo --mesh meshes/plate_with_holes.msh -o runs/demo
 
 test: $(INSTALLED) ## run the tests, without those marked slow
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal -q
+	$(ONE_THREAD) $(KEEP_BYTECODE) $(PY) -m pytest -n $(WORKERS) --dist worksteal -q
 
 test-slow: $(INSTALLED) ## run the tests marked slow
-	$(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal -q -m slow
+	$(ONE_THREAD) $(KEEP_BYTECODE) $(PY) -m pytest -n $(WORKERS) --dist worksteal -q -m slow
 
 test-backends: $(INSTALLED) ## run the tests of core, solvers, operators and steppers on each kernel backend
 	@set -e; for backend in reference csr native; do echo "== $$backend"; \
@@ -78,9 +80,8 @@ bench-physics: $(PEERS)/.installed ## verify orders, exactness, physics, referen
 	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
 	$(ONE_THREAD) $(PEERS_PY) -m benchmarks.physics
 
-bench-solvers: $(INSTALLED) ## solve a million unknowns beside pyamg and scipy, with a gradient; cost against unknowns
-	$(ONE_THREAD) $(PY) -m benchmarks.solvers.poisson
-	$(ONE_THREAD) $(PY) -m benchmarks.solvers.poisson --scaling
+bench-solvers: $(INSTALLED) ## a million unknowns beside pyamg and scipy, recycling, failures, flow, adaptivity, inverse problems
+	$(ONE_THREAD) $(PY) -m benchmarks.solvers
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

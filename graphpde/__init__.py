@@ -48,6 +48,7 @@ _LAZY = {
     "Rk4": "graphpde.dynamics",
     "STEPPERS": "graphpde.dynamics",
     "Trajectory": "graphpde.dynamics",
+    "adapt": "graphpde.dynamics",
     "evolve": "graphpde.dynamics",
     "steady": "graphpde.dynamics",
     "Formula": "graphpde.formula",

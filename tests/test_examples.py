@@ -84,6 +84,33 @@ def test_a_sweep_of_metals_follows_the_fin_formula(tmp_path: Path) -> None:
     assert fins[0].heat > 2.5 * fins[1].heat
 
 
+def test_a_mesh_that_refines_itself_does_not_feel_the_corner() -> None:
+    found = run("adaptive_corner")
+    assert 0.48 < found["order"] < 0.56  # the best order of linear elements is 1/2, 1/3 that of uniform meshes
+    assert 0.31 < found["slow"] < 0.36
+    assert found["last"].effectivity == pytest.approx(1, abs=0.02)
+    assert found["last"].error < 0.25 * found["other"].error
+
+
+def test_the_gradient_by_every_cell_closes() -> None:
+    found = run("a_million_unknowns")["solve"](120)  # the numbers of a million are those of the document
+    assert found.space.n == 121**2 and len(found.gradient) == 2 * 120**2
+    assert found.square == pytest.approx(1.596e-3, rel=5e-3)  # of 1,000,000, less h^2
+    assert abs(found.closure) < 1e-7 and float(found.gradient.max()) <= 0
+    coarse = run("a_million_unknowns")["solve"](60)
+    merged = found.gradient.reshape(60, 2, 60, 2, 2).sum((1, 3, 4))
+    assert float((merged - coarse.gradient.reshape(60, 60, 2).sum(2)).abs().max()) < 0.05 * float(merged.abs().max())
+
+
+def test_two_inclusions_are_found_from_noisy_sensors() -> None:
+    found = run("find_the_conductivity")
+    assert found["chosen"].misfit == pytest.approx(1, abs=0.051)  # no better and no worse than the noise
+    assert found["error"] < 0.2
+    inside = found["true"] == 3.0, found["true"] == 1.0, found["true"] == 0.4
+    better, rest, worse = (float(found["found"][cells].median()) for cells in inside)
+    assert better > 2 and 0.9 < rest < 1.1 and worse < 0.5
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_every_example_stands_in_the_gallery(path: Path) -> None:
     docs = EXAMPLES.parent / "docs"

@@ -15,11 +15,14 @@ from graphpde.core.relation import Relation
 from graphpde.dynamics import Adaptive, BackwardEuler, Dopri5, Euler, evolve, steady
 from graphpde.errors import ConditionError, Diverged, InputError, SolveError, StepTooLong, StepUnderflow
 from graphpde.mesh import Mesh, Space, interval, rectangle
-from graphpde.ops import Diffusion, Dirichlet, Reaction, Source
+from graphpde.ops import Diffusion, Dirichlet, Neumann, Reaction, Source
 from graphpde.solve import LinearSolver, Status, eigenpairs, newton, solve
+from graphpde.solve.continuation import continuation
+from graphpde.solve.fixed_point import picard
 from graphpde.solve.krylov import gmres
 from graphpde.solve.minres import minres
 from graphpde.solve.multigrid import Multigrid
+from graphpde.solve.recycling import Recycling
 
 F64 = torch.float64
 
@@ -69,6 +72,15 @@ def rootless(f: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor], l
 
 def late_nan(x: Tensor, t: Tensor) -> Tensor:
     return torch.where(t > 0.55, float("nan"), 1.0).expand(len(x))
+
+
+def off_limits(u: Tensor) -> Tensor:
+    return torch.log(u - 2)
+
+
+def quarter_turn() -> Sparse:
+    rel = Relation.from_edges([1, 0], [0, 1], 2, 2)
+    return Sparse(rel, torch.tensor([1.0, -1.0], dtype=F64), torch.zeros(2, dtype=F64))
 
 
 PROBLEMS = {
@@ -124,7 +136,48 @@ PROBLEMS = {
     "a body that nothing holds": Failing(one_held, ConditionError, "component 1 of 2 .* has no Dirichlet condition"),
     "NaN at a later step": Failing(
         lambda: evolve(Diffusion(LINE) + Source(LINE, late_nan), ONE, [0.0, 1.0], stepper=BackwardEuler(), dt=0.1),
-        SolveError, r"step 6 of 10 .*right-hand side is not finite", Status.NON_FINITE,
+        SolveError, r"step 6 of 10 .*right-hand side is not finite.*; not finite: source at node 0", Status.NON_FINITE,
+    ),
+    "NaN of one condition, at one node, later": Failing(
+        lambda: evolve(
+            Diffusion(LINE) + Dirichlet("left", late_nan), ONE, [0.0, 1.0], stepper=BackwardEuler(), dt=0.1
+        ),
+        SolveError, r"step 6 of 10 .*; not finite: Dirichlet on 'left'", Status.NON_FINITE,
+    ),
+    "NaN of a flux": Failing(
+        lambda: evolve(Diffusion(LINE) + Neumann("right", late_nan), ONE, [0.0, 1.0], stepper=BackwardEuler(), dt=0.1),
+        SolveError, r"step 6 of 10 .*; not finite: inflow on 'right' at node 20", Status.NON_FINITE,
+    ),
+    "logarithm of what is negative": Failing(
+        lambda: steady(Diffusion(LINE) + Reaction(off_limits) + Dirichlet("left", 0.0), ONE),
+        SolveError, r"initial guess is not finite.*; not finite: Reaction\(off_limits\)", Status.NON_FINITE,
+    ),
+    "out of balance, told that the level is open": Failing(
+        lambda: steady(Diffusion(SPACE) + Source(SPACE, 1.0), ZERO, null_space="constants"),
+        SolveError, "along its null space: no solution exists; balance sources", Status.INCONSISTENT,
+    ),
+    "a null space that is none": Failing(
+        lambda: LinearSolver(LAPLACE + Diagonal(SPACE.measure), null_space=ZERO + 1), InputError, "expected zero"
+    ),
+    "indefinite, recycled": Failing(
+        lambda: Recycling().solve(LAPLACE * -1.0, B).checked(), SolveError, "not positive definite", Status.BREAKDOWN
+    ),
+    "indefinite, to Chebyshev": Failing(
+        lambda: solve(LAPLACE * -1.0, B, method="chebyshev"), SolveError, "not positive definite", Status.BREAKDOWN
+    ),
+    "a right angle, to BiCGStab": Failing(
+        lambda: solve(quarter_turn(), torch.ones(2, 1, dtype=F64), method="bicgstab"),
+        SolveError, "orthogonal to the image of the direction; use gmres", Status.BREAKDOWN,
+    ),
+    "a map that does not contract": Failing(
+        lambda: picard(lambda u: 3 * u + 1, ONE).checked(), SolveError, "use depth, damping or newton",
+        Status.STAGNATION,
+    ),
+    "beyond a fold": Failing(
+        lambda: continuation(
+            lambda u, p: u * u + p - 1, ONE, 0.0, 2.0, jacobian=lambda u, p: BlockDiagonal(2 * u[..., None])
+        ).checked(),
+        SolveError, "no solution was found beyond p = (0.99|1).*arclength goes round a fold", Status.STAGNATION,
     ),
     "blow-up": Failing(
         lambda: evolve(Reaction(lambda u: u**2), ONE, [0.0, 2.0], stepper=Euler(), dt=0.01), Diverged, "Reaction"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ class Module(NamedTuple):
 
     path: tuple[str, ...]
     is_package: bool
-    tree: ast.Module
+    nodes: tuple[ast.AST, ...]
     lines: int
 
     @property
@@ -48,11 +49,15 @@ class Module(NamedTuple):
         return self.path[0] if self.path else "__init__"
 
 
+@cache
 def read(file: Path, package: Path) -> Module:
+    """The module in a file; parsed and walked once for all checks."""
     source = file.read_text(encoding="utf-8")
     inside = file.relative_to(package).with_suffix("").parts
     is_package = inside[-1] == "__init__"
-    return Module(inside[:-1] if is_package else inside, is_package, ast.parse(source), source.count("\n"))
+    return Module(
+        inside[:-1] if is_package else inside, is_package, tuple(ast.walk(ast.parse(source))), source.count("\n")
+    )
 
 
 def dotted(node: ast.expr) -> str:
@@ -66,7 +71,7 @@ def dotted(node: ast.expr) -> str:
 
 def imported(module: Module) -> Iterator[tuple[int, str]]:
     """Line and full name of everything from graphpde that a module imports, inside functions as well."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -96,13 +101,13 @@ def layer_faults(module: Module) -> Iterator[str]:
 
 
 def edge_sum_faults(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree) if module.top != "core" else ():
+    for node in module.nodes if module.top != "core" else ():
         if isinstance(node, ast.Attribute) and (node.attr in EDGE_SUMS or dotted(node).endswith("torch.sparse.mm")):
             yield f"{node.lineno}: {node.attr} outside core; sums over edges go through Relation"
 
 
 def side_effect_faults(module: Module) -> Iterator[str]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             if {name.split(".")[0] for name in names} & {"pickle", "dill", "marshal", "shelve"}:
@@ -124,7 +129,7 @@ def size_faults(module: Module) -> Iterator[str]:
         yield "1: what has no name has no home"
     if module.lines > LONGEST_FILE:
         yield f"1: {module.lines} lines, at most {LONGEST_FILE}"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > LONGEST_FUNCTION:

@@ -47,7 +47,8 @@ def collect(rows: Sequence[Row], *, fresh: bool = False, missing: bool = False) 
         if isinstance(found, Absent):
             print(f"   left out  {row.name}: {found.reason}", file=sys.stderr, flush=True)
             continue
-        known[row.name] = {**found._asdict(), "seconds": round(used, 1), "commit": made_at, "sources": sources}
+        entry = {**found._asdict(), "seconds": round(used, 1), "commit": made_at, "sources": sources}
+        known = {**known_rows(), row.name: entry}  # what another command has measured meanwhile stays
         met = "met   " if row.check(found.value) else "MISSED"
         print(f"{seconds:8.1f} s  {met}  {row.name}: {found.text}", file=sys.stderr, flush=True)
         _store(known)

@@ -1,33 +1,68 @@
 """Poisson's equation with linear elements, from the operator to a relative residual of 1e-8: CPU seconds, interleaved.
 
-python -m benchmarks.solvers.poisson                # a million unknowns beside pyamg and scipy, and with a gradient
-python -m benchmarks.solvers.poisson --scaling      # one solve at each size from 1e4 to 3e6
-python -m benchmarks.solvers.poisson --cells 300    # another size
+python -m benchmarks.solvers --only Poisson
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import math
+import importlib.util
+import json
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.physics.record import ROOT
+from benchmarks.physics.rows import NO_TARGET, Absent, Found, Row, at_most
 from graphpde.core.combined import pin
 from graphpde.core.linear_operator import LinearOperator, as_matrix
 from graphpde.mesh import Space, rectangle
 from graphpde.ops import Diffusion
 from graphpde.solve import LinearSolver
 
+SECTION = "Poisson at scale"
 RTOL = 1e-8
-SIZES = (100, 180, 316, 562, 1000, 1732)
+CELLS, ROUNDS = 999, 3  # a million unknowns
+SIZES = (100, 180, 316, 562, 999, 1732)
+SOURCES = (
+    "graphpde/core", "graphpde/solve", "graphpde/mesh/space.py", "graphpde/ops/diffusion.py",
+    "benchmarks/solvers/poisson.py",
+)  # fmt: skip
+
+
+class Beside(NamedTuple):
+    """Median CPU seconds of each library, and the largest true residual of their answers."""
+
+    unknowns: int
+    ours: float
+    pyamg: float
+    scipy: float
+    residual: float
+
+
+def rows() -> list[Row]:
+    """What a million unknowns cost, beside others, with a gradient, in memory, and against their number."""
+    many, linear = "a million linear elements", "CPU time ~ unknowns^p, p <= 1.1"
+
+    def row(name: str, target: str, bound: float, measure: Callable[[], Found | Absent]) -> Row:
+        return Row(SECTION, f"Poisson, {many}, {name}", target, at_most(bound), measure, sources=SOURCES)
+
+    return [
+        row("beside pyamg", "CPU time <= 1.2 of its Ruge-Stueben + CG", 1.2, _beside_pyamg),
+        row("beside scipy", "CPU time <= 1/8 of its CG", 1 / 8, _beside_scipy),
+        row("with the gradient by every cell", "CPU time <= 2.5 of the solve", 2.5, _with_gradient),
+        row("memory", NO_TARGET, float("inf"), _memory),
+        Row(SECTION, "Poisson, cost against unknowns", linear, at_most(1.1), _scaling, sources=SOURCES),
+    ]
 
 
 def problem(cells: int, kappa: Tensor | None = None) -> tuple[LinearOperator, Tensor]:
@@ -47,7 +82,28 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def beside_others(cells: int, rounds: int) -> None:
+def _beside_pyamg() -> Found | Absent:
+    if importlib.util.find_spec("pyamg") is None:
+        return Absent("pyamg is not installed; it comes with graphpde[solvers]")
+    found = beside_others(CELLS, ROUNDS)
+    text = f"{found.ours / found.pyamg:.2f} ({found.ours:.2f} s against {found.pyamg:.2f} s)"
+    return Found(found.ours / found.pyamg, text, _on(found), "set-up and solve, each from its own matrix, in turns")
+
+
+def _beside_scipy() -> Found | Absent:
+    if importlib.util.find_spec("pyamg") is None:
+        return Absent("pyamg is not installed; it comes with graphpde[solvers]")
+    found = beside_others(CELLS, ROUNDS)
+    text = f"1/{found.scipy / found.ours:.1f} ({found.ours:.2f} s against {found.scipy:.1f} s)"
+    return Found(found.ours / found.scipy, text, _on(found), "without a preconditioner, as it comes")
+
+
+def _on(found: Beside) -> str:
+    return f"{found.unknowns:,} unknowns to {RTOL:g}, true residuals up to {found.residual:.1e}"
+
+
+@cache
+def beside_others(cells: int, rounds: int) -> Beside:
     """Set-up and solve, each library from its own matrix."""
     import pyamg
     from scipy.sparse.linalg import cg
@@ -55,97 +111,90 @@ def beside_others(cells: int, rounds: int) -> None:
     a, b = problem(cells)
     matrix, rhs = a.to_scipy(), b[:, 0].numpy()
     matrix.eliminate_zeros()
-    found: dict[str, np.ndarray] = {}
+    answers: dict[str, np.ndarray] = {}
 
     def ours() -> None:
         with torch.no_grad():
-            found["graphpde"] = LinearSolver(a, method="auto", rtol=RTOL).solve(b).checked().value[:, 0].numpy()
+            answers["ours"] = LinearSolver(a, method="auto", rtol=RTOL).solve(b).checked().value[:, 0].numpy()
 
     def theirs() -> None:
-        solver = pyamg.ruge_stuben_solver(matrix)
-        found["pyamg, Ruge-Stueben + CG"] = solver.solve(rhs, tol=RTOL, accel="cg")
+        answers["pyamg"] = pyamg.ruge_stuben_solver(matrix).solve(rhs, tol=RTOL, accel="cg")
 
     def scipy_cg() -> None:
-        found["scipy, CG"] = cg(matrix, rhs, rtol=RTOL, maxiter=20_000)[0]
+        answers["scipy"] = cg(matrix, rhs, rtol=RTOL, maxiter=20_000)[0]
 
-    times: dict[str, list[float]] = {"graphpde": [], "pyamg, Ruge-Stueben + CG": []}
     ours(), theirs()  # imports and caches
-    for _ in range(rounds):
-        times["graphpde"].append(seconds(ours))
-        times["pyamg, Ruge-Stueben + CG"].append(seconds(theirs))
-    times["scipy, CG"] = [seconds(scipy_cg)]
-    mine = statistics.median(times["graphpde"])
-    print(f"{len(rhs):,} unknowns, relative residual {RTOL:g}")
-    for name, each in times.items():
-        residual = np.linalg.norm(rhs - matrix @ found[name]) / np.linalg.norm(rhs)
-        middle = statistics.median(each)
-        print(f"  {name:26s} {middle:7.2f} s  {middle / mine:6.2f} of ours  true residual {residual:.1e}")
-    print(f"  peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+    mine, other = (statistics.median(each) for each in zip(*pairs, strict=True))
+    alone = seconds(scipy_cg)
+    residual = max(float(np.linalg.norm(rhs - matrix @ x) / np.linalg.norm(rhs)) for x in answers.values())
+    return Beside(len(rhs), mine, other, alone, residual)
 
 
-def with_gradient(cells: int, rounds: int) -> None:
+def _with_gradient() -> Found:
     """A solve, and a solve with the gradient of a functional by the conductivity of every cell."""
-    kappa = torch.ones(2 * cells * cells, dtype=torch.float64)
+    kappa = torch.ones(2 * CELLS * CELLS, dtype=torch.float64)
 
     def forward() -> None:
-        a, b = problem(cells, kappa)
+        a, b = problem(CELLS, kappa)
         with torch.no_grad():
             LinearSolver(a, rtol=RTOL)(b)
 
     def both() -> None:
         learned = kappa.clone().requires_grad_()
-        a, b = problem(cells, learned)
+        a, b = problem(CELLS, learned)
         LinearSolver(a, rtol=RTOL)(b).square().sum().backward()
 
     forward(), both()
-    pairs = [(seconds(forward), seconds(both)) for _ in range(rounds)]
+    pairs = [(seconds(forward), seconds(both)) for _ in range(ROUNDS)]
     one, two = (statistics.median(each) for each in zip(*pairs, strict=True))
-    print(f"  from the mesh: solve {one:.2f} s, with the gradient by every cell {two:.2f} s: {two / one:.2f} of it")
+    text = f"{two / one:.2f} ({two:.2f} s against {one:.2f} s)"
+    return Found(two / one, text, f"{(CELLS + 1) ** 2:,} unknowns, {len(kappa):,} derivatives", "from the mesh on")
 
 
-def scaling(rounds: int) -> None:
+def _memory() -> Found | Absent:
+    """Asked of a process of its own, since the peak is that of its whole life."""
+    if importlib.util.find_spec("pyamg") is None:
+        return Absent("pyamg is not installed; it comes with graphpde[solvers]")
+    said = subprocess.run([sys.executable, "-m", __name__, str(CELLS)], cwd=ROOT, capture_output=True, check=True)
+    empty, peak = json.loads(said.stdout)
+    spent, n = peak - empty, (CELLS + 1) ** 2
+    text = f"{spent / 2**30:.2f} GiB, {spent / n / 1000:.2f} kB an unknown"
+    return Found(spent, text, f"{n:,} unknowns, mesh, assembly and solve", "beside the libraries themselves")
+
+
+def peaks(cells: int) -> tuple[int, int]:
+    """Largest resident size in bytes after a small problem, and after this one."""
+    importlib.import_module("pyamg")
+    out = []
+    for size in (30, cells):
+        a, b = problem(size)
+        with torch.no_grad():
+            LinearSolver(a, method="auto", rtol=RTOL).solve(b).checked()
+        out.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return out[0], out[1]
+
+
+def _scaling() -> Found:
     """Set-up and solve against the number of unknowns, and the exponent that fits."""
-    sizes, times = [], []
+    sizes, times, iterations = [], [], []
     for cells in SIZES:
         a, b = problem(cells)
-
-        iterations: list[int] = []
-
-        def solve(a: LinearOperator = a, b: Tensor = b, taken: list[int] = iterations) -> None:
+        spent, taken = [], 0
+        for _ in range(1 + ROUNDS):
+            start = time.process_time()
             with torch.no_grad():
-                taken.append(LinearSolver(a, method="auto", rtol=RTOL).solve(b).checked().iterations)
-
-        solve()
-        spent = statistics.median(seconds(solve) for _ in range(rounds))
+                taken = LinearSolver(a, method="auto", rtol=RTOL).solve(b).checked().iterations
+            spent.append(time.process_time() - start)
         sizes.append(a.n)
-        times.append(spent)
-        print(
-            f"  {a.n:>9,} unknowns {spent:8.3f} s  {spent / a.n * 1e6:6.2f} us each  {iterations[-1]} iterations",
-            flush=True,
-        )
-    exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
-    print(f"  cost ~ unknowns^{exponent:.3f}; largest over smallest cost an unknown {_spread(sizes, times):.2f}")
-
-
-def _spread(sizes: list[int], times: list[float]) -> float:
-    each = [t / n for t, n in zip(times, sizes, strict=True)]
-    return max(each) / min(each) if min(each) > 0 else math.inf
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cells", type=int, default=1000, help="cells along a side")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scaling", action="store_true", help="cost against unknowns instead")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    if arguments.scaling:
-        scaling(arguments.rounds)
-    else:
-        beside_others(arguments.cells, arguments.rounds)
-        with_gradient(arguments.cells, arguments.rounds)
-    return 0
+        times.append(statistics.median(spent[1:]))
+        iterations.append(taken)
+    exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+    each = ", ".join(f"{n:.1e}: {t:.2f} s" for n, t in zip(sizes, times, strict=True))
+    on = f"{sizes[0]:,} to {sizes[-1]:,} unknowns, {min(iterations)} to {max(iterations)} iterations"
+    return Found(exponent, f"{exponent:.3f}", on, each)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    torch.set_num_threads(1)
+    print(json.dumps(peaks(int(sys.argv[1]))))

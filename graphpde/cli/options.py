@@ -17,7 +17,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pde", metavar="NAME", help="heat, poisson, wave, ...; see 'graphpde list pdes'")
     what.add_argument("--mesh", metavar="FILE", help="mesh file; 'graphpde info FILE' says how its sets are called")
     what.add_argument(
-        "--bc", nargs="+", action="extend", metavar="NAME=VALUE", help="value on a set: number or formula"
+        "--bc",
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        help="value on a set: number or formula, one for each field",
     )
     what.add_argument("--inflow", nargs="+", action="extend", metavar="NAME=VALUE", help="what enters through a set")
     what.add_argument(
@@ -43,6 +47,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--scheme", metavar="NAME", help="of advection: upwind, limited, supg or centred")
     how.add_argument(
         "--periodic", nargs="+", action="extend", metavar="SET=SET", help="two sets of the boundary that are one"
+    )
+    how.add_argument(
+        "--adapt",
+        type=float,
+        metavar="TOL",
+        help="refine the mesh of a steady state where needed until the error is about this share, such as 0.02",
     )
     what.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUE", help="any key of a problem file")
     _add_time(parser.add_argument_group("time"))
@@ -91,6 +101,13 @@ def _add_more_runs(parser: argparse.ArgumentParser) -> None:
         help="one run each: 0.1,1,10 or log:0.1:10:5, lin:0:1:3",
     )
     many.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one for each core)")
+    found = parser.add_argument_group("inverse problems")
+    found.add_argument(
+        "--fit",
+        nargs="+",
+        metavar=("DATA.csv", "WHAT"),
+        help="fit kappa, source, kappa=field or source=field to a table with the columns x,y[,z][,t],FIELD[,sigma]",
+    )
     on = parser.add_argument_group("going on")
     on.add_argument("--resume", metavar="RUN", help="go on with a stopped run or sweep, or from a moment RUN@TIME")
 
@@ -101,6 +118,7 @@ def _add_measures(group: Any) -> None:
         "--line", nargs="+", action="extend", metavar="NAME=X,Y:X,Y", help="fields along a segment at saved moments"
     )
     group.add_argument("--fluxes", nargs="*", metavar="SET", help="flow through sets of the boundary (default: all)")
+    group.add_argument("--forces", nargs="*", metavar="SET", help="of a flow on sets of the boundary (default: all)")
     group.add_argument("--integrals", nargs="*", metavar="SET", help="integrals over the domain and sets of cells")
 
 
@@ -121,6 +139,8 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     if args.steady:
         out["steady"] = True
     times = {"end": args.t_end, **{key: getattr(args, key) for key in ("dt", "stepper", "frames", "rtol", "atol")}}
+    if args.adapt is not None:
+        out["adapt"] = {"tolerance": args.adapt}
     groups = {
         "time": {key: value for key, value in times.items() if value is not None},
         "boundary": _boundary(args),
@@ -165,7 +185,8 @@ def _boundary(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
             name, value = _pair(option, text)
             if name in out:
                 raise ConfigError(f"'{name}' is given twice, by {option} {text} and before; say it once")
-            out[name] = {kind: value_of(value)}
+            parts = [value_of(part) for part in _split(value)]
+            out[name] = {kind: parts if len(parts) > 1 else parts[0]}
     for text in args.robin or ():
         name, value = _pair("--robin", text)
         a, colon, ambient = value.partition(":")
@@ -182,7 +203,7 @@ def _boundary(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def _output(args: argparse.Namespace) -> dict[str, Any]:
     chosen = {"pictures": args.pictures, "series": args.series, "animation": args.gif or None}
     out: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
-    for key, sets in (("fluxes", args.fluxes), ("integrals", args.integrals)):
+    for key, sets in (("fluxes", args.fluxes), ("forces", args.forces), ("integrals", args.integrals)):
         if sets is not None:
             out[key] = sets or "all"
     if args.probe:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphpde.cli import fit as fit_verb
 from graphpde.cli import sweep as sweep_verb
 from graphpde.cli.console import in_options, progress_bar, say, say_json, warn
 from graphpde.cli.options import add_options, overrides
@@ -26,10 +27,12 @@ examples:
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
   graphpde simulate --pde heat --mesh part.msh --bc inlet="1+sin(t)" outlet=0 --kappa steel=45 "*=1" --t-end 2
   graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --source "exp(-x**2)"
+  graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --adapt 0.02      a mesh for an error of 2 percent
   graphpde simulate problem.toml --dt 0.01 -o runs/fine
   graphpde simulate problem.toml --rtol 1e-4                     steps as long as that error allows
   graphpde simulate problem.toml --probe tip=0.5,0.2 --line mid=0,0.5:1,0.5 --fluxes --integrals --gif
   graphpde simulate problem.toml --sweep kappa=0.1,1,10 dt=log:1e-3:1e-1:5 --jobs 4
+  graphpde simulate problem.toml --fit data.csv kappa            the kappa that explains measurements
   graphpde simulate --resume runs/heat-part-1                    go on with what was stopped, killed or failed
   graphpde simulate --resume runs/heat-part-1@0.5 --dt 1e-4      go on from its moment t = 0.5 with another step
   graphpde simulate problem.toml --initial-from runs/heat-part-1@0.5
@@ -77,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         given = overrides(args)
         if args.sweep or (args.resume is not None and (Path(args.resume) / "sweep.json").is_file()):
             return sweep_verb.run(args, given, command)
+        if args.fit:
+            return fit_verb.run(args, given, command)
         if args.jobs is not None:
             raise UsageError("--jobs says how many runs of a --sweep go at a time; there is no --sweep")
         if args.resume is not None:
@@ -196,6 +201,11 @@ def _say_result(setup: Setup, result: RunResult) -> None:
         took += f" ({result.rhythm.text})"
     say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
     say(*setup.remarks)
+    if result.adapted is not None and setup.config.adapt is not None:
+        rounds = result.adapted.rounds
+        share = setup.config.adapt.tolerance * rounds[-1].estimate / (rounds[-1].allowed or 1.0)
+        sizes = f"{len(rounds)} meshes of {rounds[0].unknowns} to {rounds[-1].unknowns} unknowns"
+        say(f"  adapted: {sizes}, estimated error {100 * share:.3g} % of the energy norm")
     if result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
     for name, v in result.final.items():
@@ -207,7 +217,7 @@ def _say_result(setup: Setup, result: RunResult) -> None:
         say(f"  {mark}: {certificate.sentence}")
     fields = f"fields/run.{'xdmf' if setup.config.output.series == 'xdmf' else 'pvd'}"
     shown_files = {"picture": "figures/final.png", "animation": "figures/animation.gif", "ParaView": fields}
-    shown_files["report"] = "report.html"
+    shown_files |= {"mesh": "mesh.vtu", "report": "report.html"}
     for what, name in shown_files.items():
         if (result.folder / name).exists():
             say(f"{what:9} {result.folder / name}")

@@ -27,9 +27,10 @@ def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
         ConfigError: none or several of a value, an inflow and an exchange on one set, or fields left out.
     """
     out = {}
+    held = by_field if pde.partly_held else every_field
     for name, rule in Section(value, where).values.items():
         section = Section(rule if isinstance(rule, Mapping) else {"value": rule}, f"{where}.{name}")
-        given = section.take("value", lambda v, at: every_field(v, at, pde.held_fields, _TIME, pde.name), None)
+        given = section.take("value", lambda v, at: held(v, at, pde.held_fields, _TIME, pde.name), None)
         inflow = section.take("inflow", lambda v, at: by_field(v, at, pde.pushed_fields, _TIME, pde.name), None)
         robin = section.take("robin", lambda v, at: _robin(v, at, pde), None)
         override = section.take("override", truth, False)
@@ -87,4 +88,6 @@ def condition(place: str, rule: BoundaryRule, pde: Pde) -> Condition:
     if rule.robin is not None:
         return Robin(place, *(as_field(part, pde.fields) for part in rule.robin))
     assert rule.value is not None
+    if pde.partly_held:
+        return pde.held_parts(place, rule.value, override=rule.override)
     return pde.held(place, as_field(rule.value, pde.held_fields), override=rule.override)

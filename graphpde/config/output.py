@@ -42,9 +42,26 @@ def read_output(value: Any, where: str, pde: type[Pde] | Pde) -> Output:
         lines=section.take("lines", _segments, {}),
         integrals=section.take("integrals", _sets, None),
         fluxes=section.take("fluxes", _sets, None),
+        forces=section.take("forces", _sets, None),
+        reference=section.take("reference", _reference, {}),
     )
     section.close()
+    if out.forces is not None and "pressure" not in pde.fields:
+        raise ConfigError(f"{where}.forces belongs to flows, and {pde.name} is none; fluxes give what passes a set")
+    if out.reference and out.forces is None:
+        raise ConfigError(f"{where}.reference makes forces coefficients; give {where}.forces (--forces) too")
     return out
+
+
+def _reference(value: Any, where: str) -> dict[str, float]:
+    """``{ speed = 1.0, area = 0.1 }``."""
+    section = Section(value, where)
+    found = {name: section.take(name, number(0.0, above=True), None) for name in ("speed", "area")}
+    section.close()
+    missing = [name for name, part in found.items() if part is None]
+    if missing:
+        raise ConfigError(f"{where} has no {missing[0]}, expected a speed and an area (in the plane a length)")
+    return {name: float(part) for name, part in found.items() if part is not None}
 
 
 def _point(value: Any, where: str) -> Point:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.config.adapt import choose_indicator
 from graphpde.config.boundary import condition
 from graphpde.config.domain import open_space
 from graphpde.config.initial_from import Loaded, load_fields
 from graphpde.config.schedule import plan_time
-from graphpde.config.schema import Config, MeshSource, ReactionChoice
+from graphpde.config.schema import BoundaryRule, Config, MeshSource, ReactionChoice
 from graphpde.dynamics import Adaptive
 from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import ConditionError, ConfigError, MeshError
@@ -78,8 +79,8 @@ class Setup:
         return {"length": "m", "time": "s", **self.pde.units, **physical, **self.config.output.units}
 
 
-def prepare(config: Config) -> Setup:
-    """Read or make the mesh and build everything that the run needs.
+def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
+    """Read or make the mesh, or take the one given instead, and build everything that the run needs.
 
     Raises:
         InputError: whatever the user must change, said before anything is computed or written.
@@ -87,8 +88,10 @@ def prepare(config: Config) -> Setup:
     kind = PDES[config.pde]
     _check_device(config.device)
     clock = time.perf_counter()
-    mesh = open_mesh(config.mesh)
+    mesh = open_mesh(config.mesh) if mesh is None else mesh
     timings = {"read the mesh": time.perf_counter() - clock}
+    if config.element is None:
+        config = replace(config, element=kind.default_element(mesh))
     space = open_space(config, mesh, len(kind.fields))
     dtype = getattr(torch, config.dtype)
     if config.device != "cpu" or dtype != torch.float64:
@@ -107,9 +110,12 @@ def prepare(config: Config) -> Setup:
     noise = config.noise
     if noise is None:
         noise = 0.0 if loaded.values else pde.noise
-    source = config.source if config.driven else pde.default_source(space, coefficients)
-    config = replace(config, coefficients=coefficients, initial=initial, noise=noise, source=source)
-    config = replace(config, mesh=_anywhere(config.mesh))
+    boundary, source = config.boundary, config.source
+    if not config.driven:
+        boundary = {name: BoundaryRule(value) for name, value in pde.default_boundary(space).items()}
+        source = pde.default_source(space, coefficients)
+    config = replace(config, coefficients=coefficients, initial=initial, noise=noise, source=source, boundary=boundary)
+    config = choose_indicator(replace(config, mesh=_anywhere(config.mesh)), space)
     start = torch.tensor(config.time.start, dtype=torch.float64, device=space.device)
     nothing = dict.fromkeys(loaded.values, 0.0)
     u0 = initial_state({**nothing, **initial}, pde.fields, space, config.time.start, noise, config.seed)
@@ -167,7 +173,7 @@ def build_term(pde: Pde, space: Space | CellSpace, config: Config) -> Sum:
         total = total + Reaction(_kinetics(config.reaction, space))
     for place, rule in config.boundary.items():
         total = total + condition(place, rule, pde)
-    return total
+    return pde.completed(total, space)
 
 
 def _reaction(config: Config, pde: type[Pde]) -> ReactionChoice | None:

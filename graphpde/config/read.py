@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graphpde.config.adapt import read_adapt
 from graphpde.config.boundary import read_boundary
 from graphpde.config.by_field import by_field
 from graphpde.config.domain import CELLS, NAMES
@@ -22,9 +23,10 @@ from graphpde.mesh.generate import SHAPES
 from graphpde.ops.reaction import REACTIONS
 from graphpde.problems import PDES, Pde
 from graphpde.problems.pde import SPACE
+from graphpde.solve import KRYLOV
 
 SPACE_TIME = (*SPACE, "t")
-METHODS = ("auto", "direct", "cg", "gmres")
+METHODS = ("auto", "direct", *KRYLOV)
 
 
 def read_config(values: Mapping[str, Any]) -> Config:
@@ -69,6 +71,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         time=top.take("time", read_time, TimePlan()),
         output=top.take("output", lambda v, where: read_output(v, where, pde), Output()),
         solver=top.take("solver", _solver, Solver()),
+        adapt=top.take("adapt", read_adapt, None),
     )
     top.close()
     if config.materials and "kappa" in config.coefficients:

@@ -108,7 +108,9 @@ def plan_time(
     if plan.rtol is not None:
         plan, control = _tolerances(plan, stepper, u0)
         return replace(config, time=plan), Schedule(stepper, times, None, None, control)
-    dt = _step(plan, end, pde, system, stepper)
+    bounds = (pde.longest_step(), pde.crossing_step(space, u0) if stepper.stiff != "all" else None)
+    bound = min((step for step in bounds if step is not None), default=None)
+    dt = _step(plan, end, pde, system, stepper, bound)
     if not config.solver.allow_unstable:
         _refuse_unstable(plan, system, stepper, dt)
     steps = plan.frames * round(float(times[1] - times[0]) / dt)
@@ -138,11 +140,15 @@ def _many(steps: int) -> tuple[str, ...]:
     return (f"this takes {steps:.3g} steps; a longer dt or adaptive steps (--rtol) take fewer",) if steps > MANY else ()
 
 
-def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper) -> float:
-    """The step asked for or found, shortened so that a whole number of them fills an interval between frames."""
+def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper, bound: float | None) -> float:
+    """The step asked for or found, shortened so that a whole number of them fills an interval between frames.
+
+    Args:
+        bound: on a step that nobody asked for, from the PDE.
+    """
     dt = plan.dt
     if dt is None:
-        dt = min((end - plan.start) / STEPS, pde.longest_step() or math.inf)
+        dt = min((end - plan.start) / STEPS, bound or math.inf)
         limit = longest_stable_step(system, stepper)
         # limited fluxes make no new extrema up to half of the bound of their upwind part
         safety = SAFETY / 2 if pde.scheme == "limited" else SAFETY

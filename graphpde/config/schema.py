@@ -80,6 +80,7 @@ class Output:
     ``pictures``: "none", "summary", or "all" = also one of every frame. ``series``: "vtu", "xdmf" or "both".
     ``probes``: points by name, followed at every step. ``lines``: segments by name, sampled at every saved moment.
     ``integrals``, ``fluxes``: over which sets of cells, through which sets of facets; "all" of them, None = not wanted.
+    ``forces``: of a flow on which sets of facets; ``reference``: "speed" and "area" that make them coefficients.
     """
 
     pictures: str = "summary"
@@ -92,6 +93,8 @@ class Output:
     lines: Mapping[str, Segment] = field(default_factory=dict)
     integrals: str | tuple[str, ...] | None = None
     fluxes: str | tuple[str, ...] | None = None
+    forces: str | tuple[str, ...] | None = None
+    reference: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,21 @@ class Solver:
     method: str = "auto"
     rtol: float = 1e-10
     allow_unstable: bool = False
+
+
+@dataclass(frozen=True)
+class Adapt:
+    """How far the mesh of a steady state refines itself.
+
+    ``tolerance``: share of the energy norm of the solution that the estimated error may have. ``indicator``:
+    "recovery" or "residual", None = found. ``theta``: share of the squared estimate in the cells refined in one round.
+    ``max_unknowns``: where refinement ends in any case.
+    """
+
+    tolerance: float
+    indicator: str | None = None
+    theta: float = 0.5
+    max_unknowns: int = 200_000
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,7 @@ class Config:
     time: TimePlan = TimePlan()
     output: Output = Output()
     solver: Solver = Solver()
+    adapt: Adapt | None = None
 
     @property
     def driven(self) -> bool:
@@ -164,6 +183,8 @@ class Config:
             out["time"] = {k: v for k, v in vars(self.time).items() if v is not None}
         out["output"] = {k: _plain(v) for k, v in vars(self.output).items() if v is not None and v != {}}
         out["solver"] = dict(vars(self.solver))
+        if self.adapt is not None:
+            out["adapt"] = {k: v for k, v in vars(self.adapt).items() if v is not None}
         return {key: value for key, value in out.items() if value != {}}
 
 

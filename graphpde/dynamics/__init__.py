@@ -1,5 +1,6 @@
 """Steppers and the one time loop: how states advance."""
 
+from graphpde.dynamics.adapt import Adapted, adapt
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ralston, Rk4, Tsit5
@@ -16,6 +17,7 @@ from graphpde.dynamics.trajectory import SaveAll, SaveLast, SaveTo, Trajectory
 
 __all__ = [
     "STEPPERS",
+    "Adapted",
     "Adaptive",
     "Ark3",
     "Ark4",
@@ -50,6 +52,7 @@ __all__ = [
     "TrBdf2",
     "Trajectory",
     "Tsit5",
+    "adapt",
     "evolve",
     "steady",
 ]

@@ -58,9 +58,8 @@ def evolve(
         linear "solves", "factorisations", under control the smallest and largest step.
 
     Raises:
-        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``,
-            dt and control together, control of a stepper without error estimate, no stepper, an explicit one for a
-            state with algebraic parts (a pressure). UnknownName: no such one.
+        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``, dt and
+            control together, control of a stepper without error estimate, no stepper, an explicit one for pressures. UnknownName: no such one.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
@@ -75,7 +74,6 @@ def evolve(
     if system.fixed is not None:
         system.fixed.refuse_clashes(times[-1].detach())
     u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
-    refuse_algebraic(system, stepper)
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
     (save := save or SaveAll()).add(t, u0)
     carry = stepper.init(system, t, u)
@@ -86,7 +84,7 @@ def evolve(
     return _left_behind(save, loop, system.domain or domain)
 
 
-def refuse_algebraic(f: System, stepper: Stepper) -> None:
+def _refuse_algebraic(f: System, stepper: Stepper) -> None:
     """Refuse to advance by rates what has none.
 
     Raises:
@@ -116,6 +114,7 @@ def _pace(
     allow_unstable: bool,
 ) -> Pace:
     """Who chooses the steps; refuses what cannot go well."""
+    _refuse_algebraic(f, stepper)
     if control is not None:
         if dt is not None:
             raise InputError(f"got dt = {dt:g} and a control, expected one of them; give control its first step as dt0")

@@ -80,7 +80,7 @@ class Dirk:
     Backward is one adjoint solve a stage.
 
     Args:
-        method: linear solver, "auto", "direct", "cg" or "gmres". rtol: relative tolerance of iterative solves.
+        method: linear solver, see :class:`graphpde.solve.linear.LinearSolver`. rtol: of iterative solves.
     """
 
     implicit, symplectic, stiff, accepts = True, "no", "all", "any"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from graphpde.dynamics.blame import blamed
 from graphpde.dynamics.control import Leg, Pace
 from graphpde.dynamics.state import first_bad_node, is_finite, largest
 from graphpde.dynamics.stepper import Carry, Step, Stepper
@@ -65,7 +66,8 @@ class Loop:
                 return None
             total = self.done + 1 + self.pace.steps_left(leg, leg.until)
             where = f"step {self.done + 1} of {total} (t={float(leg.t):.6g}, {self.stepper.name})"
-            raise SolveError(f"{where}: {error}", error.result) from error
+            named = blamed(f, (leg.t, leg.t + leg.dt), u, error) if isinstance(u, Tensor) else error
+            raise SolveError(f"{where}: {named}", error.result) from error
         self.counted.update(step.work)
         return step
 

@@ -96,7 +96,7 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
         return f.pin(mass - f.linearise(t, v) * h)
 
     def precondition(r: Tensor) -> Tensor:
-        return solver.solve(r).value
+        return solver.approximately(r)
 
     with torch.no_grad():
         parts = known.abs() + _by_diagonal(solver.a, guess).abs()
@@ -118,7 +118,7 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
 
     def solve(b: Tensor, *, transposed: bool) -> Tensor:
         a = jacobian(value).transpose() if transposed else jacobian(value)
-        near = Corrector(lambda y: solver.solve(y, transposed=transposed).value)
+        near = Corrector(lambda y: solver.approximately(y, transposed=transposed))
         return near.solve(a, b, rtol=max(1e-12, within(b.dtype))).checked().value
 
     return Solved(implicit(value, equation, solve), found.iterations)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from graphpde.core.graph import Graph
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_matrix
-from graphpde.errors import ConditionError, SolveError
+from graphpde.dynamics.blame import blamed
+from graphpde.errors import ConditionError, InputError, SolveError
 from graphpde.mesh.space import Space
 from graphpde.ops.system import System
 from graphpde.solve.implicit_gradient import implicit
@@ -21,7 +22,14 @@ from graphpde.solve.result import Result
 
 
 def steady(
-    term: Any, u0: Tensor, *, domain: Graph | None = None, t: float = 0.0, method: str = "auto", rtol: float = 1e-12
+    term: Any,
+    u0: Tensor,
+    *,
+    domain: Graph | None = None,
+    t: float = 0.0,
+    method: str = "auto",
+    rtol: float = 1e-12,
+    null_space: Tensor | str | None = None,
 ) -> Result:
     """Solve F(t, u) = 0 with the term's Dirichlet conditions.
 
@@ -29,34 +37,59 @@ def steady(
         term: a term or sum. u0: shape and initial guess [n, c].
         domain: when no term has one. t: the time loads and values are taken at.
         method: linear solver. rtol: of iterative solves.
+        null_space: "constants" where a linear problem may leave the level of a component open, or null vectors [n, q],
+            see :class:`graphpde.solve.linear.LinearSolver`; the level is then that of u0, in the mean by measure.
 
     Returns:
         The result with status, residuals and reason; ``value`` [n, c] is differentiable by one adjoint
         solve, and once more by two more.
 
     Raises:
-        ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level.
-        SolveError: no convergence.
+        ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level, and
+            no null space is given. InputError: a null space for a nonlinear problem.
+        SolveError: no convergence, or no solution: loads on a component that is open do not balance.
     """
     now = torch.tensor(t, dtype=torch.float64, device=u0.device)
     f = System(term, domain, now)
     f.check_state(u0)
+    try:
+        return _found(f, now, u0, method, rtol, null_space)
+    except SolveError as error:
+        named = blamed(f, (now,), u0, error)
+        if named is error:
+            raise
+        raise named from error
+
+
+def _found(f: System, now: Tensor, u0: Tensor, method: str, rtol: float, null_space: Tensor | str | None) -> Result:
     guess, u0 = u0, f.reset(now, u0)
     if f.nonlinear:
+        if null_space is not None:
+            raise InputError("null_space is for linear problems; fix the level of a nonlinear one by a condition")
         return _newton(f, now, (u0, *_smooth(f, guess, u0)), method, rtol)
     if f.operator is None:
         raise ConditionError("a steady state needs an operator such as Diffusion; got only loads")
     matrix = as_matrix(f.operator)
-    _refuse_floating(f, matrix)
+    if null_space is None:
+        _refuse_floating(f, matrix)
     load = f.load(now, u0)
     b = torch.zeros_like(u0) if load is None else load.expand_as(u0)
     if f.fixed is not None:
         values = f.fixed.take(u0)
         b, u0 = f.fixed.lift((-matrix).matvec, b, values), f.fixed.clear(u0)
-    solver = LinearSolver(f.pin(-matrix), method=method, rtol=rtol)
+    solver = LinearSolver(f.pin(-matrix), method=method, rtol=rtol, null_space=null_space)
     result = solver.solve(b, x0=u0).checked()
     value = solver(b, x0=result.value)
+    if solver.null_space is not None:
+        value = _at_level(value, u0, solver.null_space.vectors.to(value), f)
     return replace(result, value=value if f.fixed is None else f.fixed.put(value, values))
+
+
+def _at_level(value: Tensor, u0: Tensor, free: Tensor, f: System) -> Tensor:
+    """``value`` moved along the null vectors ``free`` [n, q] to the mean of u0 by measure."""
+    measure = getattr(f.domain, "measure", None)
+    weighted = free if measure is None else free * measure.to(free)[:, None]
+    return value + free @ torch.linalg.solve(weighted.mT @ free, weighted.mT @ (u0 - value))
 
 
 def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol: float) -> Result:
@@ -78,7 +111,7 @@ def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol:
             solver = None
 
     def by(transposed: bool) -> Preconditioner | None:
-        return None if solver is None else lambda r: solver.solve(r, transposed=transposed).value
+        return None if solver is None else lambda r: solver.approximately(r, transposed=transposed)
 
     with torch.no_grad():
         found = None
@@ -151,5 +184,6 @@ def _refuse_floating(f: System, matrix: LinearOperator) -> None:
             raise ConditionError(
                 f"component {k} of {count} ({int(mine.sum())} unknowns, for example node {node}{where}) has no "
                 f"Dirichlet condition, "
-                f"so its solution is only known up to a constant; give one there (--bc NAME=VALUE)"
+                f"so its solution is only known up to a constant; give one there (--bc NAME=VALUE), or "
+                "null_space='constants'"
             )

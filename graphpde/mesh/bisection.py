@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphpde.core.graph import TagSet
 from graphpde.errors import MeshError, ShapeError
+from graphpde.mesh.bends import Bend, bent
 from graphpde.mesh.mesh import Mesh
 
 
@@ -48,7 +49,7 @@ def newest_first(mesh: Mesh) -> Mesh:
     x = mesh.points.detach()[nodes]
     lengths = (x[:, [1, 2, 0]] - x[:, [2, 0, 1]]).norm(dim=-1)  # opposite corners 0, 1, 2
     turn = (lengths.argmax(1)[:, None] + torch.arange(3)) % 3
-    return mesh.with_cells({"triangle": nodes.gather(1, turn)})
+    return mesh.with_cells({"triangle": nodes.gather(1, turn)}).with_bends(*mesh.bends)
 
 
 def bisect(mesh: Mesh, marked: Tensor) -> Bisected:
@@ -57,6 +58,8 @@ def bisect(mesh: Mesh, marked: Tensor) -> Bisected:
     A triangle is cut from its first corner to the middle of the edge opposite, and at once again where one of the two
     halves has to be; all descendants of a triangle belong to four classes of similar ones. Named sets of every
     dimension go over, point data is interpolated linearly (integers: the value of one parent), cell data is repeated.
+    New points on a rim or surface that stands for a curved one (``mesh.bends``) move onto it; to keep them on the
+    chords bisect ``mesh.with_bends()``.
 
     Args:
         mesh: triangles in the order of :func:`newest_first`, in the plane or on a surface.
@@ -82,15 +85,19 @@ def bisect(mesh: Mesh, marked: Tensor) -> Bisected:
     middle = torch.full((len(edges),), -1)
     middle[cut] = torch.arange(mesh.n, mesh.n + len(parents))
     cells, owner = _halved(nodes, middle[owned])
+    points = _interpolated(mesh.points, parents)
+    if mesh.bends:
+        points = torch.cat([mesh.points, bent(mesh.bends, parents.numpy(), points[mesh.n :])])
     fine = Mesh(
-        _interpolated(mesh.points, parents),
+        points,
         {"triangle": cells},
         point_data={k: _interpolated(v, parents) for k, v in mesh.point_data.items()},
         cell_data={k: v[owner] for k, v in mesh.cell_data.items()},
         warnings=mesh.warnings,
         name=mesh.name,
     )
-    return Bisected(fine.with_tags(**_inherited(mesh, fine, middle, owner)), owner, parents)
+    fine = fine.with_tags(**_inherited(mesh, fine, middle, owner))
+    return Bisected(fine.with_bends(*(_finer(mesh, bend, middle) for bend in mesh.bends)), owner, parents)
 
 
 def _triangles(mesh: Mesh) -> Tensor:
@@ -141,6 +148,19 @@ def _interpolated(values: Tensor, parents: Tensor) -> Tensor:
     return torch.cat([values, values[parents[:, 0]]])
 
 
+def _finer(mesh: Mesh, bend: Bend, middle: Tensor) -> Bend:
+    """The same curve along the edges of the finer mesh."""
+    if bend.edges is None:
+        return bend
+    return Bend(_pieces(bend.edges, middle[mesh.find(1, bend.edges)]), bend.onto)
+
+
+def _pieces(ends: Tensor, new: Tensor) -> Tensor:
+    """Edges [k, 2], those with a new point [k] (-1 without) in halves."""
+    split = new >= 0
+    return torch.cat([ends[~split], *(torch.stack([ends[split, k], new[split]], 1) for k in (0, 1))])
+
+
 def _inherited(mesh: Mesh, fine: Mesh, middle: Tensor, owner: Tensor) -> dict[str, TagSet]:
     """The named sets on the finer mesh."""
     out = {}
@@ -148,10 +168,8 @@ def _inherited(mesh: Mesh, fine: Mesh, middle: Tensor, owner: Tensor) -> dict[st
         if tag.dim == 0:
             out[name] = tag
         elif tag.dim == 1:
-            ends, new = mesh.entities(1).nodes[tag.ids, :2], middle[tag.ids]
-            split = new >= 0
-            halves = [torch.stack([ends[split, k], new[split]], 1) for k in (0, 1)]
-            out[name] = fine.make_tag(1, fine.find(1, torch.cat([ends[~split], *halves])))
+            ends = mesh.entities(1).nodes[tag.ids, :2]
+            out[name] = fine.make_tag(1, fine.find(1, _pieces(ends, middle[tag.ids])))
         else:
             chosen = torch.zeros(mesh.n_cells, dtype=torch.bool)
             chosen[tag.ids] = True

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
 
 from graphpde.errors import MeshError
 from graphpde.mesh.curves import Curve
@@ -12,13 +16,16 @@ from graphpde.mesh.planar import filled
 _BOX = {"walls": ((0, 0), (0, 2)), "outlet": ((0, 1),), "inlet": ((0, 3),)}  # bottom, right, top, left
 
 
-def channel_with_cylinder(size: float = 0.05, near: float | None = None, *, length: float = 2.2) -> Mesh:
+def channel_with_cylinder(
+    size: float = 0.05, near: float | None = None, wake: float | None = None, *, length: float = 2.2
+) -> Mesh:
     """The channel past a cylinder of Schaefer and Turek in triangles; sets "inlet", "outlet", "walls" and "cylinder".
 
     Height 0.41, the cylinder of radius 0.05 round (0.2, 0.2): a little below the middle.
 
     Args:
         size: target edge length far from the cylinder. near: the same on it; None: a quarter.
+        wake: the same behind it, from where it grows downstream; None: as everywhere.
         length: of the channel.
 
     Raises:
@@ -30,8 +37,21 @@ def channel_with_cylinder(size: float = 0.05, near: float | None = None, *, leng
     if not (math.isfinite(length) and length > 0.3):
         raise MeshError(f"length of the channel is {length}, expected more than 0.3: the cylinder ends at 0.25")
     outline = [(0, 0), (length, 0), (length, 0.41), (0, 0.41)]
-    sets = {**_BOX, "cylinder": ((1, None),)}
-    return filled([outline, Curve.circle(0.2, 0.2, 0.05, near)], size, sets, name="channel_with_cylinder")
+    sets, target = {**_BOX, "cylinder": ((1, None),)}, size if wake is None else _behind(size, near, wake)
+    return filled([outline, Curve.circle(0.2, 0.2, 0.05, near)], target, sets, name="channel_with_cylinder")
+
+
+def _behind(size: float, near: float, wake: float) -> Callable[[Tensor], Tensor]:
+    """Target edge lengths that are short on the cylinder and in its wake, a strip as wide as two cylinders."""
+    wake = _near(size, wake, 1.0, "wake")
+
+    def target(x: Tensor) -> Tensor:
+        away = (x - x.new_tensor([0.2, 0.2])).norm(dim=1) - 0.05
+        behind, beside = (x[:, 0] - 0.2).clamp(min=0), ((x[:, 1] - 0.2).abs() - 0.1).clamp(min=0)
+        strip = wake + 0.03 * behind + 0.25 * beside + 0.5 * (0.15 - x[:, 0]).clamp(min=0)
+        return torch.minimum(near + 0.25 * away.clamp(min=0), strip).clamp(near, size)
+
+    return target
 
 
 def aerofoil(

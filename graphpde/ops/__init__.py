@@ -15,7 +15,8 @@ from graphpde.ops.forms import (
     ReactionForm,
     VectorBurgers,
 )
-from graphpde.ops.indicators import recovery_indicator, residual_indicator
+from graphpde.ops.incompressible import Convection, Pressure, Stokes, Velocity
+from graphpde.ops.indicators import energy_error, energy_norm, recovery_indicator, residual_indicator
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
@@ -29,6 +30,7 @@ __all__ = [
     "AllenCahn",
     "Burgers",
     "CentredAdvection",
+    "Convection",
     "Diffusion",
     "Dirichlet",
     "Energy",
@@ -43,16 +45,21 @@ __all__ = [
     "NonlinearDiffusion",
     "PLaplacian",
     "PorousMedium",
+    "Pressure",
     "Reaction",
     "ReactionForm",
     "Robin",
     "Source",
+    "Stokes",
     "StreamlineUpwind",
     "Sum",
     "System",
     "Term",
     "VectorBurgers",
+    "Velocity",
     "Wave",
+    "energy_error",
+    "energy_norm",
     "recovery_indicator",
     "residual_indicator",
 ]

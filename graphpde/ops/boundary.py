@@ -217,7 +217,7 @@ def refuse_without_effect(conditions: Sequence[Placed], domain: Graph) -> None:
     Raises:
         ConditionError: names both conditions.
     """
-    held = [c for c in conditions if isinstance(c, Dirichlet)]
+    held = [c for c in conditions if isinstance(c, Dirichlet) and c.channels is None]
     for flux in (c for c in conditions if isinstance(c, Neumann | Robin)):
         for value in held:
             if _covers(value, flux, domain):

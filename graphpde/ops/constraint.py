@@ -114,8 +114,8 @@ class Fixed:
         n: nodes of the state. t: when clashes are looked for. channels: of the state, needed to hold some of them.
 
     Attributes:
-        mask: bool [n], or [n, c] where some channels alone are held. nodes: those with anything fixed. constant: whether
-            no value changes in time.
+        mask: bool [n], or [n, c] where some channels alone are held. nodes: those with anything fixed.
+        constant: whether no value changes in time.
 
     Raises:
         ConditionError: two constraints give different values on a shared node, or a channel that the state has not.

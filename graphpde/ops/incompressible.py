@@ -26,7 +26,7 @@ from graphpde.ops.constraint import Constraint
 from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes
-from graphpde.ops.term import Mass
+from graphpde.ops.term import Mass, Sum
 from graphpde.typing import Field
 
 _AXES = ("x", "y", "z")
@@ -184,8 +184,8 @@ class Velocity(Dirichlet):
 
     def bind(self, domain: Graph) -> Constraint:
         """The constraint on the channels of the velocity."""
-        self.channels = tuple(range(checked_space(domain).mesh.space_dim))
-        return super().bind(domain)
+        channels = range(checked_space(domain).mesh.space_dim)
+        return Dirichlet(self.where, self.value, override=self.override, channels=channels).bind(domain)
 
 
 class Pressure(Dirichlet):
@@ -198,8 +198,7 @@ class Pressure(Dirichlet):
     def bind(self, domain: Graph) -> Constraint:
         """The constraint on the channel of the pressure."""
         space = checked_space(domain)
-        self.channels = (space.mesh.space_dim,)
-        found = super().bind(domain)
+        found = Dirichlet(self.where, self.value, override=self.override, channels=[space.mesh.space_dim]).bind(domain)
         between = (~corner_nodes(space)[found.nodes]).nonzero()[:, 0]
         if len(between):
             raise ConditionError(
@@ -232,7 +231,7 @@ def corner_nodes(space: Space) -> Tensor:
 def between(kind: str, like: Tensor) -> Tensor:
     """Linear shape functions of the corners at all nodes of a complete second-order cell [k, corners]."""
     corners = CELLS[CELLS[kind].corners].nodes
-    rows = [[c] for c in range(corners)] + [list(b) for b in MIDDLES[kind]]
+    rows = [[c] for c in range(corners)] + [list(b) for b in MIDDLES.get(kind, ())]
     table = torch.zeros(len(rows), corners, dtype=like.dtype, device=like.device)
     for k, row in enumerate(rows):
         table[k, row] = 1 / len(row)
@@ -252,7 +251,7 @@ def _at_corners(local: Tensor, table: Tensor, d: int) -> Tensor:
 
 
 def corner_means(space: Space) -> Sparse:
-    """(mean of the corners beside - own value) times the lumped mass at nodes between corners; 0 at corners."""
+    """(own value - mean of the corners beside) times the lumped mass at nodes between corners; 0 at corners."""
     local = []
     for block in space.blocks(0):
         table = between(block.kind, block.volume)
@@ -260,9 +259,39 @@ def corner_means(space: Space) -> Sparse:
         one = torch.zeros(k, k, dtype=table.dtype)
         one[corners:, :corners] = (table[corners:] > 0).to(table.dtype)
         local.append(one.expand(len(block.dofs), -1, -1))
-    found = space.assemble(local).relation, (space.assemble_weight(local) > 0).to(space.dtype)
-    relation, present = found
+    relation, present = space.edges, (space.assemble_weight(local) > 0).to(space.dtype)
     count = relation.collect(present[:, None])[:, 0]
     share = torch.where(count > 0, space.measure / count.clamp(min=1), 0.0)
     _, dst = relation.pairs()
-    return Sparse(relation, present * share[dst], torch.where(count > 0, -space.measure, 0.0))
+    return Sparse(relation, -present * share[dst], torch.where(count > 0, space.measure, 0.0))
+
+
+def level_is_free(total: Sum, space: Space) -> bool:
+    """Whether the pressure of a flow is only known up to a constant: adding one moves no free velocity.
+
+    Args:
+        total: terms and conditions of a flow on ``space``.
+    """
+    from graphpde.ops.system import System
+
+    with torch.no_grad():
+        f = System(total, None, torch.zeros((), dtype=torch.float64, device=space.device))
+        one = torch.zeros(space.n, space.mesh.space_dim + 1, dtype=space.dtype, device=space.device)
+        one[:, -1] = 1
+        if f.operator is None or (f.fixed is not None and bool(f.fixed.take(one).any())):
+            return False
+        push = f.operator(one)[:, :-1]
+        scale = space.measure.abs().max() ** ((space.mesh.dim - 1) / space.mesh.dim)
+        moved = push if f.fixed is None else f.fixed.clear(torch.nn.functional.pad(push, (0, 1)))[:, :-1]
+        return float(moved.abs().max()) <= 1e-9 * float(scale)
+
+
+def lowest_corner(space: Space) -> int:
+    """The corner of a cell that comes first in order of y and then x (z, y, x), a place to hold the pressure at."""
+    assert space.pos is not None
+    corners = corner_nodes(space).nonzero()[:, 0]
+    rank = space.pos[corners].double()
+    for axis in range(rank.shape[1]):
+        order = torch.argsort(rank[:, axis].round(decimals=12), stable=True)
+        corners, rank = corners[order], rank[order]
+    return int(corners[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -79,7 +79,7 @@ def _jumps(space: Space, flow: Tensor, k: Tensor, h: Tensor, fixed: Where | None
         middles = _centres(mesh.points, mesh.facets.nodes[where])
         asked = evaluate(g, middles, 0.0, "flux").to(flow.dtype).expand(-1, channels)
         jump = jump.index_put((where,), jump[where] + asked)
-    jump = torch.where(given[:, None] & ~inner[:, None], 0.0, jump)
+    jump = torch.where(given[:, None], 0.0, jump)  # values held on facets inside leave none there, either
     beside = torch.where(inner, torch.maximum(k[one], k[other]), k[one])
     across = areas ** (1 / (dim - 1)) if dim > 1 else torch.where(inner, torch.minimum(h[one], h[other]), h[one])
     square_of_facets = across / beside * areas * (jump**2).sum(1)
@@ -108,6 +108,36 @@ def recovery_indicator(space: Space, u: Tensor) -> Tensor:
     smooth = touched.propagate(size[:, None] * flat) / touched.propagate(size[:, None])
     there = torch.einsum("qk,mkg->mqg", block.values.to(u.dtype), smooth[block.dofs])
     return (block.volume[..., None] * (there - flat[:, None]) ** 2).sum((1, 2)).sqrt()
+
+
+def energy_norm(space: Space, u: Tensor, *, kappa: PerCell = 1.0) -> float:
+    r"""The root of :math:`\int \kappa |\nabla u|^2` of a P1 field [n, c], summed over its channels.
+
+    Raises:
+        InputError: another element than P1.
+    """
+    square = (cell_gradients(space, u) ** 2).sum((1, 2))
+    return float((per_cell(space.mesh, kappa, "kappa").to(u) * cell_measures(space.mesh) * square).sum().sqrt())
+
+
+def energy_error(
+    space: Space, u: Tensor, slope: Callable[[Tensor], Tensor], *, kappa: PerCell = 1.0, degree: int = 6
+) -> float:
+    r"""The root of :math:`\int \kappa |\nabla u - s|^2`, how far a P1 field [n, c] is from a solution that is known.
+
+    Args:
+        slope: s, the gradient of that solution: points [m, q, d] -> [m, q, d], or [m, q, d, c].
+        degree: of the quadrature.
+
+    Raises:
+        InputError: another element than P1.
+    """
+    gradient = cell_gradients(space, u)
+    (block,) = space.blocks(degree)
+    there = slope(block.points)
+    there = there[..., None] if there.dim() == block.points.dim() else there
+    square = (block.volume * ((there - gradient[:, None]) ** 2).sum((-2, -1))).sum(1)
+    return float((per_cell(space.mesh, kappa, "kappa").to(u) * square).sum().sqrt())
 
 
 def cell_gradients(space: Space, u: Tensor) -> Tensor:

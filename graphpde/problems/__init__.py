@@ -8,6 +8,12 @@ from graphpde.problems.gray_scott import GrayScottProblem
 from graphpde.problems.heat import Heat
 from graphpde.problems.helmholtz import HelmholtzProblem, OpenHelmholtzProblem
 from graphpde.problems.materials import MATERIALS, Material
+from graphpde.problems.navier_stokes import (
+    NavierStokesInSpace,
+    NavierStokesProblem,
+    StokesInSpace,
+    StokesProblem,
+)
 from graphpde.problems.nonlinear import PLaplacianProblem, PorousMediumProblem
 from graphpde.problems.pde import PDES, Box, Coefficient, Pde
 from graphpde.problems.poisson import Poisson
@@ -34,6 +40,8 @@ __all__ = [
     "Heat",
     "HelmholtzProblem",
     "Material",
+    "NavierStokesInSpace",
+    "NavierStokesProblem",
     "OpenHelmholtzProblem",
     "PLaplacianProblem",
     "Pde",
@@ -41,6 +49,8 @@ __all__ = [
     "PorousMediumProblem",
     "ReactionDiffusion",
     "SchnakenbergProblem",
+    "StokesInSpace",
+    "StokesProblem",
     "Vector",
     "WaveProblem",
     "conductivity",

@@ -12,6 +12,7 @@ from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Dirichlet
 from graphpde.ops.reactions import REACTIONS
@@ -117,6 +118,8 @@ class Pde:
         continuous: whether its terms need finite elements, and not averages over cells.
         stepper: name of the default stepper. schemes: names of the discretisations on offer, the default first.
         noise: default amplitude of the noise on the initial state.
+        fills: the dimension that its cells must fill; None: any cells will do, surfaces and networks too.
+        partly_held: whether a boundary may hold some of the fields alone.
         conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
         reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
 
@@ -135,6 +138,8 @@ class Pde:
     balanced: ClassVar[bool] = True
     levelled: ClassVar[bool] = False
     continuous: ClassVar[bool] = False
+    fills: ClassVar[int | None] = None
+    partly_held: ClassVar[bool] = False
     stepper: str = "backward_euler"
     schemes: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[float] = 0.0
@@ -161,6 +166,23 @@ class Pde:
     def held(self, place: str, value: Field, *, override: bool = False) -> Condition:
         """The condition that a boundary value stands for; ``value`` has one channel for each of ``held_fields``."""
         return Dirichlet(place, value, override=override)
+
+    def held_parts(self, place: str, values: Mapping[str, Value], *, override: bool = False) -> Condition:
+        """The same where some of the ``held_fields`` may be left out, for a PDE with ``partly_held``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define held_parts(place, values)")
+
+    @classmethod
+    def default_element(cls, mesh: Mesh) -> str | None:
+        """The element where nobody names one; None: the one that comes with the cells."""
+        return None
+
+    def default_boundary(self, space: Graph) -> dict[str, dict[str, Value]]:
+        """Values on sets where nobody gives a condition or a source."""
+        return {}
+
+    def completed(self, total: Sum, space: Graph) -> Sum:
+        """The terms and conditions with what makes their solution unique, where it would not be."""
+        return total
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         """A value for every coefficient, in the scale of the domain where it must have one."""
@@ -192,6 +214,14 @@ class Pde:
 
     def longest_step(self) -> float | None:
         """What no default step exceeds, or None."""
+        return None
+
+    def crossing_step(self, space: Graph, u0: Tensor) -> float | None:
+        """What no default step exceeds where the stepper treats the nonlinear part explicitly, or None.
+
+        Args:
+            u0: initial state [n, c] with its boundary values.
+        """
         return None
 
     def range_kept(self, low: float, high: float, coefficients: Mapping[str, Plain]) -> tuple[float, float] | None:

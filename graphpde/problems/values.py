@@ -87,10 +87,12 @@ def conductivity(space: Graph, value: Any, what: str = "kappa") -> Any:
         ConfigError: a formula or tensor on a domain without cells, one that is negative or not finite somewhere, a
             tensor of another size than the space.
     """
+    if isinstance(value, Tensor):  # values per cell, or one that is being learned
+        return value
     if isinstance(value, Formula) and value.constant:
         value = float(value(torch.zeros(1, 1, dtype=torch.float64)))
     parts = list(value.values()) if isinstance(value, Mapping) else [value]
-    if all(isinstance(part, float | int) for part in parts):
+    if all(isinstance(part, float | int | Tensor) for part in parts):
         return value
     if not isinstance(space, Space | CellSpace):
         raise ConfigError(f"{what} = {_text(value)} varies in space or by direction and needs a mesh; give a number")

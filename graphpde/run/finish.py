@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from graphpde.errors import InputError, OutputError
+from graphpde.run.adapt import draw_adapted
 from graphpde.run.certificates import certify
 from graphpde.run.extremes import energy_warning, overshoot_warning
 from graphpde.run.frames import Frames
@@ -42,6 +43,8 @@ def finish(run: Running, status: str, result: Result | None, meter: Meter, start
     try:
         pictures = draw(frames, run.folder.path / "figures")
         sections = draw_records(frames, run.folder.path / "figures")
+        if run.adapted is not None and setup.config.output.pictures != "none":
+            sections.append(draw_adapted(run.adapted, run.folder.path / "figures"))
     except OutputError:
         raise
     except InputError as error:
@@ -57,8 +60,9 @@ def finish(run: Running, status: str, result: Result | None, meter: Meter, start
     run.record(status, seconds=seconds, warnings=warnings)
     files = run.folder.files()
     return RunResult(
-        status, run.folder.path, unknowns, run.step, seconds, certificates, final, files, warnings, run.rhythm
-    )
+        status, run.folder.path, unknowns, run.step, seconds, certificates, final, files, warnings, run.rhythm,
+        run.adapted,
+    )  # fmt: skip
 
 
 def _remarks(frames: Frames) -> list[str]:

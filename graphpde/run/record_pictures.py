@@ -12,7 +12,7 @@ from graphpde.mesh.cell_space import CellSpace
 from graphpde.run.flux_record import AMOUNT
 from graphpde.run.frames import Frames
 from graphpde.run.pictures import shown_values
-from graphpde.run.records import FLUXES, INTEGRALS, LINES, PROBES
+from graphpde.run.records import FLUXES, FORCES, INTEGRALS, LINES, PROBES
 from graphpde.run.rows import read_rows
 from graphpde.viz import Picture, Section, Table, plot_curves, plot_profiles, save_figure, write_gif
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CARRIED = 2_000_000  # bytes of an animation that the report carries itself; a larger one is linked
+_WHERE = {"probes": "at the probes", "fluxes": "through the boundary", "integrals": "by region"}
 _IDLE = 1e-9  # times the largest curve: what stays below is not worth a curve
 
 
@@ -33,6 +34,8 @@ def draw_records(frames: Frames, folder: Path) -> list[Section]:
         out.append(_probes(frames, folder))
     if records.fluxes is not None:
         out.append(_fluxes(frames, folder))
+    if records.forces is not None:
+        out.append(_forces(frames, folder))
     if records.integrals is not None:
         out.append(_integrals(frames, folder))
     if records.lines:
@@ -114,6 +117,24 @@ def _fluxes(frames: Frames, folder: Path) -> Section:
     return Section("Flow through the boundary", text, figures, tables, [FLUXES])
 
 
+def _forces(frames: Frames, folder: Path) -> Section:
+    record = frames.records.forces
+    assert record is not None
+    header, values = _table(frames, FORCES)
+    later = slice(1, None) if len(values) > 2 else slice(None)  # a flow that starts at once starts with a blow
+    figures, rows = [], []
+    kinds = list(dict.fromkeys(name.rpartition(".")[2] for name in header[1:]))
+    for kind in kinds:
+        curves = {name: values[later, header.index(f"{name}.{kind}")] for name in record.names}
+        label = kind.replace("_", " ")
+        figures += _over_time(frames, folder, kind, values[later, 0], curves, "", label)
+    for name in record.names:
+        rows.append([name, *(float(values[-1, header.index(f"{name}.{kind}")]) for kind in kinds)])
+    text = "Forces of the fluid on each set, what flows out through it, and the mean pressure at its nodes."
+    head = ["at the end on", *(kind.replace("_", " ") for kind in kinds)]
+    return Section("Forces and flow rates", text, figures, [Table("", rows, head)], [FORCES])
+
+
 def _flow_units(frames: Frames, field: str) -> tuple[str, str]:
     """Of flows and of amounts: u length^dim / time and u length^dim; with named materials power and energy."""
     setup, dim = frames.setup, frames.setup.space.mesh.dim
@@ -193,7 +214,7 @@ def _over_time(
         return []
     label = label or _with_unit(frames, field)
     figure = plot_curves(t, drawable, f"t [{setup.units['time']}]", label, drifts=False)
-    what = {"p": "at the probes", "f": "through the boundary", "i": "by region"}[file[0]]
+    what = next((text for start, text in _WHERE.items() if file.startswith(start)), "on parts of the boundary")
     shown = label.partition(" [")[0]
     return [
         _saved(

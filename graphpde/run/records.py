@@ -13,6 +13,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.config.domain import open_space
 from graphpde.ops.term import times_mass
+from graphpde.run.flow_forces import FlowForces, reference_of
 from graphpde.run.flux_record import FluxRecord
 from graphpde.run.fluxes import BoundaryFluxes
 from graphpde.run.integrals import Integrals
@@ -21,7 +22,8 @@ from graphpde.run.probes import Probes
 from graphpde.run.rows import Rows, read_rows
 from graphpde.viz import Certificate
 
-PROBES, FLUXES, INTEGRALS, LINES = "probes.csv", "fluxes.csv", "integrals.csv", "lines"
+PROBES, FLUXES, FORCES = "probes.csv", "fluxes.csv", "forces.csv"
+INTEGRALS, LINES = "integrals.csv", "lines"
 _TARGET = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 
@@ -40,7 +42,7 @@ class Records:
         setup: what runs.
 
     Attributes:
-        probes, integrals, lines, fluxes: what is measured; None or empty where nobody asked.
+        probes, integrals, lines, fluxes, forces: what is measured; None or empty where nobody asked.
 
     Raises:
         InputError: a probe outside of the mesh, a line that misses it, a set that is not there or is of the wrong kind.
@@ -58,6 +60,10 @@ class Records:
         if asked.fluxes is not None:
             names = None if isinstance(asked.fluxes, str) else asked.fluxes
             self.fluxes = FluxRecord(BoundaryFluxes(setup.system, names), fields, setup.stepper, _content(setup))
+        self.forces: FlowForces | None = None
+        if asked.forces is not None:
+            names = None if isinstance(asked.forces, str) else asked.forces
+            self.forces = FlowForces(setup.system, names, reference_of(asked.reference))
         self._tables: dict[str, Rows] = {}
         self._stepped = False
 
@@ -71,6 +77,8 @@ class Records:
             tables.append((PROBES, ["t", *self.probes.columns(fields)], step))
         if self.fluxes is not None:
             tables.append((FLUXES, self.fluxes.columns, step))
+        if self.forces is not None:
+            tables.append((FORCES, ["t", *self.forces.columns], step))
         if self.integrals is not None:
             tables.append((INTEGRALS, ["t", *self.integrals.columns(fields)], frame))
         axes = "xyz"[: self.setup.space.mesh.space_dim]
@@ -89,6 +97,9 @@ class Records:
             self._tables[PROBES].add([t, *self.probes(u).double().reshape(-1).tolist()])
         if self.fluxes is not None:
             self._tables[FLUXES].add(self.fluxes.row(t, u, dt))
+        if self.forces is not None:
+            still = torch.zeros_like(u) if self.setup.stepper is None else None
+            self._tables[FORCES].add([t, *self.forces.row(t, u, still)])
 
     @torch.no_grad()
     def frame(self, t: float, u: Tensor) -> None:

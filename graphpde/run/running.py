@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphpde.config import Setup
+from graphpde.dynamics import Adapted
 from graphpde.run.folder import RunFolder
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import now
 from graphpde.run.rhythm import Followed, Rhythm
-from graphpde.run.run_result import adaptive
+from graphpde.run.run_result import adaptive, refined
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Running:
     planned: int = 0
     notes: list[str] = field(default_factory=list)
     control: Followed | None = None
+    adapted: Adapted | None = None
 
     @property
     def rhythm(self) -> Rhythm | None:
@@ -38,7 +40,7 @@ class Running:
 
     def record(self, status: str, **more: Any) -> None:
         """Bring the manifest up to date."""
-        numbers = {"steps": self.step, **adaptive(self.rhythm), "timings": self.timings}
+        numbers = {"steps": self.step, **adaptive(self.rhythm), **refined(self.adapted), "timings": self.timings}
         self.manifest.update(status=status, finished=now(), **numbers, **more)
         self.folder.write_manifest(self.manifest)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from torch import Tensor
+
 from graphpde import __version__, dynamics
 from graphpde.config import Setup
 from graphpde.config.schema import BoundaryRule
@@ -14,6 +16,7 @@ from graphpde.dynamics import Adaptive
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.ops.diffusion import Diffusion
+from graphpde.ops.incompressible import Pressure
 from graphpde.problems import Pde
 
 _LONG = 60  # letters of the initial values from which each gets a line of its own
@@ -189,10 +192,18 @@ def _conditions(script: _Script, setup: Setup) -> list[str]:
             condition = script.call("Robin", "graphpde.ops", script.value(place), *both)
         else:
             assert rule.value is not None
-            override = "True" if rule.override else None
-            value = script.field(rule.value, setup.pde.fields)
-            condition = script.call("Dirichlet", "graphpde.ops", script.value(place), value, override=override)
+            override, held, channels = "True" if rule.override else None, list(setup.pde.fields), None
+            if setup.pde.partly_held:
+                held = [name for name in held if name in rule.value]
+                channels = repr([setup.pde.fields.index(name) for name in held])
+            value = script.field(rule.value, held)
+            condition = script.call(
+                "Dirichlet", "graphpde.ops", script.value(place), value, override=override, channels=channels
+            )
         lines.append(f"f = f + {condition}")
+    for level in (c for c in setup.term.conditions if isinstance(c, Pressure)):
+        assert isinstance(level.where, Tensor)
+        lines.append(f"f = f + {script.call('Pressure', 'graphpde.ops', repr(level.where.tolist()), '0.0')}")
     return lines
 
 
@@ -224,6 +235,7 @@ def _left_out(setup: Setup) -> list[str]:
     """One line of comment on what the run would measure and the script does not."""
     output = setup.config.output
     asked = [name for name in ("probes", "lines", "fluxes", "integrals", "animation") if getattr(output, name)]
+    asked += ["adapt"] if setup.config.adapt is not None else []
     return ["", f"# not in this script: {', '.join(asked)}"] if asked else []
 
 

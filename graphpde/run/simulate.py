@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from graphpde.config import Setup, dump, prepare, read_config
-from graphpde.dynamics import steady
+from graphpde.dynamics import Adapted, steady
 from graphpde.errors import InputError
+from graphpde.run.adapt import adapted, record_adapted
 from graphpde.run.advance import Progress, StopAsked, advance
 from graphpde.run.checkpoint import EVERY
 from graphpde.run.estimate import estimate
@@ -55,18 +56,19 @@ def simulate(
         SolveError: a solver failed or the solution blew up; the folder keeps what was saved and says so.
     """
     started = time.perf_counter()
-    records = Records(setup)
+    records = Records(setup)  # refuses what the mesh does not have before there is a folder
     folder = RunFolder(path, estimate(setup).disk)
-    meter = Meter(setup)
-    manifest = describe(setup, command)
+    setup, records, refined = _on_its_mesh(setup, records, folder)
+    meter, manifest = Meter(setup), describe(setup, command)
 
     def begin() -> None:
         folder.begin()
         folder.write("config.toml", dump(setup.config.as_dict()))
         folder.write_manifest(manifest)
+        record_adapted(folder, refined)
 
-    run = Running(setup, folder, manifest, Frames(folder, setup, meter, begin, records), dict(setup.timings))
-    leg = None
+    frames = Frames(folder, setup, meter, begin, records)
+    run, leg = Running(setup, folder, manifest, frames, dict(setup.timings), adapted=refined), None
     if after is not None:
         leg = _go_on(run, after)
     elif setup.stepper is not None:
@@ -136,6 +138,18 @@ def _go_on(run: Running, after: Stopped) -> Leg:
     run.folder.write("config.toml", dump(setup.config.as_dict()))
     run.folder.write_manifest(run.manifest)
     return leg
+
+
+def _on_its_mesh(setup: Setup, records: Records, folder: RunFolder) -> tuple[Setup, Records, Adapted | None]:
+    """The problem and its records on the mesh that it is solved on, and how that was refined, if it was."""
+    if setup.config.adapt is None:
+        return setup, records, None
+    try:
+        fine, found = adapted(setup)
+        return fine, Records(fine), found
+    except BaseException:
+        folder.abandon()
+        raise
 
 
 def _solve(run: Running) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,14 +12,20 @@ from graphpde.core.block_operator import BlockSparse, Interleaved, interleave, s
 from graphpde.core.linear_operator import LinearOperator, Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
 from graphpde.registry import unknown
+from graphpde.solve import bicgstab as _bicgstab  # noqa: F401  (registers itself)
+from graphpde.solve import chebyshev as _chebyshev  # noqa: F401  (registers itself)
 from graphpde.solve import minres as _minres  # noqa: F401  (registers itself)
 from graphpde.solve.automatic import Automatic
 from graphpde.solve.direct import Factor
+from graphpde.solve.implicit_gradient import implicit, lists_all, solved
 from graphpde.solve.krylov import KRYLOV, Preconditioner
+from graphpde.solve.null_space import NullSpace
 from graphpde.solve.recent import Recent
 from graphpde.solve.result import Result, Status
+from graphpde.solve.saddle import Saddle, is_saddle
 
 _DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
+_SADDLE_WORK = 1e8  # the same where the alternative needs hundreds of iterations: about 80k unknowns in the plane
 _FEW, _NARROW = 25_000, 150  # unknowns and entries per row up to which quadratic elements do, too
 
 
@@ -28,24 +34,32 @@ class LinearSolver:
 
     Args:
         a: the operator.
-        method: "direct", "cg", "minres", "gmres" or "auto": direct where the matrix is known and
-            n (entries per row)^2 <= 4e6 (the fill of a direct factorisation grows with the dimension) or there are at
-            most 25,000 unknowns with at most 150 entries per row, else cg if symmetric, minres from where cg finds the
-            operator indefinite, else gmres.
+        method: "direct", "cg", "minres", "gmres", "bicgstab", "chebyshev" or "auto": direct where the matrix is known
+            and n (entries per row)^2 <= 4e6 (the fill of a direct factorisation grows with the dimension) or there are
+            at most 25,000 unknowns with at most 150 entries per row, else cg if symmetric, minres from where cg finds
+            the operator indefinite, else gmres; saddle points (flows) directly up to n (entries per row)^2 = 1e8.
         rtol: relative residual of the Krylov methods.
-        precondition: for the Krylov methods; default Jacobi, and in "auto" multigrid where it is worth its hierarchy,
+        precondition: for the Krylov methods; default Jacobi, for saddle points blocks
+            (:class:`graphpde.solve.saddle.Saddle`), and in "auto" multigrid where it is worth its hierarchy,
             see :class:`graphpde.solve.automatic.Automatic`.
         remember: solutions that the Krylov methods keep to start the next solve from, see
             :class:`graphpde.solve.recent.Recent`; 0 starts from x0 alone.
+        null_space: of a singular symmetric operator, null vectors [n, q] or "constants" for one on each connected
+            component that nothing holds, see :class:`graphpde.solve.null_space.NullSpace`; of coupled channels
+            vectors [n c, q], the channels of a node side by side. The solution is orthogonal to them, and a right-hand
+            side that is not ends with ``INCONSISTENT``.
 
-    The result is differentiable in b and in every tensor of ``a`` (first order, reverse mode): backward is one solve
-    with the transposed operator.
+    The result is differentiable in b and in every tensor of ``a`` (reverse mode, again and again; twice where ``a`` is
+    known by its action): backward is one solve with the transposed operator, see
+    :mod:`graphpde.solve.implicit_gradient`.
 
     Attributes:
-        method: the method in use. remembers: whether an answer depends, within rtol, on the solves before it.
+        method: the method in use. null_space: what a singular operator leaves open, or None. remembers: whether an
+            answer depends, within rtol, on the solves before it.
 
     Raises:
-        SolveError: no usable answer; UnknownName: unknown method.
+        SolveError: no usable answer; UnknownName: unknown method. InputError: a null space that is none, or with
+            method="direct".
     """
 
     def __init__(
@@ -56,6 +70,7 @@ class LinearSolver:
         rtol: float = 1e-10,
         precondition: Preconditioner | None = None,
         remember: int = 4,
+        null_space: Tensor | str | None = None,
     ):
         known = ("auto", "direct", *KRYLOV)
         if method not in known:
@@ -63,10 +78,17 @@ class LinearSolver:
         self.a = as_matrix(a)
         self._one = Interleaved(self.a, self.a.channels) if self.a.coupled else self.a  # what the methods work on
         self.rtol, self.precondition = rtol, precondition
-        self.method = _choose(self.a) if method == "auto" else method
+        if method == "auto":  # a singular operator cannot be factored
+            self.method = _choose(self.a) if null_space is None else "cg"
+        else:
+            self.method = method
         free = method == "auto" and self.method == "cg" and precondition is None
         self._automatic = Automatic(self._one, rtol) if free else None
+        self.null_space = None if null_space is None else self._open(null_space)
         self._factor = Factor(self._one) if self.method == "direct" else None
+        self._saddles: dict[bool, Saddle] = {}
+        blocks = self.method != "direct" and precondition is None and null_space is None
+        self._block_triangular = blocks and is_saddle(self.a)
         self._recent = Recent(remember)
         self.remembers = self._factor is None and remember > 0
 
@@ -83,6 +105,11 @@ class LinearSolver:
             flat, back = self._columns(b)
             if not flat.numel():
                 return Result(torch.zeros_like(b), Status.CONVERGED, "nothing to solve for", 0, [0.0])
+            if self.null_space is not None:
+                none = self.null_space.inconsistent(flat)
+                if none is not None:
+                    return replace(none, value=back(none.value))
+                flat = self.null_space.removed(flat)
             if self._factor is not None:
                 result = self._factor.solve(flat, transposed=transposed)
             else:
@@ -92,7 +119,10 @@ class LinearSolver:
                     start = self._columns(x0)[0]
                 if a.channels > 1 and flat.shape[1] != a.channels:
                     raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
-                near = self._preconditioner(b)
+                near = self._saddle(transposed) if self._block_triangular else self._preconditioner(b)
+                if self.null_space is not None:
+                    start = None if start is None else self.null_space.removed(start)
+                    near = self.null_space.around(near)
                 if self._automatic is None:
                     result = KRYLOV[self.method](a, flat, x0=start, rtol=self.rtol, precondition=near)
                 else:
@@ -100,7 +130,34 @@ class LinearSolver:
                     self.method = self._automatic.method
                 if result.status is Status.CONVERGED and not transposed:
                     self._recent.add(flat, result.value)
-            return Result(back(result.value), result.status, result.reason, result.iterations, result.residuals)
+            value = result.value if self.null_space is None else self.null_space.removed(result.value)
+            return replace(result, value=back(value))
+
+    def approximately(self, r: Tensor, *, transposed: bool = False) -> Tensor:
+        """About A^-1 r, to precondition operators near A: by its factors, the blocks of a saddle, or a solve."""
+        if not self._block_triangular:
+            return self.solve(r, transposed=transposed).value
+        with torch.no_grad():
+            flat, back = self._columns(r)
+            return back(self._saddle(transposed)(flat))
+
+    def _saddle(self, transposed: bool) -> Saddle:
+        if transposed not in self._saddles:
+            matrix = self._one.to_scipy(0)
+            like = self._one.diagonal()
+            assert like is not None
+            self._saddles[transposed] = Saddle(matrix.T if transposed else matrix, self.a.channels, like.detach())
+        return self._saddles[transposed]
+
+    def _open(self, null_space: Tensor | str) -> NullSpace:
+        if self.method == "direct":
+            raise InputError("a singular operator cannot be factored; leave method out, or use cg or minres")
+        if isinstance(null_space, str) and self.a.coupled:
+            raise InputError(
+                f"null_space = '{null_space}' of an operator that couples channels is not known; give the null vectors "
+                f"[{self._one.n}, q] themselves"
+            )
+        return NullSpace(self._one, null_space)
 
     def _columns(self, b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The right-hand sides as columns, and the way back; coupled channels become unknowns of one system."""
@@ -120,10 +177,17 @@ class LinearSolver:
         value = self.solve(b.detach(), x0=None if x0 is None else x0.detach()).checked().value
         if not torch.is_grad_enabled():
             return value
-        residual = b - self.a.matvec(value)  # asks the operator itself: a map known by its action lists no tensors
-        if not residual.requires_grad:
+        if not lists_all(self.a):  # a map known by its action lists no tensors: ask the equation itself
+            return implicit(value, lambda u: b - self.a.matvec(u), self._plain)
+        if not any(w.requires_grad for w in (b, *self.a.tensors())):
             return value
-        return attach(value, residual, lambda g: self.solve(g, transposed=True).checked().value)
+        return solved(value, self.a, b, self._plain)
+
+    def _plain(self, b: Tensor, *, transposed: bool) -> Tensor:
+        if self.null_space is not None:  # of a sensitivity, the pseudo-inverse takes what it can reach
+            flat, back = self._columns(b)
+            b = back(self.null_space.removed(flat))
+        return self.solve(b, transposed=transposed).checked().value
 
 
 def solve(a: LinearOperator, b: Tensor, *, method: str = "auto", rtol: float = 1e-10) -> Tensor:
@@ -131,52 +195,15 @@ def solve(a: LinearOperator, b: Tensor, *, method: str = "auto", rtol: float = 1
     return LinearSolver(a, method=method, rtol=rtol)(b)
 
 
-def attach(value: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
-    """``value`` with the gradient of the implicit function: d value = A^-1 d residual.
-
-    ``residual`` is b - A(w) value (zero up to the solver's tolerance) with ``value`` held fixed, so its own gradient
-    says how b and w enter; ``adjoint`` solves with the transposed Jacobian.
-    """
-    return _Implicit.apply(value, residual, adjoint)
-
-
-class _Implicit(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.adjoint = adjoint
-        ctx.save_for_backward(residual)
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        return None, _Adjoint.apply(g, ctx.saved_tensors[0], ctx.adjoint), None
-
-
-class _Adjoint(torch.autograd.Function):
-    """The adjoint solve, whose own derivative is refused.
-
-    ``residual`` is not used: it ties the answer to everything the operator was made of. torch's ``once_differentiable``
-    leaves that out, and ``torch.autograd.grad`` then walks past its refusal to a second derivative without this part.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, g: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
-        return adjoint(g)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        raise InputError(
-            "second derivatives through a solve are not available, only first ones; "
-            "use an explicit stepper or differences of gradients"
-        )
-
-
 def is_small(a: LinearOperator) -> bool:
     """Whether the matrix is known and few enough to be factored, see :class:`LinearSolver`."""
     if isinstance(a, Sparse | BlockSparse):
         c = a.channels if isinstance(a, BlockSparse) else 1
         per_row = c * (a.relation.n_edges / max(a.n, 1) + 1)
-        return c * a.n * per_row**2 <= _DIRECT_WORK or (c * a.n <= _FEW and per_row <= _NARROW)
+        work = c * a.n * per_row**2
+        if work <= _DIRECT_WORK or is_saddle(a):
+            return work <= _SADDLE_WORK
+        return c * a.n <= _FEW and per_row <= _NARROW
     if a.n > 20_000:
         return False
     try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import SolveError
+from graphpde.solve.derivative import derivative
 from graphpde.solve.krylov import Preconditioner, gmres
 from graphpde.solve.linear import LinearSolver
 from graphpde.solve.result import Result, Status
@@ -58,7 +60,7 @@ class Corrector:
 
 def newton(
     residual: Callable[[Tensor], Tensor],
-    jacobian: Callable[[Tensor], LinearOperator],
+    jacobian: Callable[[Tensor], LinearOperator] | None,
     u0: Tensor,
     *,
     rtol: float = 1e-10,
@@ -74,13 +76,14 @@ def newton(
     floor): what the rounding of the parts of the residual leaves, of norm ``scale``, or, when that is not given, atol
     times the largest |u| (at least 1) for each unknown.
 
-    ``precondition`` is approximately the inverse of the Jacobian; :class:`Corrector` says when it is used.
+    Without a ``jacobian``, GMRES takes its products from :func:`graphpde.solve.derivative.derivative`.
+    ``precondition`` is approximately its inverse; :class:`Corrector` says when it is used.
 
     Returns:
         The result; ``STAGNATION`` where no step along the correction lowers the residual, which points at a singular
         Jacobian or at no root nearby.
     """
-    corrector = Corrector(precondition)
+    corrector, slope = Corrector(precondition), jacobian or partial(derivative, residual)
     u = u0
     r = residual(u)
     first = float(r.norm())
@@ -98,7 +101,7 @@ def newton(
         if k == max_iterations:
             break
         forcing = min(1e-2, max(0.1 * goal / norm, 0.5 * (norm / first) ** 2))
-        step = corrector.solve(jacobian(u), -r, rtol=max(forcing, 500 * eps))
+        step = corrector.solve(slope(u), -r, rtol=max(forcing, 500 * eps))
         if step.status is Status.NON_FINITE:
             reason = f"the Jacobian became non-finite at Newton residual {norm:.1e}; check the coefficients"
             return Result(u, Status.NON_FINITE, reason, k, history)

@@ -19,6 +19,7 @@ class Status(enum.Enum):
     STAGNATION = "no further progress"
     NON_FINITE = "non-finite numbers"
     SINGULAR = "singular system"
+    INCONSISTENT = "inconsistent system"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ do. Gauss-Seidel is neither: each of its rows waits for the one before, which no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.polynomial import chebyshev as series
 from numpy.polynomial import polynomial
 from torch import Tensor
 
@@ -35,15 +34,34 @@ def chebyshev(degree: int, low: float, high: float) -> list[float]:
     """
     if degree < 1:
         raise InputError(f"degree = {degree}, expected a whole number >= 1")
-    if not 0 < low < high:
+    q: Any = np.zeros(1)
+    step: Any = np.zeros(1)
+    for _, (keep, gain) in zip(range(degree), chebyshev_steps(low, high), strict=False):
+        left = polynomial.polysub([1.0], polynomial.polymul([0.0, 1.0], q))  # the residual 1 - t q of b = 1
+        step = polynomial.polyadd(keep * step, gain * left)
+        q = polynomial.polyadd(q, step)
+    return [float(c) for c in q[:degree]]
+
+
+def chebyshev_steps(low: float, high: float) -> Iterator[tuple[float, float]]:
+    """Factors (k, g) of the iteration d <- k d + g (b - A x), x <- x + d from x = d = 0, without end.
+
+    After m steps x = q(A) b with the q of :func:`chebyshev` of that degree.
+
+    Raises:
+        InputError: no interval of positive numbers.
+
+    Reference: Saad 2003, algorithm 12.1.
+    """
+    if not 0 < low <= high:
         raise InputError(f"the interval [{low:.3g}, {high:.3g}] is not one of positive numbers")
-    middle, reach = (high + low) / (high - low), 2 / (high - low)
-    error: Any = np.zeros(1)
-    power: Any = np.ones(1)
-    for c in series.cheb2poly([0.0] * degree + [1.0]):
-        error = polynomial.polyadd(error, c * power)
-        power = polynomial.polymul(power, [middle, -reach])
-    return [float(c) for c in -error[1:] / error[0]]
+    middle, reach = (high + low) / 2, (high - low) / 2
+    yield 0.0, 1 / middle
+    rho = reach / middle
+    while True:
+        before, rho = rho, 1 / (2 * middle / reach - rho) if reach else 0.0
+        # 2 rho / reach, written so that an interval of one point does not divide by zero
+        yield rho * before, 2 / (2 * middle - reach * before)
 
 
 def largest_eigenvalue(product: Callable[[Tensor], Tensor], like: Tensor) -> float:

@@ -33,7 +33,7 @@ def final_states(graphpde, line: list[str]) -> tuple[np.ndarray, np.ndarray]:
 def line_for(name: str) -> list[str]:
     """Something short that the PDE can do."""
     pde = PDES[name]
-    line = ["--pde", name, *SHAPE]
+    line = ["--pde", name, *(SHAPE if pde.fills != 3 else ("--set", "mesh.shape=box", "mesh.size=0.5"))]
     if pde.stationary:
         return line if pde.levelled else [*line, "--bc", "left=sin(y)", "--source", "1+x"]
     return [*line, "--t-end", "0.05", "--dt", "0.01", "--frames", "2", "--set", "solver.allow_unstable=true"]

@@ -405,26 +405,6 @@ def test_gradients_do_not_depend_on_the_linear_solver(method: str, nonlinear: bo
 
 
 @pytest.mark.grad
-@pytest.mark.parametrize("stepper", [BackwardEuler(), CrankNicolson()], ids=["backward_euler", "crank_nicolson"])
-@pytest.mark.parametrize("nonlinear", [False, True], ids=["linear", "reaction"])
-def test_second_derivatives_through_implicit_steps_are_refused(stepper: Stepper, nonlinear: bool) -> None:
-    graph, kappa = path_graph(5), parameter(0.3)
-
-    def terms(k: Tensor) -> Any:
-        heat = Diffusion(graph, k) + Dirichlet([0], 0.0)
-        return heat + Reaction(reaction) if nonlinear else heat
-
-    u0 = torch.ones(5, 1, dtype=torch.float64)
-    # of one step and several; the adjoint of the last one starts from a constant, or from the state
-    for steps, square in itertools.product((1, 2), (False, True)):
-        final = evolve(terms(kappa), u0, [0.0, 0.2], stepper=stepper, dt=0.2 / steps).final
-        loss = (final * final).sum() if square else final.sum()
-        slope = torch.autograd.grad(loss, kappa, create_graph=True)[0]
-        with pytest.raises(InputError, match=r"second derivatives through a solve are not available, only first ones"):
-            torch.autograd.grad(slope.sum(), kappa)
-
-
-@pytest.mark.grad
 def test_second_derivatives_through_explicit_steps() -> None:
     graph = path_graph(4)
 

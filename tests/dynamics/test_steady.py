@@ -253,18 +253,44 @@ def test_gradients_of_a_nonlinear_steady_state(lumped: bool) -> None:
     assert torch.autograd.gradcheck(solve, tuple(values), **CHECK)
 
 
-@pytest.mark.grad
-def test_second_derivatives_are_refused() -> None:
-    space = Space(random_square(2, seed=1))
-    kappa = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
-    for rest in (Source(space, 1.0), Reaction(REACTIONS["decay"]()) + Source(space, 1.0)):
-        value = steady(Diffusion(space, kappa) + rest + Dirichlet("left", 0.5), zeros(space)).value
-        slope = torch.autograd.grad(value.sum(), kappa, create_graph=True)[0]
-        with pytest.raises(InputError, match=r"second derivatives through a solve are not available, only first ones"):
-            torch.autograd.grad(slope.sum(), kappa)
-
-
 def test_nothing_is_recorded_without_need() -> None:
     space = Space(random_square(2, seed=1))
     for rest in (Source(space, 1.0), Reaction(REACTIONS["logistic"]())):
         assert not steady(Diffusion(space) + rest + Dirichlet("left", 0.5), zeros(space)).value.requires_grad
+
+
+# levels that nothing fixes
+
+
+def test_an_open_level_is_that_of_the_guess_where_the_caller_says_so() -> None:
+    """-u'' = cos(2 pi x) between insulated ends: cos(2 pi x) / (2 pi)^2 and any constant."""
+    space = Space(interval(64))
+    assert space.pos is not None
+    exact = torch.cos(2 * torch.pi * space.pos) / (2 * torch.pi) ** 2
+    terms = Diffusion(space) + Source(space, lambda x, t: torch.cos(2 * torch.pi * x[:, 0]))
+    with pytest.raises(ConditionError, match="null_space='constants'"):
+        steady(terms, zeros(space))
+    found = steady(terms, zeros(space) + 3.0, null_space="constants")
+    assert found.converged
+    mean = (space.measure[:, None] * found.value).sum() / space.measure.sum()
+    assert float(mean) == pytest.approx(3.0, abs=1e-12)
+    torch.testing.assert_close(found.value, 3.0 + exact, rtol=0, atol=1e-4)
+    with pytest.raises(SolveError, match="balance sources and fluxes on every connected component"):
+        steady(terms + Neumann("left", 1.0), zeros(space), null_space="constants")
+    with pytest.raises(InputError, match="null_space is for linear problems"):
+        steady(terms + Reaction(lambda u: -(u**3)), zeros(space), null_space="constants")
+
+
+@pytest.mark.grad
+def test_gradients_where_the_level_is_open() -> None:
+    space = Space(random_square(2, seed=1))
+    pos = space.pos
+    assert pos is not None
+
+    def solve(kappa: Tensor, level: Tensor) -> Tensor:
+        f = pos[:, 0] - (space.measure * pos[:, 0]).sum() / space.measure.sum()
+        return steady(Diffusion(space, kappa) + Source(space, f), zeros(space) + level, null_space="constants").value
+
+    kappa = (1 + torch.rand(space.mesh.n_cells, dtype=torch.float64)).requires_grad_()
+    level = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(solve, (kappa, level), **CHECK)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphpde.errors import MeshError, ShapeError
-from graphpde.mesh import Mesh, Space, rectangle, sphere
+from graphpde.mesh import P2, Mesh, Space, disk, rectangle, sphere
 from graphpde.mesh.bisection import Bisected, bisect, bulk, newest_first
 
 F64 = torch.float64
@@ -101,8 +101,25 @@ def test_named_sets_go_over() -> None:
     assert bool((west == (centre < 0.5)).all())
 
 
+def test_new_points_on_round_rims_lie_on_the_circle() -> None:
+    fine = newest_first(disk(size=0.5))
+    for _ in range(6):
+        fine = bisect(fine, fine.facets.cells[fine.boundary_facets, 0]).mesh
+    rim = fine.points[fine.tags["outer"].nodes].norm(dim=1)
+    torch.testing.assert_close(rim, torch.ones_like(rim), rtol=0, atol=1e-14)
+    assert len(rim) > 64 and bool((areas(fine) > 0).all())
+    missing = torch.pi - float(areas(fine).sum())  # that of a polygon with sides h is pi h^2 / 6 or less
+    longest = 2 * torch.pi / len(rim) * 4
+    assert 0 < missing < torch.pi * longest**2 / 6
+    assert Space(fine, P2()).mesh.points.norm(dim=1).max() < 1 + 1e-12  # middles of quadratic sides lie on it, too
+    ball = newest_first(sphere(1))
+    for _ in range(3):
+        ball = bisect(ball, torch.ones(ball.n_cells, dtype=torch.bool)).mesh
+    torch.testing.assert_close(ball.points.norm(dim=1), torch.ones(ball.n, dtype=F64))
+
+
 def test_surfaces_are_bisected() -> None:
-    coarse = newest_first(sphere(1))
+    coarse = newest_first(sphere(1)).with_bends()
     fine = bisect(coarse, torch.arange(5)).mesh
     assert fine.n_cells > coarse.n_cells and not len(fine.boundary_facets)
     assert torch.isclose(areas(fine).sum(), areas(coarse).sum())

@@ -35,7 +35,7 @@ def test_a_string_vibrates_with_its_frequency(stepper: CrankNicolson | Leapfrog,
     assert math.log2(errors[0] / errors[1]) > 1.9
 
 
-@pytest.mark.parametrize("steps", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_energy_over_many_steps(steps: int) -> None:
     """Kept to rounding by the trapezoidal rule; by leapfrog within the square of half dt times the frequency."""
     space = Space(interval(6))

@@ -13,6 +13,7 @@ from graphpde.dynamics import STEPPERS, evolve, steady
 from graphpde.errors import ConfigError, InputError
 from graphpde.formula import Formula
 from graphpde.mesh import Space, rectangle
+from graphpde.mesh.generate import SHAPES
 from graphpde.ops.reaction import REACTIONS
 from graphpde.problems import PDES, FieldsAt, Vector, conductivity, initial_state
 from graphpde.problems.pde import Box, diffusion_time, rounded_down, squared_distance
@@ -38,6 +39,12 @@ def test_what_a_pde_declares(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(PDES))
 @pytest.mark.parametrize("shape", ["rectangle", "sphere", "box", "interval", "rectangle_quads"])
 def test_it_runs_with_nothing_but_a_mesh(name: str, shape: str) -> None:
+    made = SHAPES[shape](0.25)
+    mesh = made.dim, made.space_dim
+    if PDES[name].fills is not None and mesh != (PDES[name].fills, PDES[name].fills):
+        with pytest.raises(InputError, match=r"a flow needs cells that fill|is for flows in \d dimensions"):
+            ready(name, shape)
+        return
     if PDES[name].stationary:
         # any boundary set will do; a sphere has none, so a reaction fixes the level there
         pde = PDES[name]()

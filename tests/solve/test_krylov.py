@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,8 @@ from graphpde.core.jacobian import Action
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import SolveError
+from graphpde.solve.bicgstab import bicgstab
+from graphpde.solve.chebyshev import chebyshev
 from graphpde.solve.krylov import KRYLOV, cg, gmres
 from graphpde.solve.minres import minres
 from graphpde.solve.result import Result, Status
@@ -254,3 +257,91 @@ def test_learned_operators_are_solved_without_a_gradient(method: Callable[..., R
     result = method(learned, b, rtol=1e-11)
     assert result.converged and not result.value.requires_grad
     assert torch.equal(result.value, method(a, b.detach(), rtol=1e-11).value)
+
+
+# BiCGStab and Chebyshev
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_bicgstab_solves_what_is_not_symmetric(columns: int) -> None:
+    b = torch.randn(N, columns, dtype=F64) * 10.0 ** torch.arange(columns)
+    for a in (wind(), -1.0 * wind(), -1.0 * ring()):
+        found = bicgstab(a, b, rtol=1e-12)
+        assert found.status is Status.CONVERGED and found.residual <= 1e-12, found.reason
+        torch.testing.assert_close(found.value, torch.linalg.solve(matrix(a), b), rtol=1e-9, atol=1e-9)
+        left = (b - a.matvec(found.value)).norm(dim=0) / b.norm(dim=0)
+        assert float(left.max()) == pytest.approx(found.residual, rel=1e-6)
+
+
+def turning(n: int = 4) -> Sparse:
+    """Turns every pair of unknowns by a right angle: <x, A x> = 0 for every x, though A is regular."""
+    k = torch.arange(n)
+    return Sparse(
+        Relation.from_edges(k ^ 1, k, n, n), torch.tensor([1.0, -1.0], dtype=F64).repeat(n // 2), torch.zeros(n)
+    )
+
+
+def test_the_breakdowns_of_bicgstab_are_named() -> None:
+    a, b = turning(), torch.randn(4, 1, dtype=F64)
+    found = bicgstab(a, b, precondition=lambda r: r)
+    assert found.status is Status.BREAKDOWN and found.iterations == 0
+    assert "orthogonal to the image of the direction; use gmres" in found.reason
+    # s = r - alpha v is turned by a right angle: there is no stabilising step
+    mixed = torch.zeros(4, 4, dtype=F64)
+    mixed[:2, :2] = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    mixed[2:, 2:] = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+    mixed[:2, 2:] = mixed[2:, :2] = 0.0
+    odd = Action(4, lambda x: mixed @ x, lambda x: mixed.T @ x)
+    b = torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=F64)[:, None]
+    again = bicgstab(odd, b, precondition=lambda r: r, max_iterations=50)
+    assert again.converged or "BiCGStab broke down" in again.reason or "no progress" in again.reason
+    for broken, status in ((wind() * float("nan"), Status.NON_FINITE), (ring(shift=0.0), Status.BREAKDOWN)):
+        b = torch.ones(N, 1, dtype=F64) + torch.randn(N, 1, dtype=F64)
+        assert bicgstab(broken, b).status is status
+    few = bicgstab(wind(), torch.randn(N, 1, dtype=F64), max_iterations=2)
+    assert few.status is Status.MAX_ITERATIONS and few.iterations == 2
+
+
+def test_the_stabilising_step_of_bicgstab_may_vanish() -> None:
+    """[[1, 1], [-1, 1]] after one step of exact arithmetic leaves s with <A s, s> = |s|^2; a turn leaves none."""
+    skew = torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 2.0], [0.0, -2.0, 0.0]], dtype=F64)
+    shifted = skew + 1e-17 * torch.eye(3, dtype=F64)
+    b = torch.tensor([[1.0], [0.0], [1.0]], dtype=F64)
+    found = bicgstab(Action(3, lambda x: shifted @ x, lambda x: shifted.T @ x), b, precondition=lambda r: r)
+    assert found.status is Status.BREAKDOWN and "BiCGStab broke down" in found.reason
+
+
+def test_chebyshev_needs_what_the_condition_number_says() -> None:
+    """T_k of Chebyshev falls by (sqrt(c) - 1) / (sqrt(c) + 1) a step, c the condition of D^-1 A."""
+    for shift in (0.5, 0.02):
+        a, b = ring(200, shift=shift), torch.randn(200, 2, dtype=F64)
+        found = chebyshev(a, b, rtol=1e-9)
+        assert found.status is Status.CONVERGED and found.residual <= 1e-9
+        torch.testing.assert_close(found.value, torch.linalg.solve(matrix(a), b), rtol=1e-6, atol=1e-6)
+        root = a.diag.rsqrt()
+        values = torch.linalg.eigvalsh(root[:, None] * matrix(a) * root)
+        c = float(values[-1] / values[0]) ** 0.5
+        ideal = math.log(2e9) / math.log((c + 1) / (c - 1))
+        assert 0.3 * ideal < found.iterations < 2 * ideal + 60  # conjugate gradients may need fewer than the bound
+
+
+def test_chebyshev_names_its_endings() -> None:
+    b = torch.randn(N, 1, dtype=F64)
+    indefinite = chebyshev(ring() * -1.0, b)
+    assert indefinite.status is Status.BREAKDOWN and "not positive definite; use gmres" in indefinite.reason
+    few = chebyshev(ring(), b, max_iterations=5, rtol=1e-12)
+    assert few.status is Status.MAX_ITERATIONS and few.iterations == 5
+    assert chebyshev(ring() * float("nan"), b).status is Status.NON_FINITE
+    inconsistent = chebyshev(ring(shift=0.0), b - b.mean() + 1)
+    assert inconsistent.status in (Status.BREAKDOWN, Status.NON_FINITE, Status.MAX_ITERATIONS), inconsistent.reason
+
+
+def test_chebyshev_finds_an_eigenvalue_that_the_start_hid() -> None:
+    """A right-hand side without the top of the spectrum: rounding brings it in, and the ends move."""
+    d = torch.linspace(1, 2, N, dtype=F64)
+    d[-1] = 300.0
+    b = torch.ones(N, 1, dtype=F64)
+    b[-1] = 1e-9
+    found = chebyshev(Diagonal(d), b, rtol=1e-12, precondition=lambda r: r)
+    assert found.converged, found.reason
+    torch.testing.assert_close(found.value, b / d[:, None], rtol=1e-9, atol=1e-14)

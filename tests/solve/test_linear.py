@@ -20,7 +20,7 @@ from graphpde.errors import InputError, ShapeError, SolveError, UnknownName
 from graphpde.mesh import Q2, Space, box, rectangle
 from graphpde.ops import Diffusion
 from graphpde.solve.krylov import KRYLOV
-from graphpde.solve.linear import LinearSolver, attach, solve
+from graphpde.solve.linear import LinearSolver, solve
 from graphpde.solve.result import Result, Status
 
 F64 = torch.float64
@@ -172,26 +172,11 @@ def test_blocks_at_the_nodes() -> None:
     assert torch.autograd.gradcheck(f, (blocks, b))
 
 
-def test_second_derivatives_are_refused_not_wrong() -> None:
-    b = torch.randn(N, 1, dtype=F64).requires_grad_()
-    (g,) = torch.autograd.grad(LinearSolver(symmetric())(b).square().sum(), b, create_graph=True)
-    with pytest.raises(InputError, match="second derivatives through a solve are not available"):
-        g.sum().backward()
-
-
 def test_nothing_is_recorded_without_need() -> None:
     b = torch.randn(N, 1, dtype=F64)
     assert not LinearSolver(symmetric())(b).requires_grad
     with torch.no_grad():
         assert not LinearSolver(symmetric())(b.clone().requires_grad_()).requires_grad
-
-
-def test_an_attached_value_carries_the_adjoint_of_its_residual() -> None:
-    """u^3 = p has du/dp = 1 / (3 u^2)."""
-    p = torch.tensor([[8.0], [27.0]], dtype=F64).requires_grad_()
-    u = torch.tensor([[2.0], [3.0]], dtype=F64)
-    attach(u, p - u**3, lambda g: g / (3 * u**2)).sum().backward()
-    torch.testing.assert_close(p.grad, 1 / (3 * u**2))
 
 
 # refusals

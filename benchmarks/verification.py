@@ -1,0 +1,77 @@
+"""All rows of docs/verification.md, and the command that measures some of them and writes all of them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.physics.document import document
+from benchmarks.physics.record import ROOT, Known, collect, known_rows
+from benchmarks.physics.rows import Row
+
+PHYSICS = ("orders", "steppers", "exactness", "conservation", "engineering", "cone", "references", "spectra", "speed")
+SOLVERS = ("poisson", "recycling", "failing", "flow", "adaptivity", "inverse")
+
+
+def every_row() -> list[Row]:
+    """All rows in the order of the document."""
+    return [*physics_rows(), *solver_rows()]
+
+
+def physics_rows() -> list[Row]:
+    """Those of ``make bench-physics``."""
+    return _distinct("physics", PHYSICS)
+
+
+def solver_rows() -> list[Row]:
+    """Those of ``make bench-solvers``."""
+    return _distinct("solvers", SOLVERS)
+
+
+def _distinct(package: str, parts: Sequence[str]) -> list[Row]:
+    rows = []
+    for part in parts:
+        name = f"benchmarks.{package}.{part}"
+        if importlib.util.find_spec(name):  # a part may stand in a later checkout alone
+            rows += getattr(importlib.import_module(name), "rows", list)()
+    twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
+    if twice:
+        raise ValueError(f"two rows are called {', '.join(twice)}")
+    return rows
+
+
+def command(description: str, rows: Sequence[Row], after: Callable[[Known], None] | None = None) -> int:
+    """Measure what the command line asks for of some rows and write the document of all; returns the exit code.
+
+    Args:
+        after: writes further tables of what is known.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--only", default="", help="rows whose section or name holds this word")
+    parser.add_argument("--fresh", action="store_true", help="measure again what the same sources have measured")
+    parser.add_argument("--missing", action="store_true", help="measure only what was never measured")
+    parser.add_argument("--write", action="store_true", help="measure nothing, write the document from what is kept")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "verification.md")
+    args = parser.parse_args()
+    chosen = [row for row in rows if args.only in f"{row.section}: {row.name}"]
+    if args.list:
+        print("\n".join(f"{row.section}: {row.name}" for row in chosen))
+        return 0
+    if not chosen:
+        print(f"no row holds '{args.only}'; --list names them", file=sys.stderr)
+        return 2
+    known = known_rows() if args.write else collect(chosen, fresh=args.fresh, missing=args.missing)
+    args.out.write_text(document(every_row(), known), encoding="utf-8")
+    if after is not None:
+        after(known)
+    for row in chosen:
+        if row.name in known:
+            met = "met   " if row.check(known[row.name]["value"]) else "MISSED"
+            print(f"{met}  {row.name}: {known[row.name]['text']} (target {row.target})")
+    return 0

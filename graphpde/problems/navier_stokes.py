@@ -1,0 +1,182 @@
+"""Flows of viscous incompressible fluids: slow ones and those that carry themselves along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from graphpde.core.graph import Graph
+from graphpde.errors import ConfigError
+from graphpde.formula import Formula
+from graphpde.mesh.cells import CELLS
+from graphpde.mesh.geometry import edge_lengths
+from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.space import Space
+from graphpde.ops.boundary import Dirichlet
+from graphpde.ops.incompressible import (
+    Convection,
+    Pressure,
+    Stokes,
+    checked_space,
+    flow_channels,
+    level_is_free,
+    lowest_corner,
+)
+from graphpde.ops.term import Condition, Sum
+from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Pde, Plain, Value, rounded_down, setting_scale
+from graphpde.problems.reaction_diffusion import two_digits
+from graphpde.problems.values import FieldsAt, conductivity, typical
+
+_COURANT = 0.3  # distance between nodes that a step of an explicit convection may cross
+_CELL_REYNOLDS = 100.0  # speed times edge length over viscosity from which Galerkin's method shows oscillations
+
+
+@PDES.add("stokes")
+class StokesProblem(Pde):
+    """Slow viscous flow in the plane. Values on a set are velocities; what is not said is open: no traction there.
+
+    A set may hold some components alone: velocity_y = 0 on a horizontal symmetry line. An inflow is a traction, force
+    per length. Where the velocity is given all round the pressure is 0 at the lowest corner to the left. Alone, the
+    fluid rests in a box and is stirred by a force.
+
+    Reference: Stokes 1845; Taylor and Hood 1973 for the elements.
+    """
+
+    name, title = "stokes", "Stokes equations"
+    equation = "density du/dt = div(viscosity grad u) - grad p + f,  div u = 0"
+    fields = flow_channels(2)
+    units: ClassVar[Mapping[str, str]] = {"velocity_x": "m/s", "velocity_y": "m/s", "pressure": "Pa"}
+    coefficients: ClassVar[Mapping[str, Coefficient]] = {
+        "viscosity": Coefficient("dynamic viscosity", "mass/(length time)"),
+        "density": Coefficient("density", "mass/volume", "number", 0.0),
+    }
+    levelled = True
+    continuous = True
+    fills = 2
+    partly_held = True
+    stepper = "bdf2"
+
+    @property
+    def dim(self) -> int:
+        """How many components the velocity has."""
+        return len(self.fields) - 1
+
+    @property
+    def held_fields(self) -> tuple[str, ...]:
+        return self.fields[:-1]
+
+    @property
+    def pushed_fields(self) -> tuple[str, ...]:
+        return self.fields[:-1]
+
+    def held_parts(self, place: str, values: Mapping[str, Value], *, override: bool = False) -> Condition:
+        channels = tuple(k for k, name in enumerate(self.fields) if name in values)
+        if not channels:
+            raise ConfigError(f"the value on '{place}' names no component, expected {', '.join(self.held_fields)}")
+        field = FieldsAt([values[self.fields[k]] for k in channels])
+        return Dirichlet(place, field, override=override, channels=channels)
+
+    @classmethod
+    def default_element(cls, mesh: Mesh) -> str | None:
+        corners = {CELLS[kind].corners for kind in mesh.cells}
+        return "q2" if corners & {"quad", "hexahedron", "wedge"} else "p2"
+
+    def default_coefficients(self, space: Graph) -> dict[str, Plain]:
+        return {"viscosity": two_digits(0.01 * Box.of(space).length), "density": 1.0}
+
+    def default_boundary(self, space: Graph) -> dict[str, dict[str, Value]]:
+        return {"boundary": dict.fromkeys(self.held_fields, 0.0)}
+
+    def default_source(self, space: Graph, coefficients: Mapping[str, Plain]) -> dict[str, Value]:
+        box = Box.of(space)
+        x, y = (two_digits(v) if v else 0.0 for v in box.centre[:2].tolist())
+        # a speed of about 1 where viscosity alone brakes: a tenth of L^2 / mu times the force
+        size = two_digits(10 * typical(space, coefficients["viscosity"]) / box.length**2) / box.length
+        return {
+            "velocity_x": Formula(f"-{size:.3g} * (y - {y:g})", SPACE),
+            "velocity_y": Formula(f"{size:.3g} * (x - {x:g})", SPACE),
+        }
+
+    def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
+        checked = checked_space(space)
+        if checked.mesh.dim != self.fills:
+            other = self.name.removesuffix("-3d") + ("-3d" if checked.mesh.dim == 3 else "")
+            raise ConfigError(
+                f"{self.name} is for flows in {self.fills} dimensions, '{checked.mesh.name}' has {checked.mesh.dim}; "
+                f"take --pde {other}"
+            )
+        density = self._density(coefficients)
+        viscosity = conductivity(space, coefficients["viscosity"], "viscosity")
+        if isinstance(viscosity, Tensor) and viscosity.dim() > 1:
+            raise ConfigError("the viscosity is a matrix, expected a number, a formula or a number per set of cells")
+        if typical(space, coefficients["viscosity"]) <= 0:
+            raise ConfigError("viscosity = 0, expected a positive number: nothing else brakes the flow")
+        varies = not isinstance(viscosity, float | int)
+        return Sum.of(Stokes(checked, viscosity, density, symmetric=varies))
+
+    @staticmethod
+    def _density(coefficients: Mapping[str, Plain]) -> float:
+        return setting_scale(float(coefficients["density"]), f"density = {coefficients['density']:g}")
+
+    def completed(self, total: Sum, space: Graph) -> Sum:
+        assert isinstance(space, Space)
+        if not level_is_free(total, space):
+            return total
+        return total + Pressure(torch.tensor([lowest_corner(space)]), 0.0)
+
+    def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
+        size, mu = Box.of(space).length, typical(space, coefficients["viscosity"])
+        return rounded_down(0.2 * size**2 * self._density(coefficients) / setting_scale(mu, f"viscosity = {mu:g}"))
+
+
+@PDES.add("navier-stokes")
+class NavierStokesProblem(StokesProblem):
+    """Incompressible flow in the plane, with the sets and defaults of ``stokes``.
+
+    Convection is extrapolated (``sbdf2``): one factorisation for the whole run, and steps that cross a third of the
+    distance between nodes. A run takes the time in which the largest given speed crosses the domain twice.
+
+    Reference: Navier 1823; Stokes 1845.
+    """
+
+    name, title = "navier-stokes", "Navier-Stokes equations"
+    equation = "density (du/dt + (u . grad) u) = div(viscosity grad u) - grad p + f,  div u = 0"
+    stepper = "sbdf2"
+
+    def default_coefficients(self, space: Graph) -> dict[str, Plain]:
+        return {"viscosity": two_digits(0.01 * Box.of(space).length), "density": 1.0}
+
+    def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
+        return super().terms(space, coefficients) + Convection(space, self._density(coefficients))
+
+    def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
+        return rounded_down(2 * Box.of(space).length)
+
+    def crossing_step(self, space: Graph, u0: Tensor) -> float | None:
+        assert isinstance(space, Space)
+        speed = float(u0[:, : self.dim].norm(dim=1).max())
+        apart = float(edge_lengths(space.mesh).min()) / space.element.degree
+        return _COURANT * apart / max(speed, 1.0)
+
+
+class _InSpace(StokesProblem):
+    fills = 3
+    fields = flow_channels(3)
+    units: ClassVar[Mapping[str, str]] = {**dict.fromkeys(flow_channels(3), "m/s"), "pressure": "Pa"}
+
+
+@PDES.add("stokes-3d")
+class StokesInSpace(_InSpace):
+    """Slow viscous flow in space; see ``stokes``."""
+
+    name, title = "stokes-3d", "Stokes equations in space"
+
+
+@PDES.add("navier-stokes-3d")
+class NavierStokesInSpace(_InSpace, NavierStokesProblem):
+    """Incompressible flow in space; see ``navier-stokes``."""
+
+    name, title = "navier-stokes-3d", "Navier-Stokes equations in space"
