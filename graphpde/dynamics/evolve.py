@@ -59,7 +59,7 @@ def evolve(
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``, dt and
-            control together, control of a stepper without error estimate, no stepper, an explicit one for pressures. UnknownName: no such one.
+            control, control of a stepper without error estimate, no stepper, an explicit one for pressures.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
