@@ -8,6 +8,7 @@ from graphpde.dynamics.exponential import Etd2Rk, Etdrk4, ExponentialEuler, Expo
 from graphpde.dynamics.imex import Ark3, Ark4, Ars222, Ars443
 from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sdirk2, TrBdf2
 from graphpde.dynamics.multistep import Bdf2, Sbdf2
+from graphpde.dynamics.projection import Projection
 from graphpde.dynamics.splitting import Lie, Strang
 from graphpde.dynamics.stabilised import Rkc2
 from graphpde.dynamics.steady import steady
@@ -38,6 +39,7 @@ __all__ = [
     "Leapfrog",
     "Lie",
     "Midpoint",
+    "Projection",
     "Ralston",
     "Rk4",
     "Rkc2",

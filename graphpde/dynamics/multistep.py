@@ -25,7 +25,7 @@ class _Behind(NamedTuple):
     rest: Tensor | None = None
 
 
-class _Weights(NamedTuple):
+class TwoStepWeights(NamedTuple):
     """u_new = now u + before u_old + dt gamma u'_new for a step ``ratio`` times the last one."""
 
     now: Scalar
@@ -33,7 +33,7 @@ class _Weights(NamedTuple):
     gamma: Scalar
 
     @classmethod
-    def of(cls, ratio: Scalar) -> _Weights:
+    def of(cls, ratio: Scalar) -> TwoStepWeights:
         return cls((1 + ratio) ** 2 / (1 + 2 * ratio), -(ratio**2) / (1 + 2 * ratio), (1 + ratio) / (1 + 2 * ratio))
 
 
@@ -79,7 +79,7 @@ class Bdf2(_TwoStep):
         if ratio > self.longest_ratio * (1 + 1e-9):
             first = TrBdf2(method=self.method, rtol=self.rtol).step(f, t, dt, u, None)
             return Step(first.u, first.error, _Behind(u, dt, None if carry is None else carry.kept), first.work)
-        weights = _Weights.of(ratio)
+        weights = TwoStepWeights.of(ratio)
         kept, fresh = self._kept(f, weights.gamma * dt, u, carry)
         known = times_mass(f.mass, weights.now * u + weights.before * carry.u)
         value, solves = solve_stage(f, t + dt, known, u, kept)
@@ -113,7 +113,7 @@ class Sbdf2(_TwoStep):
         if ratio > self.longest_ratio * (1 + 1e-9):
             first = Ars222(method=self.method, rtol=self.rtol).step(f, t, dt, u, None)
             return Step(first.u, None, _Behind(u, dt, None if carry is None else carry.kept, rest), first.work)
-        weights = _Weights.of(ratio)
+        weights = TwoStepWeights.of(ratio)
         h = weights.gamma * dt
         kept, fresh = self._kept(f, h, u, carry)
         known = times_mass(f.mass, weights.now * u + weights.before * carry.u)

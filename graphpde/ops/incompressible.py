@@ -80,6 +80,14 @@ class Stokes(LinearForm):
         self.channels = flow_channels(space.mesh.space_dim)
 
     @property
+    def constant_viscosity(self) -> float | Tensor | None:
+        """mu where it is one number, else None."""
+        mu = getattr(self, "viscosity", self._given["viscosity"])
+        if isinstance(mu, Tensor):
+            return mu if not mu.dim() else None
+        return mu if isinstance(mu, float) else None
+
+    @property
     def mass(self) -> Mass:
         return self._flow_mass
 
@@ -248,6 +256,26 @@ def _at_corners(local: Tensor, table: Tensor, d: int) -> Tensor:
     out[..., :d] = rows[..., :d]
     out[:, :, :corners, :, d] = torch.einsum("kc,mika->mica", table, rows[..., d])
     return out
+
+
+def corner_stiffness(space: Space) -> tuple[Sparse, Tensor]:
+    r"""The Laplacian of linear functions on the corners, \int grad q_i . grad q_j, and their lumped mass [n].
+
+    Nodes between corners have rows and columns of zeros.
+    """
+    points, local, lumped = Integration(space, 2 * space.element.degree), [], []
+    for block in points.blocks:
+        table = between(block.kind, block.values)
+        gradient = torch.einsum("mqkd,kc->mqcd", block.gradients.expand(-1, block.volume.shape[1], -1, -1), table)
+        k, corners = table.shape
+        each = torch.zeros(len(block.dofs), k, k, dtype=gradient.dtype, device=gradient.device)
+        each[:, :corners, :corners] = torch.einsum("mqid,mqjd,mq->mij", gradient, gradient, block.volume)
+        local.append(each)
+        mass = torch.zeros(len(block.dofs), k, dtype=gradient.dtype, device=gradient.device)
+        mass[:, :corners] = torch.einsum("qk,kc,mq->mc", block.values, table, block.volume)
+        lumped.append(mass.reshape(-1))
+    matrix = points.assembled(local, symmetric=True)
+    return matrix, space.assemble_vector([x.cpu() for x in lumped])
 
 
 def corner_means(space: Space) -> Sparse:
