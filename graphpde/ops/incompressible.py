@@ -78,6 +78,7 @@ class Stokes(LinearForm):
             raise InputError(f"density = {density:g}, expected a positive number")
         self.density, self.transposed = float(density), symmetric
         self.channels = flow_channels(space.mesh.space_dim)
+        self.symmetric = space.element.degree == 1  # else but for the rows between corners
 
     @property
     def constant_viscosity(self) -> float | Tensor | None:
@@ -113,7 +114,7 @@ class Stokes(LinearForm):
 
     def _matrix(self, points: Integration, slopes: Sequence[Slopes]) -> LinearOperator:
         if self.domain.element.degree == 1:
-            return points.in_blocks(points.local_matrices(slopes), symmetric=True)
+            return points.in_blocks(points.local_matrices(slopes), symmetric=self.symmetric)
         d = len(self.channels) - 1
         local = [
             _at_corners(a, between(block.kind, a), d)

@@ -86,9 +86,20 @@ FORM_BUILDERS: Mapping[str, Callable[[Space], Form]] = {
 }
 
 
+FLOWS = ("stokes", "convection")
+FLOW_SPACES = ("triangles", "triangles, P2", "quadrilaterals, Q2", "tetrahedra", "periodic")
+
+
+def skip_without_flow(name: str, where: str) -> None:
+    """Flows say themselves which spaces they live on, and tests of their own that they refuse others."""
+    if name in FLOWS and where not in FLOW_SPACES:
+        pytest.skip("no space of a flow")
+
+
 @pytest.mark.parametrize("where", [*SPACES, *MORE])
 @pytest.mark.parametrize("name", FORM_BUILDERS)
 def test_the_assembled_jacobian_is_the_derivative(name: str, where: str) -> None:
+    skip_without_flow(name, where)
     space = space_of(where)
     form = FORM_BUILDERS[name](space)
     u = state(space, form)
@@ -105,7 +116,7 @@ def test_the_assembled_jacobian_is_the_derivative(name: str, where: str) -> None
     assert torch.allclose(exact, slope, atol=1e-6 * size)
     assert form.symmetric == jacobian.symmetric
     if form.symmetric:
-        matrix = dense(Sparse(jacobian.relation, jacobian.weight, jacobian.diag), u)
+        matrix = dense(type(jacobian)(jacobian.relation, jacobian.weight, jacobian.diag), u)
         assert torch.allclose(matrix, matrix.T, atol=1e-13 * float(matrix.abs().max()))
 
 
@@ -320,6 +331,9 @@ def remainder_order(f: Callable[[Tensor], Tensor], at: Tensor, seed: int = 0) ->
 @pytest.mark.parametrize("where", ["triangles", "triangles, P2", "quadrilaterals", "tetrahedra"])
 @pytest.mark.parametrize("name", FORM_BUILDERS)
 def test_taylor_in_the_node_positions(name: str, where: str) -> None:
+    skip_without_flow(name, where)
+    if name == "convection" and where.startswith("triangles"):
+        pytest.skip("an area times a gradient is linear in the positions: there is no remainder")
     mesh, element = SPACES[where][0](), SPACES[where][1]
 
     def functional(points: Tensor) -> Tensor:
