@@ -111,6 +111,14 @@ def test_two_inclusions_are_found_from_noisy_sensors() -> None:
     assert better > 2 and 0.9 < rest < 1.1 and worse < 0.5
 
 
+def test_what_flows_to_a_cylinder_flows_past_it() -> None:
+    found = run("flow_past_a_cylinder")["street"](0.3, dt=2e-3, near=0.02)  # the street takes seconds to form
+    assert float(found.outflow.sum(1).abs().max()) < 1e-12
+    assert float(found.outflow[-1, 1]) == pytest.approx(0.41, rel=1e-12)
+    assert 2.6 < float(found.drag[-1]) < 3.4
+    assert float(found.lift[-1].abs()) < 0.6
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_every_example_stands_in_the_gallery(path: Path) -> None:
     docs = EXAMPLES.parent / "docs"

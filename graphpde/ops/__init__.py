@@ -21,6 +21,7 @@ from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Sum, Term
+from graphpde.ops.vorticity import vorticity
 from graphpde.ops.wave import Held, Wave
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "energy_norm",
     "recovery_indicator",
     "residual_indicator",
+    "vorticity",
 ]

@@ -74,6 +74,9 @@ def picard(
 def _combined(images: deque[Tensor], gaps: deque[Tensor], damping: float) -> Tensor:
     """The next iterate: the least residual over the differences of the last ones, then the step."""
     u, f = images[-1] - gaps[-1], gaps[-1]
+    while len(gaps) - 1 > f.numel():  # more differences than unknowns depend on each other
+        gaps.popleft()
+        images.popleft()
     while len(gaps) > 1:
         df = torch.stack([(b - a).flatten() for a, b in zip(gaps, list(gaps)[1:], strict=False)], 1)
         q, r = torch.linalg.qr(df)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+_ALWAYS = ("step", "loss", "gradient", "evaluations", "seconds")
 
 
 class Evaluation(NamedTuple):
@@ -26,8 +29,9 @@ class History:
     """One row a step, and why it ended.
 
     Attributes:
-        rows: "step", "loss", every term, "gradient", "evaluations" so far and "seconds" since the start. The place is
-            the one that a step of Adam or gradient descent starts from, and the one that a step of L-BFGS arrives at.
+        rows: "step", "loss", every term, "gradient", "evaluations" so far and "seconds" since the start; a term that
+            could not be evaluated is nan. The place is the one that a step of Adam or gradient descent starts from, and
+            the one that a step of L-BFGS arrives at.
         reason: why it stopped, one sentence. converged: whether that was because nothing is left to gain.
     """
 
@@ -37,11 +41,21 @@ class History:
 
     def add(self, step: int, found: Evaluation, evaluations: int, seconds: float) -> None:
         """One more row."""
-        row = {"step": step, "loss": found.loss, **found.terms, "gradient": found.gradient}
+        terms = {name: math.nan for name in self.columns if name not in _ALWAYS} | dict(found.terms)
+        for row in self.rows:
+            for name in terms:
+                row.setdefault(name, math.nan)
+        row = {"step": step, "loss": found.loss, **terms, "gradient": found.gradient}
         self.rows.append(row | {"evaluations": evaluations, "seconds": seconds})
 
     def __getitem__(self, column: str) -> list[float]:
-        """A column by name."""
+        """A column by name.
+
+        Raises:
+            UnknownName: there is none of that name.
+        """
+        if column not in self.columns:
+            raise UnknownName("a column of the history", column, self.columns)
         return [row[column] for row in self.rows]
 
     def __len__(self) -> int:

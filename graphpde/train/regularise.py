@@ -33,11 +33,19 @@ class _Jumps(NamedTuple):
         return values[self.cells[:, 1]] - values[self.cells[:, 0]]
 
 
-class _Slopes:
-    """Gradients of fields in the unknowns of a space at quadrature points."""
+class _Points:
+    """Fields in the unknowns of a space at quadrature points: a lumped measure is zero at corners of quadratic cells.
+
+    Calling it gives squared lengths of gradients.
+    """
 
     def __init__(self, space: Space):
         self.blocks = space.blocks()
+
+    def square(self, values: Tensor) -> Tensor:
+        """The integral of the square."""
+        parts = [((values[b.dofs] @ b.values.T).square() * b.volume).sum() for b in self.blocks]
+        return torch.stack(parts).sum()
 
     def __call__(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Squared lengths [m, q] and quadrature weights [m, q] a block."""
@@ -54,7 +62,6 @@ class _Penalty:
     def __init__(self, domain: Mesh | Space):
         self.count = domain.n if isinstance(domain, Space) else domain.n_cells
         self.what = f"unknowns of {domain!r}" if isinstance(domain, Space) else f"cells of '{domain.name}'"
-        self._of = _Slopes(domain) if isinstance(domain, Space) else _Jumps.of(domain)
 
     def _values(self, values: Tensor) -> Tensor:
         if values.numel() != self.count:
@@ -76,13 +83,21 @@ class Tikhonov(_Penalty):
     def __init__(self, domain: Mesh | Space, reference: Tensor | float | None = None):
         super().__init__(domain)
         self.reference = reference
-        self.measure = (domain.measure if isinstance(domain, Space) else cell_measures(domain)).detach()
+        self._of: _Points | _Jumps | Tensor
+        if isinstance(domain, Space):
+            self._of = _Points(domain)
+        else:
+            self._of = _Jumps.of(domain) if reference is None else cell_measures(domain).detach()
 
     def __call__(self, values: Tensor) -> Tensor:
         v = self._values(values)
         if self.reference is not None:
-            return (self.measure * (v - torch.as_tensor(self.reference).reshape(-1)).square()).sum()
-        if isinstance(self._of, _Slopes):
+            v = v - torch.as_tensor(self.reference).reshape(-1)
+        if isinstance(self._of, Tensor):
+            return self._of @ v.square()
+        if isinstance(self._of, _Points):
+            if self.reference is not None:
+                return self._of.square(v)
             return torch.stack([(square * w).sum() for square, w in self._of(v)]).sum()
         return (self._of.size / self._of.distance * self._of(v).square()).sum()
 
@@ -105,9 +120,10 @@ class TotalVariation(_Penalty):
         if not smoothing > 0:
             raise InputError(f"smoothing is {smoothing:g}, expected a number > 0: without it there is no gradient at 0")
         self.smoothing = smoothing
+        self._of = _Points(domain) if isinstance(domain, Space) else _Jumps.of(domain)
 
     def __call__(self, values: Tensor) -> Tensor:
         v, s = self._values(values), self.smoothing
-        if isinstance(self._of, _Slopes):
+        if isinstance(self._of, _Points):
             return torch.stack([(w * ((square + s * s).sqrt() - s)).sum() for square, w in self._of(v)]).sum()
         return (self._of.size * ((self._of(v).square() + s * s).sqrt() - s)).sum()

@@ -60,7 +60,7 @@ class Adam:
     decay: float = 0.0
 
     def bind(self, parameters: Sequence[Tensor]) -> Step:
-        return _by(torch.optim.AdamW(parameters, lr=self.rate, betas=self.betas, weight_decay=self.decay))
+        return _by(torch.optim.AdamW(parameters, lr=self.rate, betas=self.betas, weight_decay=self.decay), parameters)
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,21 @@ class Sgd:
     momentum: float = 0.0
 
     def bind(self, parameters: Sequence[Tensor]) -> Step:
-        return _by(torch.optim.SGD(parameters, lr=self.rate, momentum=self.momentum))
+        return _by(torch.optim.SGD(parameters, lr=self.rate, momentum=self.momentum), parameters)
 
 
-def _by(optimizer: torch.optim.Optimizer) -> Step:
+def _by(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> Step:
+    good: list[Tensor] = []
+
     def step(closure: Closure) -> Taken:
         found = closure()
         if not (math.isfinite(found.loss) and math.isfinite(found.gradient)):
-            return Taken(found, f"the objective is not finite ({described(found)}); the parameters stay as they were")
+            said = f"the objective is not finite ({described(found)})"
+            if not good:
+                return Taken(found, f"{said}; no step was taken")
+            _put(parameters, good[0])
+            return Taken(found, f"{said}; the parameters are those of the step before")
+        good[:] = [_values(parameters)]
         optimizer.step()
         return Taken(found)
 
