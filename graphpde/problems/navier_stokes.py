@@ -48,6 +48,7 @@ class StokesProblem(Pde):
     name, title = "stokes", "Stokes equations"
     equation = "density du/dt = div(viscosity grad u) - grad p + f,  div u = 0"
     fields = flow_channels(2)
+    vectors: ClassVar[Mapping[str, tuple[str, ...]]] = {"velocity": flow_channels(2)[:-1]}
     units: ClassVar[Mapping[str, str]] = {"velocity_x": "m/s", "velocity_y": "m/s", "pressure": "Pa"}
     coefficients: ClassVar[Mapping[str, Coefficient]] = {
         "viscosity": Coefficient("dynamic viscosity", "mass/(length time)"),
@@ -165,6 +166,7 @@ class NavierStokesProblem(StokesProblem):
 class _InSpace(StokesProblem):
     fills = 3
     fields = flow_channels(3)
+    vectors: ClassVar[Mapping[str, tuple[str, ...]]] = {"velocity": flow_channels(3)[:-1]}
     units: ClassVar[Mapping[str, str]] = {**dict.fromkeys(flow_channels(3), "m/s"), "pressure": "Pa"}
 
 

@@ -118,6 +118,7 @@ class Pde:
         continuous: whether its terms need finite elements, and not averages over cells.
         stepper: name of the default stepper. schemes: names of the discretisations on offer, the default first.
         noise: default amplitude of the noise on the initial state.
+        vectors: name -> fields that are its components; series for ParaView carry them beside the fields.
         fills: the dimension that its cells must fill; None: any cells will do, surfaces and networks too.
         partly_held: whether a boundary may hold some of the fields alone.
         conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
@@ -138,6 +139,7 @@ class Pde:
     balanced: ClassVar[bool] = True
     levelled: ClassVar[bool] = False
     continuous: ClassVar[bool] = False
+    vectors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     fills: ClassVar[int | None] = None
     partly_held: ClassVar[bool] = False
     stepper: str = "backward_euler"

@@ -35,16 +35,24 @@ class FieldSeries:
         setup = frames.setup
         where, kind = frames.folder.path / "fields", setup.config.output.series
         self._vtu, self._xdmf = None, None
+        names = (*setup.pde.fields, *setup.pde.vectors)
         if kind != "xdmf":
-            self._vtu = SeriesWriter(where, STEM, setup.space.mesh, setup.pde.fields)
+            self._vtu = SeriesWriter(where, STEM, setup.space.mesh, names)
         if kind != "vtu":
-            self._xdmf = XdmfSeriesWriter(where, STEM, setup.space.mesh, setup.pde.fields, expected=len(setup.times))
+            self._xdmf = XdmfSeriesWriter(where, STEM, setup.space.mesh, names, expected=len(setup.times))
+
+    def _arrays(self, u: Tensor) -> dict[str, Tensor]:
+        """Fields at the points of the mesh, then vectors with three components, as ParaView wants them."""
+        pde, at_points = self._frames.setup.pde, self._frames.setup.space.at_points(u).cpu()
+        out = {name: at_points[:, k] for k, name in enumerate(pde.fields)}
+        for name, parts in pde.vectors.items():
+            each = [out[part] for part in parts]
+            out[name] = torch.stack([*each, *[torch.zeros_like(each[0])] * (3 - len(each))], 1)
+        return out
 
     def add(self, t: float, u: Tensor) -> None:
         """Write the state u [n, c]."""
-        setup = self._frames.setup
-        at_points = setup.space.at_points(u).cpu()
-        fields = {name: at_points[:, k] for k, name in enumerate(setup.pde.fields)}
+        fields = self._arrays(u)
         for writer in (self._vtu, self._xdmf):
             if writer is not None:
                 writer.add(t, fields)
@@ -56,9 +64,7 @@ class FieldSeries:
         if self._xdmf is not None:
             rows = (self._frames.folder.path / METRICS).read_text(encoding="utf-8").splitlines()[:count]
             for k, row in enumerate(rows):
-                at_points = self._frames.setup.space.at_points(self._frames.saved(k))
-                names = self._frames.setup.pde.fields
-                self._xdmf.add(json.loads(row)["t"], {name: at_points[:, c] for c, name in enumerate(names)})
+                self._xdmf.add(json.loads(row)["t"], self._arrays(self._frames.saved(k)))
 
 
 class Frames:
