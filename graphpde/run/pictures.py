@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from graphpde.config import Setup
 from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.samples import Samples
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import versions
 from graphpde.viz import (
@@ -25,6 +27,7 @@ from graphpde.viz import (
     plot_field,
     plot_frames,
     plot_mesh,
+    plot_stream,
     save_figure,
     write_report,
 )
@@ -32,6 +35,7 @@ from graphpde.viz import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+GRID = 160  # places along the longer side at which streamlines look up the velocity
 SHOWN = 6  # moments in one picture
 
 
@@ -41,6 +45,7 @@ def draw(frames: Frames, folder: Path) -> list[Picture]:
     if setup.config.output.pictures == "none":
         return []
     captions = {"final": (_field(frames, -1), f"{_names(setup)} at the end, {_when(frames, -1)}.")}
+    captions |= _streams(frames)
     if len(frames.moments) > 1:
         captions["frames"] = (_moments(frames), f"{_names(setup)} at several moments, in one colour scale.")
         captions |= _curves(frames)
@@ -94,6 +99,27 @@ def _field(frames: Frames, k: int, vmin: float | None = None, vmax: float | None
     values = shown_values(frames, k)
     title = f"{setup.pde.title}, {_when(frames, k)}"
     return plot_field(setup.space.mesh, values, title=title, vmin=vmin, vmax=vmax, **_look(setup))
+
+
+def _streams(frames: Frames) -> dict[str, tuple[Figure, str]]:
+    """Speed and streamlines of a vector field in the plane at the end."""
+    setup, space = frames.setup, frames.setup.space
+    if space.mesh.space_dim != 2 or isinstance(space, CellSpace):
+        return {}
+    out = {}
+    for name, parts in setup.pde.vectors.items():
+        state = frames.state(-1).double()[:, [setup.pde.fields.index(part) for part in parts]]
+        low, high = space.mesh.points.amin(0), space.mesh.points.amax(0)
+        step = float((high - low).max()) / GRID
+        x, y = (torch.linspace(float(a), float(b), max(round(float(b - a) / step), 2)) for a, b in zip(low, high))
+        points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
+        along = Samples(space.to("cpu", torch.float64), points, outside="nan")(state).reshape(len(y), len(x), 2)
+        speed = space.at_points(state.norm(dim=1, keepdim=True).to(space.device)).cpu()[:, 0]
+        look = {"label": "speed", "unit": setup.units[parts[0]], "length_unit": setup.units["length"]}
+        title = f"{setup.pde.title}, {_when(frames, -1)}"
+        figure = plot_stream(space.mesh, speed, x, y, along, title=title, **look)
+        out["streamlines"] = figure, f"Lines along the {name} and its size at the end."
+    return out
 
 
 def _moments(frames: Frames) -> Figure:

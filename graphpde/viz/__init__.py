@@ -3,6 +3,7 @@
 Everything takes plain values (a mesh, arrays), never a solver. matplotlib is loaded by the first picture.
 """
 
+from graphpde.viz.agreement import plot_agreement
 from graphpde.viz.canvas import save_figure
 from graphpde.viz.certificate import Certificate
 from graphpde.viz.curves import plot_curves
@@ -14,6 +15,7 @@ from graphpde.viz.plan import plot_mesh
 from graphpde.viz.profiles import plot_profiles
 from graphpde.viz.report import Picture, Report, Section, Table, mesh_table, write_report
 from graphpde.viz.series import SeriesWriter, read_pvd, write_npz, write_series
+from graphpde.viz.stream import plot_stream
 from graphpde.viz.xdmf_series import XdmfSeriesWriter
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Table",
     "XdmfSeriesWriter",
     "mesh_table",
+    "plot_agreement",
     "plot_curves",
     "plot_field",
     "plot_frames",
@@ -33,6 +36,7 @@ __all__ = [
     "plot_mesh",
     "plot_multiples",
     "plot_profiles",
+    "plot_stream",
     "read_pvd",
     "save_figure",
     "write_gif",
