@@ -175,6 +175,18 @@ def _corners(mesh: Mesh) -> list[Tensor]:
     return [Part(nodes) for _, nodes, _ in mesh.corners()]  # type: ignore[misc]
 
 
+def test_the_stabilisation_is_what_pressures_differ_by_from_their_means() -> None:
+    space = space_of("p1")
+    p = torch.randn(space.n, dtype=F64, generator=torch.Generator().manual_seed(2))
+    u = zero(space)
+    u[:, 2] = p
+    found = float((u * Stokes(space, 0.25).operator(u)).sum())
+    fine = Integration(space, 2)
+    (value, _), block = fine.fields(u)[0], fine.blocks[0]
+    mean = (value[..., 2] * block.volume).sum(1, keepdim=True) / block.volume.sum(1, keepdim=True)
+    assert found == pytest.approx(float(((value[..., 2] - mean) ** 2 * block.volume).sum()) / 0.25, rel=1e-12)
+
+
 def test_convection_and_its_derivative() -> None:
     space = space_of("p2", 3)
     term, t = Convection(space, density=2.0), torch.zeros((), dtype=F64)
@@ -329,6 +341,18 @@ def test_area_vectors_of_curved_sides_and_of_the_divergence() -> None:
         for block, (_, grad) in zip(fine.blocks, fine.fields(u), strict=True)
     )
     assert float(flows(u).sum()) == pytest.approx(inside, rel=1e-10)
+
+
+@pytest.mark.parametrize("cells", ["tetra", "hexahedron"])
+def test_area_vectors_point_outwards_in_space(cells: str) -> None:
+    mesh = box(2, 2, 1, cells=cells)
+    for element in ("p1", "p2") if cells == "tetra" else ("q1", "q2"):
+        space = Space(mesh, element)
+        names = list(mesh.tags)
+        out = AreaVectors(space, [space.facet_ids(name) for name in (*names, "boundary")])(space.pos)
+        volume = float(space.measure.sum())
+        assert float(out[-1]) == pytest.approx(3 * volume, rel=1e-12)
+        assert float(out[:-1].sum()) == pytest.approx(3 * volume, rel=1e-12)
 
 
 def test_forces_in_a_channel() -> None:
