@@ -102,20 +102,18 @@ def test_the_gradient_by_every_cell_closes() -> None:
     assert float((merged - coarse.gradient.reshape(60, 60, 2).sum(2)).abs().max()) < 0.05 * float(merged.abs().max())
 
 
-def test_two_inclusions_are_found_from_noisy_sensors() -> None:
+def test_a_conductivity_is_found_from_noisy_sensors() -> None:
     found = run("find_the_conductivity")
     assert found["chosen"].misfit == pytest.approx(1, abs=0.051)  # no better and no worse than the noise
-    assert found["error"] < 0.2
-    inside = found["true"] == 3.0, found["true"] == 1.0, found["true"] == 0.4
-    better, rest, worse = (float(found["found"][cells].median()) for cells in inside)
-    assert better > 2 and 0.9 < rest < 1.1 and worse < 0.5
+    assert found["error"] < 0.048 and found["before"] > 0.29  # 4.5 % in docs/gallery.md
+    assert float((found["found"] / found["true"]).log().abs().max()) < 0.35  # no cell is far off
 
 
 def test_what_flows_to_a_cylinder_flows_past_it() -> None:
-    found = run("flow_past_a_cylinder")["street"](0.3, dt=2e-3, near=0.02)  # the street takes seconds to form
+    found = run("flow_past_a_cylinder")["street"](0.1, dt=1e-3, near=0.02)  # the street takes seconds to form
     assert float(found.outflow.sum(1).abs().max()) < 1e-12
     assert float(found.outflow[-1, 1]) == pytest.approx(0.41, rel=1e-12)
-    assert 2.6 < float(found.drag[-1]) < 3.4
+    assert 2.8 < float(found.drag[-1]) < 3.4
     assert float(found.lift[-1].abs()) < 0.6
 
 

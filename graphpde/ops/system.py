@@ -258,6 +258,14 @@ class System:
             return spectral_bound(matrix, self.mass, self.domain.least_mass)
         return spectral_bound(matrix, self.mass)
 
+    def _rate_of(self, term: Term, t: Tensor, u: Tensor) -> Tensor:
+        """The rate of one term; entries without a time derivative have none, it is given as 0."""
+        still = self._massless
+        if term.domain is None or still is None:
+            return term.rate(t, u)
+        f = term(t, u).masked_fill(still, 0.0)
+        return self._mass_solver(f if self.fixed is None else self.fixed.clear(f))
+
     def blame(self, times: Sequence[Tensor], u: Tensor, node: int) -> str:
         """The condition with a non-finite value, or the term with the largest (or a non-finite) rate at a node.
 
@@ -271,7 +279,7 @@ class System:
         sizes: list[tuple[float, str]] = []
         for t in times:
             for factor, term in self._parts():
-                r = term.rate(t, u) * factor
+                r = self._rate_of(term, t, u) * factor
                 r = (r[..., node, :] if r.dim() > 1 else r).abs().amax()
                 sizes.append((float(torch.nan_to_num(r, nan=float("inf"))), term.label))
         return max(sizes, default=(0.0, "nothing"))[1]

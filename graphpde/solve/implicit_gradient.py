@@ -114,9 +114,15 @@ def implicit(value: Tensor, residual: Residual, solve: Solves) -> Tensor:
         return value
     link = _Link(residual, solve)
     first = _First.apply(_Held(value), link, r)
-    # of this evaluation nothing is kept: it is there for second derivatives, and repeated when they are asked for
-    again = checkpoint(residual, first, use_reentrant=False, preserve_rng_state=False)
-    return _Second.apply(first, _Held(value), link, again)
+    return _Second.apply(first, _Held(value), link, _repeated(residual, first))
+
+
+def _repeated(residual: Residual, u: Tensor) -> Tensor:
+    """The residual for second derivatives: nothing of it is kept, and it is evaluated again when they are asked for."""
+    try:
+        return checkpoint(residual, u, use_reentrant=False, preserve_rng_state=False)
+    except RuntimeError:  # transforms of torch.func, in the residual or around, forbid the hooks that this takes
+        return residual(u)
 
 
 class _Link:

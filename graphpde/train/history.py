@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from graphpde.registry import missing
+
 _ALWAYS = ("step", "loss", "gradient", "evaluations", "seconds")
 
 
@@ -55,7 +57,7 @@ class History:
             UnknownName: there is none of that name.
         """
         if column not in self.columns:
-            raise UnknownName("a column of the history", column, self.columns)
+            raise missing("the history", "column", column, self.columns)
         return [row[column] for row in self.rows]
 
     def __len__(self) -> int:

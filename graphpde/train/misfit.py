@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,7 @@ def discrepancy(
     start: float = 1.0,
     within: float = 0.05,
     most: int = 20,
+    enough: Callable[[], bool] | None = None,
 ) -> Discrepancy:
     """The largest weight of a penalty whose fit still explains the data: misfit(weight) = target.
 
@@ -91,12 +93,16 @@ def discrepancy(
     Args:
         misfit_at: weight -> mean squared residual in units of the noise, after a fit. target: 1 where the deviations
             are known. start: first weight. within: relative tolerance of the target. most: trials.
+        enough: asked after each trial; True makes it the last one, because somebody asked to stop, or because no
+            larger weight would change a model whose penalty is nothing already.
 
     Raises:
-        SolveError: no weight explains the data. InputError: a misfit that is not finite.
+        SolveError: no weight explains the data. InputError: a misfit that is not finite, no positive start, no trials.
 
     Reference: Morozov 1966, Soviet Math. Dokl. 7.
     """
+    if not 0 < start < math.inf or most < 1:
+        raise InputError(f"the search starts at weight {start:g} with {most} trials, expected > 0 and at least 1")
     trials: list[tuple[float, float]] = []
 
     def at(weight: float) -> float:
@@ -109,22 +115,17 @@ def discrepancy(
     weight, low, high = start, None, None
     while len(trials) < most:
         value = at(weight)
+        if enough is not None and enough():
+            return Discrepancy(weight, value, tuple(trials))
         if abs(value - target) <= within * target:
             break
         if value > target:
             high = weight
         else:
             low = weight
-        if low is None:
-            if weight <= start * 1e-12:
-                break
-            weight = 0.1 * weight
-        elif high is None:
-            if weight >= start * 1e12:
-                break
-            weight = 10 * weight
-        else:
-            weight = (low * high) ** 0.5
+        if (low is None or high is None) and not 1e-12 * start < weight < 1e12 * start:
+            break
+        weight = _next(weight, low, high)
     weight, value = trials[-1]
     if low is None and value > (1 + within) * target:
         raise SolveError(
@@ -134,3 +135,10 @@ def discrepancy(
     if value > (1 + within) * target and low is not None:
         value, weight = at(low), low
     return Discrepancy(weight, value, tuple(trials))
+
+
+def _next(weight: float, low: float | None, high: float | None) -> float:
+    """Between both ends in the logarithm; tenfold towards the one that is not known."""
+    if low is None:
+        return 0.1 * weight
+    return 10 * weight if high is None else (low * high) ** 0.5

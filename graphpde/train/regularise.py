@@ -33,19 +33,11 @@ class _Jumps(NamedTuple):
         return values[self.cells[:, 1]] - values[self.cells[:, 0]]
 
 
-class _Points:
-    """Fields in the unknowns of a space at quadrature points: a lumped measure is zero at corners of quadratic cells.
-
-    Calling it gives squared lengths of gradients.
-    """
+class _Slopes:
+    """Gradients of fields in the unknowns of a space at quadrature points."""
 
     def __init__(self, space: Space):
         self.blocks = space.blocks()
-
-    def square(self, values: Tensor) -> Tensor:
-        """The integral of the square."""
-        parts = [((values[b.dofs] @ b.values.T).square() * b.volume).sum() for b in self.blocks]
-        return torch.stack(parts).sum()
 
     def __call__(self, values: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Squared lengths [m, q] and quadrature weights [m, q] a block."""
@@ -83,21 +75,21 @@ class Tikhonov(_Penalty):
     def __init__(self, domain: Mesh | Space, reference: Tensor | float | None = None):
         super().__init__(domain)
         self.reference = reference
-        self._of: _Points | _Jumps | Tensor
+        self._of: Space | _Slopes | _Jumps | Tensor
         if isinstance(domain, Space):
-            self._of = _Points(domain)
+            self._of = domain if reference is not None else _Slopes(domain)
         else:
-            self._of = _Jumps.of(domain) if reference is None else cell_measures(domain).detach()
+            self._of = cell_measures(domain).detach() if reference is not None else _Jumps.of(domain)
 
     def __call__(self, values: Tensor) -> Tensor:
         v = self._values(values)
         if self.reference is not None:
             v = v - torch.as_tensor(self.reference).reshape(-1)
         if isinstance(self._of, Tensor):
-            return self._of @ v.square()
-        if isinstance(self._of, _Points):
-            if self.reference is not None:
-                return self._of.square(v)
+            return (self._of * v.square()).sum()
+        if isinstance(self._of, Space):  # not by its measure, which is zero at the corners of quadratic cells
+            return self._of.inner(v[:, None], v[:, None]).sum()
+        if isinstance(self._of, _Slopes):
             return torch.stack([(square * w).sum() for square, w in self._of(v)]).sum()
         return (self._of.size / self._of.distance * self._of(v).square()).sum()
 
@@ -120,10 +112,10 @@ class TotalVariation(_Penalty):
         if not smoothing > 0:
             raise InputError(f"smoothing is {smoothing:g}, expected a number > 0: without it there is no gradient at 0")
         self.smoothing = smoothing
-        self._of = _Points(domain) if isinstance(domain, Space) else _Jumps.of(domain)
+        self._of = _Slopes(domain) if isinstance(domain, Space) else _Jumps.of(domain)
 
     def __call__(self, values: Tensor) -> Tensor:
         v, s = self._values(values), self.smoothing
-        if isinstance(self._of, _Points):
+        if isinstance(self._of, _Slopes):
             return torch.stack([(w * ((square + s * s).sqrt() - s)).sum() for square, w in self._of(v)]).sum()
         return (self._of.size * ((self._of(v).square() + s * s).sqrt() - s)).sum()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphpde.dynamics import Bdf2, Heun, Sbdf2, evolve, steady
-from graphpde.errors import ConditionError, ConfigError, InputError
+from graphpde.errors import ConditionError, ConfigError, Diverged, InputError, SolveError
 from graphpde.mesh import Mesh, Space, box, channel_with_cylinder, random_square, rectangle, refine
 from graphpde.mesh.area_vectors import AreaVectors
 from graphpde.ops import Convection, Diffusion, Dirichlet, Neumann, Pressure, Source, Stokes, Velocity
@@ -292,6 +292,15 @@ def test_the_flow_stays_free_of_divergence_and_explicit_steps_are_refused() -> N
     assert float(rest[free].abs().max()) < 1e-11
     with pytest.raises(InputError, match="pressure in .* has no time derivative, so heun cannot advance it"):
         evolve(flow, vortices(space.pos, 0.0), times, stepper=Heun(), dt=0.05)
+
+
+def test_steps_that_are_too_long_are_named() -> None:
+    space = space_of("p2", 4)
+    flow = Stokes(space, 1e-3) + Convection(space) + Velocity("bottom") + Velocity("top")
+    flow = flow + Velocity("left", torch.tensor([20.0, 0.0], dtype=F64), override=True)
+    with torch.no_grad(), pytest.raises((Diverged, SolveError), match=r"step \d+ of 100 .*Convection|not finite") as seen:
+        evolve(flow, zero(space), [0.0, 10.0], stepper=Sbdf2(), dt=0.1)
+    assert "singular" not in str(seen.value)
 
 
 def test_rates_leave_the_pressure_out() -> None:

@@ -88,6 +88,14 @@ def test_batches_and_dependent_iterates() -> None:
     assert still.converged and still.iterations == 0
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_more_differences_than_unknowns(n: int) -> None:
+    """With one unknown and one difference it is the secant method, which needs a handful of steps."""
+    found = picard(torch.cos, torch.linspace(0, 1, n, dtype=F64)[:, None], depth=5, rtol=1e-12)
+    assert found.converged and found.iterations <= 10
+    torch.testing.assert_close(found.value, torch.full((n, 1), 0.7390851332151607, dtype=F64))
+
+
 def test_endings_are_named() -> None:
     u0 = torch.ones(2, 1, dtype=F64)
     few = picard(lambda u: 0.9 * u + 1, u0, max_iterations=3)

@@ -18,6 +18,7 @@ from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import InputError
 from graphpde.mesh import Mesh, Space, rectangle
 from graphpde.ops import Diffusion, Dirichlet, Reaction, Source
+from graphpde.ops.forms import PLaplacian
 from graphpde.solve.implicit_gradient import implicit
 from graphpde.solve.linear import LinearSolver
 
@@ -221,3 +222,22 @@ def test_taylor_remainders_are_of_order_two_and_three(learn: str, kind: str) -> 
         return
     first, second = remainders(loss, x, size=size).tolist()
     assert first == pytest.approx(2, abs=0.15) and second == pytest.approx(3, abs=0.15)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("settled", [True, False], ids=["steady", "in time"])
+def test_forms_that_differentiate_their_energy_have_second_derivatives(settled: bool) -> None:
+    """Their residual is made of transforms of torch.func, which do not go together with forgetting and repeating it."""
+    space = plate()
+    goal = draw(space.n, 1, seed=7)
+
+    def loss(x: Tensor) -> Tensor:
+        total = PLaplacian(space, 3.0) + Source(space, x) + Dirichlet("left", 0.5)
+        u0 = torch.zeros(space.n, 1, dtype=F64)
+        if settled:
+            return (steady(total, u0, rtol=1e-13).value - goal).square().sum()
+        return (evolve(total, u0, [0.0, 0.1], stepper=BackwardEuler(), dt=0.05).final - goal).square().sum()
+
+    found = remainders(loss, 1 + 0.2 * draw(space.n, 1), size=1.0 if settled else 2.0)
+    assert found.tolist() == pytest.approx([2, 3], abs=0.15)
+    assert torch._C._autograd._saved_tensors_hooks_is_enabled()

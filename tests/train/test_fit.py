@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphpde.errors import InputError, SolveError
+from graphpde.errors import InputError, SolveError, UnknownName
 from graphpde.train import LBFGS, Adam, Evaluation, Progress, Sgd, fit
 from graphpde.train.lbfgs import Lbfgs, Point, WolfeSearch
 from graphpde.train.update import Update
@@ -43,7 +43,7 @@ def test_lbfgs_finds_the_end_of_the_valley() -> None:
     assert history["loss"][-1] == pytest.approx(history["valley"][-1] + history["along"][-1])
 
 
-@pytest.mark.parametrize(("update", "steps"), [(Adam(0.05), 1500), (Sgd(2e-3, momentum=0.9), 1000)])
+@pytest.mark.parametrize(("update", "steps"), [(Adam(0.1, betas=(0.9, 0.99)), 500), (Sgd(2e-3, momentum=0.9), 1000)])
 def test_first_order_rules_get_there_as_well(update: Update, steps: int) -> None:
     model = Place(-1.2, 1.0)
     history = fit(model, rosenbrock, update=update, steps=steps)
@@ -130,10 +130,41 @@ def test_a_fit_that_meets_no_number_says_so_and_keeps_what_it_had(update: Update
     model = Place(3.0, 1.0)
     history = fit(model, breaks, update=update, steps=30)
     assert "not finite" in history.reason and not history.converged
-    assert any(torch.equal(model.x.detach(), x) for x in calls[: 4 if not isinstance(update, LBFGS) else 3])
+    assert any(torch.equal(model.x.detach(), x) for x in calls[:3])
+    if not isinstance(update, LBFGS):
+        assert torch.equal(model.x.detach(), calls[2]) and not torch.equal(calls[2], calls[3])
+        assert "the parameters are those of the step before" in history.reason
     bad = Place(3.0)
     history = fit(bad, lambda m, *_: {"f": m().sum() * float("inf")}, update=update, steps=3)
-    assert "not finite" in history.reason and float(bad.x) == 3.0 and len(history) == 1
+    assert "not finite" in history.reason and float(bad.x.detach()) == 3.0 and len(history) == 1
+
+
+@pytest.mark.parametrize("update", [Adam(0.5), Sgd(0.05, momentum=0.9)])
+def test_a_solver_that_fails_leaves_the_last_good_place_and_a_row_without_terms(update: Update) -> None:
+    calls = []
+
+    def refuses(m: nn.Module, *_: Any) -> dict[str, Tensor]:
+        calls.append(m().detach().clone())
+        if len(calls) == 4:
+            raise SolveError("no solution from here on")
+        return {"f": m().square().sum(), "g": m().sum()}
+
+    model = Place(3.0, 1.0)
+    history = fit(model, refuses, update=update, steps=30)
+    assert "no solution from here on" in history.reason and len(history) == 4
+    assert torch.equal(model.x.detach(), calls[2]) and not torch.equal(calls[2], calls[3])
+    for name, there in (("f", calls[2].square().sum()), ("g", calls[2].sum())):
+        column = history[name]
+        assert column[2] == pytest.approx(float(there)) and math.isnan(column[3]) and len(column) == 4
+    assert history["loss"][3] == math.inf and set(history.rows[3]) == set(history.columns)
+    with pytest.raises(UnknownName, match="the history has no column 'h'"):
+        history["h"]
+
+
+def test_a_term_that_comes_later_was_nan_before() -> None:
+    terms = lambda m, batch, _: {name: m().square().sum() for name in batch}  # noqa: E731
+    history = fit(Place(1.0), terms, [("a",), ("a", "b")], update=Sgd(0.1), steps=2)
+    assert math.isnan(history["b"][0]) and history["b"][1] == history["a"][1] and "b" in history.columns
 
 
 def test_the_same_seed_gives_the_same_fit_and_line_searches_see_one_function() -> None:
@@ -149,7 +180,7 @@ def test_the_same_seed_gives_the_same_fit_and_line_searches_see_one_function() -
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
     model = Place(0.0, 0.0)
     history = fit(model, noisy, update=LBFGS(first=0.5), steps=9, rng=torch.Generator().manual_seed(4))
-    assert float((model.x - 1).abs().max()) < 0.1 and history["evaluations"][-1] <= 30
+    assert float((model.x.detach() - 1).abs().max()) < 0.1 and history["evaluations"][-1] <= 30
 
 
 def test_batches_take_turns_and_hooks_stop() -> None:
