@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -115,3 +116,15 @@ def test_an_exchange_is_the_same_by_all_its_names(given: list[str], clone: Path)
     u = steady(Diffusion(space) + Dirichlet("left", 0.0) + Robin("right", 3.0, 6.0), u0).value
     with np.load(clone / "run" / "fields" / "run.npz") as kept:
         assert np.allclose(kept["states"][-1, :, 0], space.at_points(u)[:, 0].numpy(), atol=1e-9)
+
+
+def test_the_fit_of_the_first_simulation(clone: Path) -> None:
+    """Its two values are those of u = (x - x^2 / 2) / kappa for kappa = 1, rounded."""
+    (rows,) = blocks("docs/first_simulation.md", "csv")
+    (line,) = re.findall(r"^graphpde (.* --fit .*)$", (ROOT / "docs/first_simulation.md").read_text(), re.M)
+    problem = ['pde = "poisson"', 'mesh = {shape = "rectangle"}', "source = 1.0", "boundary.left.value = 0.0"]
+    Path("data.csv").write_text(rows)
+    Path("plate.toml").write_text("\n".join([*problem, "coefficients.kappa = 3.0"]))
+    assert main([*shlex.split(line), "--pictures", "none", "-o", "run"]) == 0
+    assert "kappa = 3.0" not in Path("run/config.toml").read_text()
+    assert json.loads(Path("run/manifest.json").read_text())["fit"]["values"]["kappa"] == pytest.approx(1.0, abs=0.01)

@@ -78,10 +78,12 @@ def run(args: argparse.Namespace) -> int:
         from graphpde.config import load, merge
 
         given = overrides(args)
+        if args.fit:
+            problem = load(args.problem) if args.problem else {}
+            _refuse_no_error(args, problem)
+            return fit_verb.run(args, merge(problem, given), command)
         if args.sweep or (args.resume is not None and (Path(args.resume) / "sweep.json").is_file()):
             return sweep_verb.run(args, given, command)
-        if args.fit:
-            return fit_verb.run(args, given, command)
         if args.jobs is not None:
             raise UsageError("--jobs says how many runs of a --sweep go at a time; there is no --sweep")
         if args.resume is not None:
@@ -202,11 +204,14 @@ def _say_result(setup: Setup, result: RunResult) -> None:
     say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
     say(*setup.remarks)
     if result.adapted is not None and setup.config.adapt is not None:
+        from graphpde.run.adapt import meshes_of
+
         rounds = result.adapted.rounds
         share = setup.config.adapt.tolerance * rounds[-1].estimate / (rounds[-1].allowed or 1.0)
-        sizes = f"{len(rounds)} meshes of {rounds[0].unknowns} to {rounds[-1].unknowns} unknowns"
-        say(f"  adapted: {sizes}, estimated error {100 * share:.3g} % of the energy norm")
-    if result.status != "ok":
+        say(f"  adapted: {meshes_of(result.adapted)}, estimated error {100 * share:.3g} % of the energy norm")
+    if result.status != "ok" and setup.stepper is None:
+        say("interrupted before the mesh was as fine as asked for; run it again for the rest")
+    elif result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
     for name, v in result.final.items():
         unit, size = setup.units[name], {1: "", 2: "^2", 3: "^3"}[setup.space.mesh.dim]

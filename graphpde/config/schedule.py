@@ -199,6 +199,8 @@ def adaptive_stepper(pde: Pde, rtol: float) -> str:
     no new extrema.
     """
     own = STEPPERS[pde.stepper]
+    if pde.algebraic:
+        return "esdirk4" if rtol < _FINE else "tr_bdf2"
     if own.stiff == "none":
         return "heun" if pde.scheme == "limited" else ("tsit5" if rtol < _FINE else "bosh3")
     if own.stiff == "linear":

@@ -173,6 +173,8 @@ class Adaptive:
         for e, a, b in zip(leaves(error), leaves(u0), leaves(u1), strict=True):
             if not e.is_floating_point():
                 continue
+            if f.massless is not None:  # pressures follow, and may jump
+                e = e.masked_fill(f.massless, 0.0)
             ratio = e / (self.atol + self.rtol * torch.maximum(a.abs(), b.abs()))
             if f.fixed is not None:
                 ratio, e = f.fixed.free(ratio), f.fixed.free(e)

@@ -88,10 +88,10 @@ def _refuse_algebraic(f: System, stepper: Stepper) -> None:
     """Refuse to advance by rates what has none.
 
     Raises:
-        InputError: a stepper that is explicit in everything, for a state with algebraic parts.
+        InputError: a state with algebraic parts, and a stepper whose new state does not solve their equations.
     """
-    if f.algebraic and not stepper.implicit:
-        able = ", ".join(name for name, kind in STEPPERS.items() if kind.implicit)
+    if f.algebraic and not getattr(stepper, "algebraic", False):
+        able = ", ".join(name for name, kind in STEPPERS.items() if getattr(kind, "algebraic", False))
         raise InputError(
             f"{', '.join(f.algebraic)} in {f.label} has no time derivative, so {stepper.name} cannot advance it; "
             f"take one of {able}"

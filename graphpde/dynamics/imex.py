@@ -185,14 +185,14 @@ def _added(known: Tensor, dt: Scalar, weights: tuple[float, ...], rest: list[Ten
 class Ars222(Imex):
     """ARS(2,2,2): two implicit stages, order 2, L-stable in the linear part. Reference: Ascher et al. 1997."""
 
-    name, order = "ars222", 2.0
+    name, order, algebraic = "ars222", 2.0, True
 
 
 @STEPPERS.add("ars443")
 class Ars443(Imex):
     """ARS(4,4,3): four implicit stages, order 3, L-stable in the linear part. Reference: Ascher et al. 1997."""
 
-    name, order = "ars443", 3.0
+    name, order, algebraic = "ars443", 3.0, True
 
 
 @STEPPERS.add("ark3")

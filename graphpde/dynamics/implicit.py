@@ -139,7 +139,7 @@ class Theta(Dirk):
 class BackwardEuler(Theta):
     """Backward Euler: order 1, damps every stiff component, keeps the maximum principle on monotone operators."""
 
-    name, order, error_power = "backward_euler", 1.0, 2.0
+    name, order, error_power, algebraic = "backward_euler", 1.0, 2.0, True
 
     def _estimate(self, f: System, t: Tensor, dt: Scalar, u: Tensor, slopes: list[Tensor], kept: Factored) -> Tensor:
         """Its difference to the trapezoidal rule."""
@@ -160,7 +160,7 @@ class CrankNicolson(Theta):
 class Sdirk2(Dirk):
     """Two equal implicit stages: order 2, L-stable. Reference: Alexander 1977."""
 
-    name, order, error_power = "sdirk2", 2.0, 2.0
+    name, order, error_power, algebraic = "sdirk2", 2.0, 2.0, True
 
 
 @STEPPERS.add("tr_bdf2")
@@ -170,7 +170,7 @@ class TrBdf2(Dirk):
     Reference: Bank et al. 1985; Hosea and Shampine 1996.
     """
 
-    name, order, error_power = "tr_bdf2", 2.0, 3.0
+    name, order, error_power, algebraic = "tr_bdf2", 2.0, 3.0, True
 
 
 @STEPPERS.add("esdirk4")
@@ -180,4 +180,4 @@ class Esdirk4(Dirk):
     Stiff data that move fast in time show order 2 to 3 of it. Reference: Kennedy and Carpenter 2003.
     """
 
-    name, order, error_power = "esdirk4", 4.0, 4.0
+    name, order, error_power, algebraic = "esdirk4", 4.0, 4.0, True

@@ -40,7 +40,7 @@ class TwoStepWeights(NamedTuple):
 class _TwoStep:
     """What both methods share: coefficients for steps of any ratio, one kept factorisation, a one-step start."""
 
-    implicit, symplectic, accepts = True, "no", "any"
+    implicit, symplectic, accepts, algebraic = True, "no", "any", True
     name: str
     order = 2.0
     longest_ratio = 2.4  # below 1 + sqrt 2, where steps that keep growing lose stability (Grigorieff 1983)

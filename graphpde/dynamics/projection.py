@@ -15,6 +15,7 @@ from graphpde.dynamics.multistep import TwoStepWeights
 from graphpde.dynamics.stage import within
 from graphpde.dynamics.stepper import STEPPERS, Carry, Step, require_tensor
 from graphpde.errors import InputError
+from graphpde.ops.boundary import Exchange
 from graphpde.ops.incompressible import Stokes, corner_means, corner_nodes, corner_stiffness
 from graphpde.ops.system import System
 from graphpde.solve.linear import LinearSolver
@@ -28,6 +29,7 @@ class _Solvers(NamedTuple):
         h, operator: what they were made for. stokes: the term that says so.
         velocity: M - h L on the velocity. mass: M there. pressure: the Laplacian of the corrections at corners.
         free: entries of the velocity that no condition holds, 0 or 1 [n, c]. level: corners with a given pressure [n].
+        opened: those where the fluid leaves freely, with the pressure 0 [n].
         means: minus the mean of the corners beside a node between them. lumped: mass of the pressure at corners [n].
     """
 
@@ -38,6 +40,7 @@ class _Solvers(NamedTuple):
     pressure: LinearSolver
     free: Tensor
     level: Tensor
+    opened: Tensor
     means: Sparse
     lumped: Tensor
     stokes: Stokes
@@ -68,13 +71,14 @@ class Projection:
         method, rtol: of the velocity's and the masses' solves; the pressure takes multigrid where it is large.
 
     Raises:
-        InputError: a system that is no flow, or a viscosity that varies.
+        InputError: a system that is no flow, a viscosity that varies, or a traction on the boundary (the pressure at
+            open ends is 0).
 
-    Reference: Guermond, Minev and Shen 2006, Comput. Methods Appl. Mech. Engrg. 195, equations 3.22 to 3.24.
+    Reference: Guermond, Minev and Shen 2006, Comput. Methods Appl. Mech. Engrg. 195.
     """
 
     implicit, symplectic, accepts, stiff = True, "no", "flow", "linear"
-    name, order = "projection", 2.0
+    name, order, algebraic = "projection", 2.0, True
     error_power: float | None = None
 
     def __init__(self, *, method: str = "auto", rtol: float = 1e-10):
@@ -91,6 +95,8 @@ class Projection:
             raise InputError(f"projection advances flows, and {f.label} is none; take another stepper such as bdf2")
         if found.constant_viscosity is None:
             raise InputError("projection takes a viscosity that is the same everywhere; take bdf2 or sbdf2")
+        if any(isinstance(term, Exchange) or getattr(term, "where", None) is not None for _, term in f.linear):
+            raise InputError("projection takes open ends without traction or exchange; take bdf2 or sbdf2")
         return found
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: State, carry: Carry) -> Step:
@@ -101,6 +107,7 @@ class Projection:
         fresh = carry is None or not _fits(carry.solvers, f, h)
         solvers = self._solvers(f, float(h), u) if fresh else carry.solvers
         d = u.shape[-1] - 1
+        u = torch.cat([u[..., :d], torch.where(solvers.opened[:, None], 0.0, u[..., d:])], -1)
         now = t + dt
         before = u if carry is None else weights.now * u + weights.before * carry.u
         assert f.operator is not None and isinstance(f.mass, LinearOperator)
@@ -151,9 +158,9 @@ class Projection:
         still[:, d] = True
         a = pin(f.mass - _velocity_part(as_matrix(f.operator), d) * h, still)
         corner = corner_nodes(space)
-        outer = torch.zeros_like(corner)
-        outer[space.tag("boundary").nodes.to(u.device)] = True
-        level = corner & (held[:, d] | (outer & ~held[:, :d].any(1)))
+        push = f.operator(_at_pressure(torch.ones_like(u[..., :1].reshape(-1, 1)[: space.n]), d))[:, :d]  # normals
+        opened = corner & (push.abs() * ~held[:, :d] > 1e-6 * push.abs().max()).any(1)
+        level = opened | (corner & held[:, d])
         rtol = max(self.rtol, within(u.dtype))
         stiffness, lumped = corner_stiffness(space)
         if not bool(level.any()):
@@ -169,6 +176,7 @@ class Projection:
             LinearSolver(pin(stiffness, level | ~corner), rtol=rtol),
             (~still).to(u.dtype),
             level,
+            opened & ~held[:, d],
             Sparse(means.relation, means.weight * scale[dst], means.diag * 0),
             lumped.to(u.dtype),
             stokes,

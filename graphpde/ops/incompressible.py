@@ -46,7 +46,7 @@ class Stokes(LinearForm):
 
     P2 and Q2 give Taylor and Hood's pair, of third order in the velocity and second in the pressure. P1 adds
     \int (p - P p)(q - P q) / mu, P the mean over a cell, to F_q (Bochev, Dohrmann and Gunzburger 2006, SIAM J. Numer.
-    Anal. 44, equation 3.2): second and first order.
+    Anal. 44): second and first order.
 
     Args:
         domain: a Space on cells of full dimension with P2, Q2 (or P1 on simplices).
@@ -85,7 +85,7 @@ class Stokes(LinearForm):
         """mu where it is one number, else None."""
         mu = getattr(self, "viscosity", self._given["viscosity"])
         if isinstance(mu, Tensor):
-            return mu if not mu.dim() else None
+            return mu.reshape(()) if mu.numel() == 1 else None
         return mu if isinstance(mu, float) else None
 
     @property
@@ -172,6 +172,8 @@ def checked_space(domain: Any) -> Space:
         raise InputError(
             f"a flow needs cells that fill a plane or space, '{mesh.name}' is {mesh.dim}-D in {mesh.space_dim}-D"
         )
+    if any(CELLS[kind].corners == "pyramid" for kind in mesh.cells):
+        raise InputError(f"a flow has no elements on pyramids, '{mesh.name}' has some; split them into tetrahedra")
     if domain.element.degree == 1 and any(CELLS[kind].corners not in ("triangle", "tetra") for kind in mesh.cells):
         raise InputError(
             f"a flow on first-order elements is stabilised on triangles and tetrahedra alone, '{mesh.name}' has "
@@ -312,7 +314,8 @@ def level_is_free(total: Sum, space: Space) -> bool:
         push = f.operator(one)[:, :-1]
         scale = space.measure.abs().max() ** ((space.mesh.dim - 1) / space.mesh.dim)
         moved = push if f.fixed is None else f.fixed.clear(torch.nn.functional.pad(push, (0, 1)))[:, :-1]
-        return float(moved.abs().max()) <= 1e-9 * float(scale)
+        rounding = max(1e-9, 1e3 * torch.finfo(space.dtype).eps)
+        return float(moved.abs().max()) <= rounding * float(scale)
 
 
 def lowest_corner(space: Space) -> int:

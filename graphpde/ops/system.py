@@ -194,7 +194,7 @@ class System:
 
     def _rate_by_solving(self, mass: LinearOperator, f: Tensor, t: Tensor) -> Tensor:
         """M^-1 f; fixed nodes move as they are told and drag their neighbours along through the mass."""
-        still = self._massless
+        still = self.massless
         if self.fixed is None:
             return self._mass_solver(f if still is None else f.masked_fill(still, 0.0))
         values = self.fixed.rate(t, f)
@@ -204,11 +204,11 @@ class System:
     @cached
     def _mass_solver(self) -> LinearSolver:
         assert isinstance(self.mass, LinearOperator)
-        still = self._massless
+        still = self.massless
         return LinearSolver(self.pin(self.mass if still is None else pin(self.mass, still)), rtol=1e-12)
 
     @cached
-    def _massless(self) -> Tensor | None:
+    def massless(self) -> Tensor | None:
         """Entries without a time derivative, such as pressures, bool [n, c]; they have no rate, it is given as 0."""
         if not self.algebraic or not isinstance(self.mass, LinearOperator):
             return None
@@ -260,11 +260,12 @@ class System:
 
     def _rate_of(self, term: Term, t: Tensor, u: Tensor) -> Tensor:
         """The rate of one term; entries without a time derivative have none, it is given as 0."""
-        still = self._massless
+        still = self.massless
         if term.domain is None or still is None:
             return term.rate(t, u)
         f = term(t, u).masked_fill(still, 0.0)
-        return self._mass_solver(f if self.fixed is None else self.fixed.clear(f))
+        f = f if self.fixed is None else self.fixed.clear(f)
+        return self._mass_solver(f) if bool(torch.isfinite(f).all()) else f
 
     def blame(self, times: Sequence[Tensor], u: Tensor, node: int) -> str:
         """The condition with a non-finite value, or the term with the largest (or a non-finite) rate at a node.

@@ -11,8 +11,9 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
+from graphpde.mesh.area_vectors import AreaVectors
 from graphpde.mesh.cells import CELLS
-from graphpde.mesh.geometry import edge_lengths
+from graphpde.mesh.geometry import edge_lengths, facet_measures
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Dirichlet
@@ -20,18 +21,20 @@ from graphpde.ops.incompressible import (
     Convection,
     Pressure,
     Stokes,
+    Velocity,
     checked_space,
     flow_channels,
     level_is_free,
     lowest_corner,
 )
+from graphpde.ops.system import System
 from graphpde.ops.term import Condition, Sum
 from graphpde.problems.pde import PDES, SPACE, Box, Coefficient, Pde, Plain, Value, rounded_down, setting_scale
 from graphpde.problems.reaction_diffusion import two_digits
 from graphpde.problems.values import FieldsAt, conductivity, typical
 
+_IMBALANCE = 1e-3  # of the largest speed times the boundary: more than values at nodes miss of smooth data
 _COURANT = 0.3  # distance between nodes that a step of an explicit convection may cross
-_CELL_REYNOLDS = 100.0  # speed times edge length over viscosity from which Galerkin's method shows oscillations
 
 
 @PDES.add("stokes")
@@ -39,8 +42,9 @@ class StokesProblem(Pde):
     """Slow viscous flow in the plane. Values on a set are velocities; what is not said is open: no traction there.
 
     A set may hold some components alone: velocity_y = 0 on a horizontal symmetry line. An inflow is a traction, force
-    per length. Where the velocity is given all round the pressure is 0 at the lowest corner to the left. Alone, the
-    fluid rests in a box and is stirred by a force.
+    per length. A viscosity that varies takes the full stress, whose open ends bend a developed flow a little; one
+    number leaves it as it is. Where the velocity is given all round the pressure is 0 at the lowest corner to the left.
+    Alone, the fluid rests in a box and is stirred by a force.
 
     Reference: Stokes 1845; Taylor and Hood 1973 for the elements.
     """
@@ -58,6 +62,7 @@ class StokesProblem(Pde):
     continuous = True
     fills = 2
     partly_held = True
+    algebraic = True
     stepper = "bdf2"
 
     @property
@@ -78,11 +83,15 @@ class StokesProblem(Pde):
         if not channels:
             raise ConfigError(f"the value on '{place}' names no component, expected {', '.join(self.held_fields)}")
         field = FieldsAt([values[self.fields[k]] for k in channels])
+        if len(channels) == self.dim:
+            return Velocity(place, field, override=override)
         return Dirichlet(place, field, override=override, channels=channels)
 
     @classmethod
     def default_element(cls, mesh: Mesh) -> str | None:
         corners = {CELLS[kind].corners for kind in mesh.cells}
+        if "pyramid" in corners:
+            raise ConfigError(f"a flow has no elements on pyramids, '{mesh.name}' has some; split them into tetrahedra")
         return "q2" if corners & {"quad", "hexahedron", "wedge"} else "p2"
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
@@ -126,6 +135,7 @@ class StokesProblem(Pde):
         assert isinstance(space, Space)
         if not level_is_free(total, space):
             return total
+        _refuse_gain(total, space)
         return total + Pressure(torch.tensor([lowest_corner(space)]), 0.0)
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
@@ -133,12 +143,31 @@ class StokesProblem(Pde):
         return rounded_down(0.2 * size**2 * self._density(coefficients) / setting_scale(mu, f"viscosity = {mu:g}"))
 
 
+def _refuse_gain(total: Sum, space: Space) -> None:
+    """Refuse a velocity given all round that brings in more than leaves."""
+    with torch.no_grad():
+        f = System(total, None, torch.zeros((), dtype=torch.float64, device=space.device))
+        d = space.mesh.space_dim
+        given = f.reset(torch.zeros((), dtype=torch.float64), torch.zeros(space.n, d + 1, dtype=space.dtype))[:, :d]
+        ids = space.mesh.tag("boundary").ids
+        leaves = float(AreaVectors(space, [ids])(given))
+        size = float(given.abs().max()) * float(facet_measures(space.mesh, ids).sum())
+    if abs(leaves) > _IMBALANCE * size:
+        what = (
+            f"takes out {leaves:.4g} more than it brings in"
+            if leaves > 0
+            else f"brings in {-leaves:.4g} more than leaves"
+        )
+        raise ConfigError(f"the velocity is given all round and {what}; leave an end open, or balance the values")
+
+
 @PDES.add("navier-stokes")
 class NavierStokesProblem(StokesProblem):
     """Incompressible flow in the plane, with the sets and defaults of ``stokes``.
 
     Convection is extrapolated (``sbdf2``): one factorisation for the whole run, and steps that cross a third of the
-    distance between nodes. A run takes the time in which the largest given speed crosses the domain twice.
+    distance between nodes, at the largest speed given at the start. A run takes the time in which a speed of 1 crosses
+    the domain twice.
 
     Reference: Navier 1823; Stokes 1845.
     """

@@ -120,6 +120,7 @@ class Pde:
         noise: default amplitude of the noise on the initial state.
         vectors: name -> fields that are its components; series for ParaView carry them beside the fields.
         fills: the dimension that its cells must fill; None: any cells will do, surfaces and networks too.
+        algebraic: whether a field has no time derivative, as pressures have none.
         partly_held: whether a boundary may hold some of the fields alone.
         conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
         reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
@@ -141,6 +142,7 @@ class Pde:
     continuous: ClassVar[bool] = False
     vectors: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     fills: ClassVar[int | None] = None
+    algebraic: ClassVar[bool] = False
     partly_held: ClassVar[bool] = False
     stepper: str = "backward_euler"
     schemes: ClassVar[tuple[str, ...]] = ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,15 +28,18 @@ from graphpde.viz import Picture, Section, plot_curves, save_figure
 TABLE, MESH = "adapt.csv", "mesh.vtu"
 
 
-def adapted(setup: Setup) -> tuple[Setup, Adapted]:
+def adapted(setup: Setup, stop: Callable[[], bool] | None = None) -> tuple[Setup, Adapted]:
     """The problem on the mesh that its own error asked for, its state there the solution; and how it came to that.
+
+    Args:
+        stop: asked after each solve; True makes that mesh the last one.
 
     Raises:
         InputError: a finer mesh does not carry the problem. SolveError: a solve failed.
     """
     asked = setup.config.adapt
     assert asked is not None and asked.indicator is not None
-    clock, last = time.perf_counter(), setup
+    clock, last, stopped = time.perf_counter(), setup, list[float]()
     start, solver = float(setup.times[0]), setup.config.solver
 
     def problem(mesh: Mesh) -> tuple[Sum, Tensor]:
@@ -55,7 +59,11 @@ def adapted(setup: Setup) -> tuple[Setup, Adapted]:
         kappa = 1.0 if asked.indicator == "recovery" else conductivity(own, last.config.coefficients["kappa"])
         # in the plane a slope over the whole domain has the energy kappa u^2: far below it there is only rounding
         rounding = 1e-9 * float(there.abs().max() * per_cell(own, kappa).max().sqrt())
-        return max(asked.tolerance * energy_norm(own, there, kappa=kappa), rounding)
+        bound = max(asked.tolerance * energy_norm(own, there, kappa=kappa), rounding)
+        if stop is None or not stop():
+            return bound
+        stopped.append(bound)
+        return math.inf
 
     with torch.no_grad():
         found = adapt(
@@ -67,8 +75,11 @@ def adapted(setup: Setup) -> tuple[Setup, Adapted]:
             theta=asked.theta,
             solve=solve,
         )
+    if stopped:
+        final = found.rounds[-1]._replace(allowed=stopped[-1])
+        found = replace(found, rounds=(*found.rounds[:-1], final), within=final.estimate <= final.allowed)
     timings = {**setup.timings, "adapt the mesh": time.perf_counter() - clock}
-    return replace(last, u0=found.value, timings=timings, notes=(*last.notes, *_shortfall(found))), found
+    return replace(last, u0=found.value, timings=timings, notes=(*last.notes, *_shortfall(found, bool(stopped)))), found
 
 
 def _plain(space: Space, u: Tensor) -> tuple[Space, Tensor]:
@@ -78,13 +89,15 @@ def _plain(space: Space, u: Tensor) -> tuple[Space, Tensor]:
     return space.to("cpu", torch.float64), u.cpu().double()
 
 
-def _shortfall(found: Adapted) -> list[str]:
+def _shortfall(found: Adapted, stopped: bool) -> list[str]:
     if found.within:
         return []
-    last = found.rounds[-1]
+    last, way_on = found.rounds[-1], "raise adapt.max_unknowns or the tolerance"
+    if stopped:
+        way_on = "it was interrupted; run it again for the rest"
     return [
         f"the mesh stopped refining at {last.unknowns} unknowns, where the estimated error {last.estimate:.3g} is "
-        f"above the {last.allowed:.3g} asked for; raise adapt.max_unknowns or the tolerance"
+        f"above the {last.allowed:.3g} asked for; {way_on}"
     ]
 
 
@@ -134,19 +147,32 @@ def record_adapted(folder: RunFolder, found: Adapted | None) -> None:
     folder.write(TABLE, "\n".join(["unknowns,cells,estimate,allowed", *lines]) + "\n")
 
 
+def meshes_of(found: Adapted) -> str:
+    """How many meshes it took, in words."""
+    first, last = found.rounds[0].unknowns, found.rounds[-1].unknowns
+    if len(found.rounds) > 1:
+        return f"{len(found.rounds)} meshes of {first} to {last} unknowns"
+    return f"the first mesh of {first} unknowns suffices" if found.within else f"not refined beyond {first} unknowns"
+
+
 def draw_adapted(found: Adapted, folder: Path) -> Section:
-    """The section of the report on it, its picture saved below ``folder``."""
+    """The section of the report on it, its picture (where there is more than one mesh) saved below ``folder``."""
     sizes = [r.unknowns for r in found.rounds]
     first, last = found.rounds[0], found.rounds[-1]
+    title, files, below = "Adaptive mesh", [TABLE, MESH], "fell below" if found.within else "was still above"
+    if len(sizes) == 1:
+        told = meshes_of(found)
+        text = f"{told[0].upper()}{told[1:]}: estimated error {last.estimate:.3g}, asked for {last.allowed:.3g}."
+        return Section(title, text, files=files)
     curves = {"estimated error": [r.estimate for r in found.rounds], "asked for": [r.allowed for r in found.rounds]}
-    if len(sizes) > 1:
-        curves["unknowns^(-1/2)"] = [last.estimate * (last.unknowns / n) ** 0.5 for n in sizes]
+    curves["unknowns^(-1/2)"] = [last.estimate * (last.unknowns / n) ** 0.5 for n in sizes]
     figure = plot_curves(sizes, curves, "unknowns", "energy norm", log=True)
     figure.axes[0].set_xscale("log")
     file = save_figure(figure, folder / "adapt.png", dpi=130)
+    rounds = "1 round" if len(sizes) == 2 else f"{len(sizes) - 1} rounds"
     text = (
-        f"The mesh was refined in {len(sizes) - 1} rounds, from {first.unknowns} to {last.unknowns} unknowns, where "
-        f"the estimated error {'fell below' if found.within else 'was still above'} the one asked for."
+        f"The mesh was refined in {rounds}, from {first.unknowns} to {last.unknowns} unknowns, where "
+        f"the estimated error {below} the one asked for."
     )
     caption = "The estimated error in the energy norm against the unknowns; its best order is that of the third curve."
-    return Section("Adaptive mesh", text, [Picture(file.read_bytes(), caption)], files=[TABLE, MESH])
+    return Section(title, text, [Picture(file.read_bytes(), caption)], files=files)

@@ -16,6 +16,8 @@ def record_failure(run: Running, error: BaseException) -> None:
     if isinstance(error, SolveError) and not run.folder.begun:
         run.folder.begin()
         run.folder.write("config.toml", dump(run.setup.config.as_dict()))
+        if run.fitted is not None:
+            run.fitted.write(run.folder)
     if not run.folder.begun:
         run.folder.abandon()
         return

@@ -45,6 +45,8 @@ def finish(run: Running, status: str, result: Result | None, meter: Meter, start
         sections = draw_records(frames, run.folder.path / "figures")
         if run.adapted is not None and setup.config.output.pictures != "none":
             sections.append(draw_adapted(run.adapted, run.folder.path / "figures"))
+        if run.fitted is not None:
+            sections.insert(0, run.fitted.draw(run.folder.path / "figures"))
     except OutputError:
         raise
     except InputError as error:
@@ -87,4 +89,6 @@ def _summary(run: Running, status: str, final: dict[str, dict[str, float]]) -> s
     )
     of = f"{run.step} of {run.steps} steps" if run.control is None else f"{run.step} steps"
     stopped = "" if status == "ok" else f" Interrupted after {of}, at t = {run.frames.moments[-1].t:.4g}."
+    if stopped and (setup.stepper is None or (run.fitted is not None and run.fitted.interrupted)):
+        stopped = f" Interrupted before the {'mesh' if run.fitted is None else 'fit'} was as good as was asked for."
     return f"{run.manifest['unknowns']} unknowns, {took}: {ranges} at the end.{stopped}"

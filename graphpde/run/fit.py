@@ -2,123 +2,51 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphpde.config import Config, Setup, prepare
-from graphpde.config.prepare import build_term
-from graphpde.dynamics import evolve, steady
 from graphpde.errors import ConfigError
-from graphpde.formula import Formula
-from graphpde.mesh.io import write_mesh
-from graphpde.mesh.space import Space
 from graphpde.ops.system import System
-from graphpde.problems.values import conductivity, per_cell
 from graphpde.registry import unknown
-from graphpde.run.folder import MANIFEST, RunFolder
+from graphpde.run.determined import determined
+from graphpde.run.estimate import estimate
+from graphpde.run.fit_record import FITTED, INTERRUPTED, FitRecord
+from graphpde.run.fittable import Fittable
+from graphpde.run.folder import RunFolder, next_folder
 from graphpde.run.measurements import Measurements, read_measurements
 from graphpde.run.run_result import RunResult
 from graphpde.run.simulate import simulate
-from graphpde.train import LBFGS, History, Inverse, Misfit, PerTag, Positive, Tikhonov, discrepancy, fit
+from graphpde.train import LBFGS, History, Hook, Inverse, Misfit, discrepancy, fit
 
 STEPS = 300
+CONSTANT = 1e-3
+"""Spread of a field, relative to its largest value, below which it counts as constant."""
 _QUANTITIES = ("kappa", "source")
-FITTED = "fields/fitted.vtu"
+
+Stop = Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What a fit came to.
-
-    Attributes:
-        run: of the fitted problem. values: by quantity a number, numbers by set of cells, or the range of a field.
-        misfit: mean squared residual in units of the noise; 1 is what the noise alone makes. points: measurements.
-        history: of the fit that was kept. weight: of the roughness, where a field was fitted. assumed: the deviation of
-            the noise where the table does not say any.
-    """
+class Fitted(NamedTuple):
+    """The run of the fitted problem, and how that was fitted."""
 
     run: RunResult
-    values: Mapping[str, Any]
-    misfit: float
-    points: int
-    history: History
-    weight: float | None
-    assumed: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines."""
-        return {
-            "values": dict(self.values), "misfit": self.misfit, "measurements": self.points, "steps": len(self.history),
-            "reason": self.history.reason, "weight": self.weight, "sigma_assumed": self.assumed,
-        }  # fmt: skip
-
-
-class _Signed(nn.Module):
-    """A number or a field that may be negative, in units of its scale."""
-
-    def __init__(self, start: Tensor):
-        super().__init__()
-        self.scale = float(start.abs().max()) or 1.0
-        self.free = nn.Parameter(start / self.scale)
-
-    def forward(self) -> Tensor:
-        return self.free * self.scale
-
-
-class Fittable(nn.Module):
-    """A prepared problem some of whose coefficients learn; called, it gives the states at the moments [s, n, c].
-
-    Args:
-        setup: the problem as it starts. wanted: "kappa" or "source" -> whether a field is wanted, not numbers.
-
-    Raises:
-        ConfigError: the problem has no such coefficient, or not in a form that can learn.
-    """
-
-    def __init__(self, setup: Setup, wanted: Mapping[str, bool], moments: Sequence[float]):
-        super().__init__()
-        self.setup, self.wanted, self.moments = setup, dict(wanted), list(moments)
-        makers = {"kappa": _kappa, "source": _source}
-        self.learned = nn.ModuleDict({name: makers[name](setup, field) for name, field in wanted.items()})
-        mesh, space = setup.space.mesh, setup.space
-        self.rough: dict[str, Tikhonov] = {}
-        for name in (name for name, field in wanted.items() if field):
-            self.rough[name] = Tikhonov(mesh if name == "kappa" or not isinstance(space, Space) else space)
-
-    def roughness(self) -> Tensor:
-        """Of the fields, each in its own units (of kappa: the roughness of its logarithm)."""
-        parts = [rough(self.learned[name].get_parameter("free")) for name, rough in self.rough.items()]
-        return torch.stack(parts).sum()
-
-    def term(self) -> Any:
-        """The right-hand side with what has been learned."""
-        setup, config = self.setup, self.setup.config
-        if "kappa" in self.learned:
-            config = replace(config, coefficients={**config.coefficients, "kappa": self.learned["kappa"]()})
-        if "source" in self.learned:
-            config = replace(config, source={setup.pde.fields[0]: self.learned["source"]()})
-        return build_term(setup.pde, setup.space, config)
-
-    def forward(self) -> Tensor:
-        setup = self.setup
-        start = float(setup.times[0])
-        if setup.stepper is None:
-            return steady(self.term(), setup.u0, t=start, method=setup.config.solver.method).value[None]
-        times = [start, *(t for t in self.moments if t > start)]
-        found = evolve(self.term(), setup.u0, times, stepper=setup.stepper, dt=setup.dt, control=setup.control).states
-        return found if self.moments[0] <= start else found[1:]
+    record: FitRecord
 
 
 def fit_run(
-    config: Config, data: str | os.PathLike[str], wanted: Sequence[str], path: str | os.PathLike[str], **options: Any
+    config: Config,
+    data: str | os.PathLike[str],
+    wanted: Sequence[str],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    stop: Stop | None = None,
+    **options: Any,
 ) -> Fitted:
     """Fit a problem to measurements and run what was found.
 
@@ -128,33 +56,46 @@ def fit_run(
         wanted: "kappa" (a number, or one for each set of cells where the problem gives such), "kappa=field" (one value
             per cell), "source" (a number), "source=field" (one per node). Fields are as smooth as the noise allows:
             the weight of their roughness is chosen by the discrepancy principle.
-        path: the run folder. options: of :func:`~graphpde.run.simulate.simulate`.
+        path: the run folder, by default the next free one. stop: asked after every step of the fit and of the run; True
+            ends both with what they have, and the status is "interrupted".
+        options: of :func:`~graphpde.run.simulate.simulate`.
 
     Raises:
+        OutputError: the folder cannot be used; said before anything is computed.
         ConfigError: what is wanted cannot be fitted, or the table does not fit the problem. SolveError: no fit explains
             the data, or a solver failed.
     """
     asked = _asked(wanted)
+    _refuse(config)
     setup = prepare(config)
-    if config.device != "cpu" or config.dtype != "float64":
-        raise ConfigError(f"a fit runs on the cpu in float64, and the problem asks for {config.device}, {config.dtype}")
     seen = read_measurements(data, setup)
     model = Fittable(setup, asked, seen.moments)
-    history, weight = _carry_out(model, seen)
-    found, field = _found(model)
-    fitted = prepare(_with_numbers(config, setup, found))
-    if field:
-        term = model.term()
-        with torch.no_grad():
-            system = System(term, None, setup.times[0])
-        note = f"config.toml holds what the fit started from; the fitted field lies in {FITTED}"
-        fitted = replace(fitted, term=term, system=system, notes=(*fitted.notes, note))
-    run = simulate(fitted, path, **options)
-    sigma = float(seen.sigma[0]) if seen.assumed else None
-    last = history["misfit"][-1]
-    result = Fitted(run, {**found, **_ranges(field)}, last, len(seen), history, weight, sigma)
-    files = _write(result, setup, field)
-    return replace(result, run=replace(run, files=files))
+    if len(seen) < len(model.numbers):
+        raise ConfigError(
+            f"'{data}' holds {len(seen)} measurements for {len(model.numbers)} numbers ({', '.join(model.numbers)}), "
+            f"expected at least as many; measure more or fit fewer"
+        )
+    folder = RunFolder(next_folder(f"{setup.name}-fit") if path is None else path, estimate(setup).disk)
+    try:
+        record, notes = _fit(model, seen, stop or _never)
+        fitted = _fitted(model, record, notes)
+        return Fitted(simulate(fitted, folder.path, stop=stop, fitted=record, **options), record)
+    finally:
+        folder.abandon()  # which leaves a folder that holds a run
+
+
+def _never() -> bool:
+    return False
+
+
+def _refuse(config: Config) -> None:
+    if config.device != "cpu" or config.dtype != "float64":
+        raise ConfigError(f"a fit runs on the cpu in float64, and the problem asks for {config.device}, {config.dtype}")
+    if config.adapt is not None:
+        raise ConfigError(
+            "a fit needs one mesh and adapt refines it; leave adapt out of the fit, and give it to a run of the fitted "
+            "problem"
+        )
 
 
 def _asked(wanted: Sequence[str]) -> dict[str, bool]:
@@ -173,52 +114,68 @@ def _asked(wanted: Sequence[str]) -> dict[str, bool]:
     return out
 
 
-def _kappa(setup: Setup, field: bool) -> nn.Module:
-    if not setup.pde.conducts:
-        raise ConfigError(f"{setup.pde.name} has no kappa that could be fitted; fit source")
-    if setup.config.materials:
-        raise ConfigError("kappa comes from [materials]; give it as numbers per set (--kappa SET=VALUE) to fit them")
-    given = conductivity(setup.space, setup.config.coefficients["kappa"])
-    if field:
-        if isinstance(given, Tensor) and given.dim() > 1:
-            raise ConfigError("kappa is a tensor, and only isotropic fields can be fitted; give a number to start from")
-        return Positive(per_cell(setup.space, given).to(torch.float64).expand(setup.space.mesh.n_cells))
-    if isinstance(given, Tensor):
-        raise ConfigError("kappa is a formula in space; give numbers to start from, or ask for kappa=field")
-    return PerTag(given) if isinstance(given, Mapping) else Positive(float(given))
-
-
-def _source(setup: Setup, field: bool) -> nn.Module:
-    if len(setup.pde.fields) > 1:
-        raise ConfigError(
-            f"a source can be fitted for a single field, and {setup.pde.name} has {len(setup.pde.fields)}"
-        )
-    given = setup.config.source.get(setup.pde.fields[0], 0.0)
-    if isinstance(given, Formula) and not given.constant:
-        raise ConfigError("the source is a formula; give a number to start from")
-    start = torch.tensor(float(given(torch.zeros(1, 1))) if isinstance(given, Formula) else float(given)).double()
-    if not field:
-        return _Signed(start)
-    if not isinstance(setup.space, Space):
-        raise ConfigError("source=field needs values at nodes; take an element such as p1")
-    return _Signed(start.expand(setup.space.n, 1).clone())
-
-
-def _carry_out(model: Fittable, seen: Measurements) -> tuple[History, float | None]:
-    """Fit; with fields as often as it takes to find the weight of their roughness."""
+def _fit(model: Fittable, seen: Measurements, stop: Stop) -> tuple[FitRecord, list[str]]:
+    """Fit, and judge the result: what is remarkable about it, one sentence each."""
     misfit = Misfit(seen.of, seen.values, seen.sigma)
-    if not model.rough:
-        return fit(model, Inverse(misfit), update=LBFGS(change=1e-8), steps=STEPS), None
+    notes: list[str] = []
+    if model.rough:
+        history, notes = _fit_fields(model, misfit, stop)
+    else:
+        rule = LBFGS(change=1e-8)
+        history = fit(model, Inverse(misfit), update=rule, steps=STEPS, hooks=[_hook(stop)])
+    deviations: Mapping[str, float | None] = {}
+    if history.reason != INTERRUPTED:
+        deviations, lost = determined(model, seen)
+        if lost:
+            those = " and ".join(lost)
+            how = f"{those} can change together" if len(lost) > 1 else f"{those} can change"
+            notes.append(
+                f"the measurements do not determine {those}: {how} without a trace above their "
+                f"noise, and what was found depends on the start; give all but what they determine, or measure "
+                f"something else"
+            )
+    numbers, fields = _found(model)
+    with torch.no_grad():
+        computed = seen.of(model())
+    return FitRecord(model.setup, seen, computed, numbers, fields, deviations, history), notes
+
+
+def _fit_fields(model: Fittable, misfit: Misfit, stop: Stop) -> tuple[History, list[str]]:
+    """Fit as often as it takes to find the weight of the roughness; the history of all of it."""
     objective = Inverse(misfit, {"roughness": lambda m: m.roughness()})
-    kept: list[History] = []
+    whole = History()
 
     def at(weight: float) -> float:
-        rule = LBFGS(memory=30, change=1e-5)
-        kept.append(fit(model, objective, update=rule, steps=STEPS, weights={"roughness": weight}))
-        return kept[-1]["misfit"][-1]
+        rule, hooks = LBFGS(memory=30, change=1e-5), [_hook(stop)]
+        own = fit(model, objective, update=rule, steps=STEPS, weights={"roughness": weight}, hooks=hooks)
+        _append(whole, own, weight)
+        return own["misfit"][-1]
 
-    chosen = discrepancy(at)
-    return kept[-1], chosen.weight
+    def constant() -> bool:
+        return whole["misfit"][-1] <= 1 and all(
+            float(v.max() - v.min()) <= CONSTANT * float(v.abs().max()) for v in _found(model)[1].values()
+        )
+
+    discrepancy(at, enough=lambda: stop() or constant())
+    if stop():
+        whole.reason = INTERRUPTED
+    elif constant():
+        names = " and ".join(model.rough)
+        return whole, [f"a constant {names} explains the measurements: they say nothing of a field beyond their noise"]
+    return whole, []
+
+
+def _hook(stop: Stop) -> Hook:
+    return lambda _: INTERRUPTED if stop() else None
+
+
+def _append(whole: History, own: History, weight: float) -> None:
+    """The steps of one more fit, counted on."""
+    before = whole.rows[-1] if whole.rows else {"step": 0, "evaluations": 0, "seconds": 0.0}
+    for row in own.rows:
+        counted = {key: before[key] + row[key] for key in ("step", "evaluations", "seconds")}
+        whole.rows.append({**row, **counted, "weight": weight})
+    whole.reason, whole.converged = own.reason, own.converged
 
 
 def _found(model: Fittable) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -236,31 +193,23 @@ def _found(model: Fittable) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return numbers, fields
 
 
+def _fitted(model: Fittable, record: FitRecord, notes: Sequence[str]) -> Setup:
+    """The problem with what was found."""
+    setup = model.setup
+    config = _with_numbers(setup.config, setup, record.numbers)
+    fitted = prepare(config)
+    if record.fields:
+        term = model.term()
+        with torch.no_grad():
+            system = System(term, None, setup.times[0])
+        note = f"config.toml holds what the fit started from; the fitted field lies in {FITTED}"
+        fitted = replace(fitted, term=term, system=system, notes=(*fitted.notes, note))
+    return replace(fitted, notes=(*fitted.notes, *notes))
+
+
 def _with_numbers(config: Config, setup: Setup, found: Mapping[str, Any]) -> Config:
     if "kappa" in found:
         config = replace(config, coefficients={**config.coefficients, "kappa": found["kappa"]})
     if "source" in found:
         config = replace(config, source={setup.pde.fields[0]: found["source"]})
     return config
-
-
-def _ranges(fields: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {name: {"min": float(v.min()), "max": float(v.max())} for name, v in fields.items()}
-
-
-def _write(result: Fitted, setup: Setup, fields: Mapping[str, Tensor]) -> list[Any]:
-    """The history, the fitted fields and the summary beside the run; the files of the folder."""
-    folder = RunFolder(result.run.folder)
-    text = io.StringIO()
-    table = csv.DictWriter(text, result.history.columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(result.history.rows)
-    folder.write("fit.csv", text.getvalue())
-    if fields:
-        space, mesh = setup.space, setup.space.mesh
-        cells = {name: v for name, v in fields.items() if name == "kappa"}
-        points = {name: space.at_points(v)[:, 0] for name, v in fields.items() if name != "kappa"}
-        write_mesh(folder.path / FITTED, mesh.with_data(points, cells))
-    manifest = json.loads((folder.path / MANIFEST).read_text(encoding="utf-8"))
-    folder.write_manifest({**manifest, "fit": result.as_dict()})
-    return folder.files()

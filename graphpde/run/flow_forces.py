@@ -10,8 +10,9 @@ from torch import Tensor
 
 from graphpde.errors import ConfigError
 from graphpde.mesh.area_vectors import AreaVectors
-from graphpde.ops.incompressible import Stokes, corner_nodes
+from graphpde.ops.incompressible import Stokes
 from graphpde.ops.system import System
+from graphpde.run.flux_shares import facet_corners
 from graphpde.run.fluxes import BoundaryFluxes
 
 _AXES = "xyz"
@@ -28,7 +29,7 @@ class FlowForces:
     """Forces on named sets of facets, what flows out through them, and their mean pressure.
 
     A force is what holds the fluid's velocity at the nodes of a set, which keeps the momentum of the discrete flow to
-    rounding and converges twice as fast as integrals of the stress (Gresho and Sani 1998, section 3.16.5). Sets whose
+    rounding and converges twice as fast as integrals of the stress (Gresho and Sani 1998). Sets whose
     velocity is free feel the traction given there.
 
     Args:
@@ -49,11 +50,7 @@ class FlowForces:
         self.dim, self.density = space.mesh.space_dim, stokes.density
         ids = [space.facet_ids(name) for name in self.names]
         self._vectors = AreaVectors(space, ids)
-        corner = corner_nodes(space)
-        self._corners = []
-        for name in self.names:
-            nodes = space.tag(name).nodes
-            self._corners.append(nodes[corner[nodes.to(corner.device)].to(nodes.device)])
+        self._corners = [facet_corners(space, each) for each in ids]
 
     @property
     def columns(self) -> list[str]:
@@ -74,12 +71,13 @@ class FlowForces:
         forces = -self._meter.at(t, u, rate).through[:, : self.dim].double()
         outflow = self._vectors(u[:, : self.dim]).double()
         out: list[float] = []
+        pressure = u[:, -1].double().cpu()
         for k, corners in enumerate(self._corners):
             out += forces[k].tolist()
             if self.reference is not None:
                 scale = 2 / (self.density * self.reference.speed**2 * self.reference.area)
                 out += (forces[k] * scale).tolist()
-            out += [float(outflow[k]), float(u[corners, -1].double().mean())]
+            out += [float(outflow[k]), float(corners.size @ pressure[corners.node] / corners.size.sum())]
         return out
 
 

@@ -43,6 +43,7 @@ _OWN = (
     "figures/range.png",
     "figures/mesh.png",
     "figures/adapt.png",
+    "figures/fit_*.png",
     "figures/probes*.png",
     "figures/fluxes*.png",
     "figures/integrals*.png",

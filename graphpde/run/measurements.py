@@ -18,6 +18,9 @@ from graphpde.mesh.samples import Samples
 ASSUMED = 0.01
 """Noise relative to the root mean square of the values, where a table does not say any."""
 
+LARGEST = 1e100
+"""Of numbers, and of values in units of their noise: the squares of larger ones would not be numbers."""
+
 
 class Measurements(NamedTuple):
     """What was measured.
@@ -65,20 +68,17 @@ def read_measurements(path: str | os.PathLike[str], setup: Setup) -> Measurement
     missing = [name for name in needed if name not in header]
     if missing or len(fields) != 1:
         lacks = ", ".join(missing) or "a field" if missing or not fields else "only one field"
-        raise ConfigError(f"'{path}' has the columns {', '.join(header)} and needs {lacks}; {expected}")
+        raise ConfigError(f"'{path}' has the columns {', '.join(map(_begin, header))} and needs {lacks}; {expected}")
     if strange:
         why = " (a steady state has no time)" if steady and "t" in strange else ""
-        raise ConfigError(f"'{path}' has a column '{strange[0]}' that is not known or given twice{why}; {expected}")
+        raise ConfigError(
+            f"'{path}' has a column '{_begin(strange[0])}' that is not known or given twice{why}; {expected}"
+        )
     columns = {name: torch.tensor([row[k] for _, row in rows], dtype=torch.float64) for k, name in enumerate(header)}
     points = torch.stack([columns[name] for name in axes], 1)
     labels = [f"line {line} of '{path}'" for line, _ in rows]
     values = columns[fields[0]][:, None]
-    sigma = columns.get("sigma")
-    if sigma is None:
-        sigma = torch.full_like(values[:, 0], ASSUMED * max(float(values.square().mean().sqrt()), 1e-300))
-    elif bool((sigma <= 0).any()):
-        k = int((sigma <= 0).nonzero()[0, 0])
-        raise ConfigError(f"{labels[k]} has sigma = {float(sigma[k]):g}, expected a standard deviation > 0")
+    sigma = _deviations(columns.get("sigma"), values[:, 0], fields[0], labels)
     moments, when = [float(setup.times[0])], torch.zeros(len(values), dtype=torch.int64)
     if not steady:
         first, last = float(setup.times[0]), float(setup.times[-1])
@@ -97,6 +97,26 @@ def read_measurements(path: str | os.PathLike[str], setup: Setup) -> Measurement
     )
 
 
+def _deviations(given: Tensor | None, values: Tensor, name: str, labels: list[str]) -> Tensor:
+    """Standard deviations [q] of values [q], as given or assumed."""
+    if given is None:
+        size = float(values.square().mean().sqrt())
+        if size == 0:
+            raise ConfigError(
+                f"every {name} from {labels[0]} on is 0 and there is no column sigma; give the standard deviation of "
+                f"the noise, which cannot be taken from the values"
+            )
+        return torch.full_like(values, ASSUMED * size)
+    for k in (given <= 0).nonzero()[:, 0].tolist():
+        raise ConfigError(f"{labels[k]} has sigma = {float(given[k]):g}, expected a standard deviation > 0")
+    for k in (values.abs() > LARGEST * given).nonzero()[:, 0].tolist():
+        raise ConfigError(
+            f"{labels[k]} has {name} = {float(values[k]):g} with sigma = {float(given[k]):g}, expected a standard "
+            f"deviation that is not negligible beside the value"
+        )
+    return given
+
+
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
     """Header and rows of numbers with their lines; empty lines are passed over."""
     try:
@@ -104,7 +124,11 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise ConfigError(f"cannot read the measurements '{path}': {reason}") from error
-    lines = [(k, row) for k, row in enumerate(csv.reader(text.splitlines()), 1) if any(cell.strip() for cell in row)]
+    reader = csv.reader(text.splitlines())
+    try:
+        lines = [(k, row) for k, row in enumerate(reader, 1) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise ConfigError(f"line {reader.line_num} of '{path}' is no row of a table: {error}") from error
     if len(lines) < 2:
         raise ConfigError(
             f"'{path}' holds {len(lines)} lines, expected a header such as x,y,u and a row for each value"
@@ -124,5 +148,12 @@ def _number(text: str, name: str, line: int, path: Path) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ConfigError(f"line {line} of '{path}' has {name} = '{text.strip()}', expected a finite number")
+        raise ConfigError(f"line {line} of '{path}' has {name} = '{_begin(text.strip())}', expected a finite number")
+    if abs(value) > LARGEST:
+        raise ConfigError(f"line {line} of '{path}' has {name} = {value:g}, expected a number of at most {LARGEST:g}")
     return value
+
+
+def _begin(text: str) -> str:
+    """What an entry begins with: it may be a whole file."""
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -111,7 +111,10 @@ def _streams(frames: Frames) -> dict[str, tuple[Figure, str]]:
         state = frames.state(-1).double()[:, [setup.pde.fields.index(part) for part in parts]]
         low, high = space.mesh.points.amin(0), space.mesh.points.amax(0)
         step = float((high - low).max()) / GRID
-        x, y = (torch.linspace(float(a), float(b), max(round(float(b - a) / step), 2)) for a, b in zip(low, high))
+        x, y = (
+            torch.linspace(float(a), float(b), max(round(float(b - a) / step), 2), dtype=torch.float64)
+            for a, b in zip(low, high, strict=True)
+        )
         points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
         along = Samples(space.to("cpu", torch.float64), points, outside="nan")(state).reshape(len(y), len(x), 2)
         speed = space.at_points(state.norm(dim=1, keepdim=True).to(space.device)).cpu()[:, 0]

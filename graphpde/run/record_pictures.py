@@ -130,7 +130,7 @@ def _forces(frames: Frames, folder: Path) -> Section:
         figures += _over_time(frames, folder, kind, values[later, 0], curves, "", label)
     for name in record.names:
         rows.append([name, *(float(values[-1, header.index(f"{name}.{kind}")]) for kind in kinds)])
-    text = "Forces of the fluid on each set, what flows out through it, and the mean pressure at its nodes."
+    text = "Forces of the fluid on each set, what flows out through it, and its mean pressure."
     head = ["at the end on", *(kind.replace("_", " ") for kind in kinds)]
     return Section("Forces and flow rates", text, figures, [Table("", rows, head)], [FORCES])
 

@@ -63,7 +63,7 @@ def open_run(place: str | Path) -> Stopped:
 
     Raises:
         InputError: no run folder, nothing to go on from, a damaged checkpoint, no such saved moment, or a process that
-            still writes it.
+            still writes it; coefficients that are fitted fields, which no problem file holds.
     """
     path, t = split_time(place)
     try:
@@ -77,9 +77,20 @@ def open_run(place: str | Path) -> Stopped:
         raise InputError(
             f"'{path}' is still being written by process {manifest['pid']}; stop that run first, or wait for its end"
         )
+    _refuse_fitted_fields(path, manifest)
     problem = load(path / "config.toml")
     checkpoint = read_checkpoint(path / FILE)
     return Stopped(path, checkpoint if t is None else moment_of(path, checkpoint, t), manifest, problem)
+
+
+def _refuse_fitted_fields(path: Path, manifest: Mapping[str, Any]) -> None:
+    fit = manifest.get("fit")
+    names = fit.get("fields") if isinstance(fit, Mapping) else None
+    if names:
+        raise InputError(
+            f"cannot go on with '{path}': its {' and '.join(map(str, names))} was fitted as a field, which config.toml "
+            f"does not hold; repeat the fit with all that the run should do"
+        )
 
 
 def split_time(place: str | Path) -> tuple[Path, float | None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from graphpde.config import Setup
 from graphpde.dynamics import Adapted
+from graphpde.run.fit_record import FitRecord
 from graphpde.run.folder import RunFolder
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import now
@@ -32,6 +33,7 @@ class Running:
     notes: list[str] = field(default_factory=list)
     control: Followed | None = None
     adapted: Adapted | None = None
+    fitted: FitRecord | None = None
 
     @property
     def rhythm(self) -> Rhythm | None:

@@ -19,6 +19,7 @@ from graphpde.run.checkpoint import EVERY
 from graphpde.run.estimate import estimate
 from graphpde.run.failure import record_failure
 from graphpde.run.finish import finish
+from graphpde.run.fit_record import FitRecord
 from graphpde.run.folder import RunFolder
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import describe
@@ -40,15 +41,18 @@ def simulate(
     stop: Callable[[], bool] | None = None,
     every: float = EVERY,
     after: Stopped | None = None,
+    fitted: FitRecord | None = None,
 ) -> RunResult:
     """Run a prepared problem and write everything into the folder ``path``.
 
     Args:
         setup: from :func:`~graphpde.config.prepare`. path: a free folder, or one of an older run, which it replaces.
         command: recorded as the way to do it again. progress: see :data:`Progress`.
-        stop: asked after every step; True ends the run, what it has is kept and the status is "interrupted".
+        stop: asked after every step and every refined mesh; True ends the run, what it has is kept and the status is
+            "interrupted".
         every: seconds of wall time after which the last good state is kept, beside that of each saved moment.
         after: the stopped run that lies in ``path`` and goes on, from :func:`~graphpde.run.resume.open_run`.
+        fitted: how the coefficients of the problem were found, kept beside the run.
 
     Raises:
         OutputError: the folder cannot be used; said before anything is computed.
@@ -58,33 +62,26 @@ def simulate(
     started = time.perf_counter()
     records = Records(setup)  # refuses what the mesh does not have before there is a folder
     folder = RunFolder(path, estimate(setup).disk)
-    setup, records, refined = _on_its_mesh(setup, records, folder)
+    setup, records, refined = _on_its_mesh(setup, records, folder, stop)
     meter, manifest = Meter(setup), describe(setup, command)
+    if fitted is not None:
+        manifest["fit"] = fitted.as_dict()
 
     def begin() -> None:
         folder.begin()
         folder.write("config.toml", dump(setup.config.as_dict()))
         folder.write_manifest(manifest)
         record_adapted(folder, refined)
+        if fitted is not None:
+            fitted.write(folder)
 
     frames = Frames(folder, setup, meter, begin, records)
-    run, leg = Running(setup, folder, manifest, frames, dict(setup.timings), adapted=refined), None
+    run, leg = Running(setup, folder, manifest, frames, dict(setup.timings), adapted=refined, fitted=fitted), None
     if after is not None:
         leg = _go_on(run, after)
     elif setup.stepper is not None:
         leg = whole_leg(setup)
-    status, result = "ok", None
-    try:
-        with torch.no_grad():
-            if leg is None:
-                result = _solve(run)
-            else:
-                advance(run, leg, progress, stop, every)
-    except StopAsked:
-        status = "interrupted"
-    except BaseException as error:
-        record_failure(run, error)
-        raise
+    status, result = _carry_out(run, leg, progress, stop, every)
     run.timings["solve and save"] = time.perf_counter() - started
     try:
         return finish(run, status, result, meter, started)
@@ -140,16 +137,39 @@ def _go_on(run: Running, after: Stopped) -> Leg:
     return leg
 
 
-def _on_its_mesh(setup: Setup, records: Records, folder: RunFolder) -> tuple[Setup, Records, Adapted | None]:
+def _on_its_mesh(
+    setup: Setup, records: Records, folder: RunFolder, stop: Callable[[], bool] | None
+) -> tuple[Setup, Records, Adapted | None]:
     """The problem and its records on the mesh that it is solved on, and how that was refined, if it was."""
     if setup.config.adapt is None:
         return setup, records, None
     try:
-        fine, found = adapted(setup)
+        fine, found = adapted(setup, stop)
         return fine, Records(fine), found
     except BaseException:
         folder.abandon()
         raise
+
+
+def _carry_out(
+    run: Running, leg: Leg | None, progress: Progress | None, stop: Callable[[], bool] | None, every: float
+) -> tuple[str, Result | None]:
+    """Solve or advance: the status, which is that of an unfinished mesh or fit too, and the solve of a steady state."""
+    result, refined, fitted = None, run.adapted, run.fitted
+    coarse = refined is not None and not refined.within and stop is not None and stop()
+    status = "interrupted" if coarse or (fitted is not None and fitted.interrupted) else "ok"
+    try:
+        with torch.no_grad():
+            if leg is None:
+                result = _solve(run)
+            else:
+                advance(run, leg, progress, stop, every)
+    except StopAsked:
+        status = "interrupted"
+    except BaseException as error:
+        record_failure(run, error)
+        raise
+    return status, result
 
 
 def _solve(run: Running) -> Result:

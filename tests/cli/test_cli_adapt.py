@@ -75,11 +75,23 @@ def test_materials_are_kept_and_their_joint_is_not_refined(graphpde, square: Pat
     assert bool((steel == (x > 0.5)).all())
 
 
+def test_a_first_mesh_that_suffices_is_said_without_a_picture(graphpde, square: Path) -> None:
+    line = ("--pde", "poisson", "--mesh", square, "--bc", "left=1", "right=0")
+    done = graphpde("simulate", *line, "--adapt", 0.01, "-o", "run")
+    assert done.code == 0 and "adapted: the first mesh of " in done.out and " suffices, estimated error" in done.out
+    page = Path("run/report.html").read_text()
+    assert "The first mesh of" in page and "0 rounds" not in page and "third curve" not in page
+    assert Path("run/adapt.csv").exists() and not Path("run/figures/adapt.png").exists()
+
+
 def test_a_limit_is_said(graphpde, corner: Path) -> None:
     few = ("--set", "adapt.max_unknowns=60", "--json", "--pictures", "none")
     done = graphpde("simulate", *L, "--mesh", corner, "--adapt", 0.01, "-o", "run", *few)
     assert done.code == 0 and done.json["unknowns"] <= 60 and not done.json["adapt"]["within"]
     assert any("raise adapt.max_unknowns or the tolerance" in sentence for sentence in done.json["warnings"])
+    done = graphpde("simulate", *L, "--mesh", corner, "--adapt", 0.01, "-o", "one", "--set", "adapt.max_unknowns=22")
+    assert done.code == 0 and "adapted: not refined beyond 21 unknowns" in done.out
+    assert "Not refined beyond 21 unknowns" in Path("one/report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,36 @@ def test_a_closed_box_has_its_pressure_held_at_a_corner(graphpde) -> None:
     assert state[np.linalg.norm(x, axis=1).argmin(), 2] == 0.0
 
 
+def test_in_single_precision_and_on_a_large_box_with_its_pictures(graphpde) -> None:
+    line = ["--pde", "stokes", "--steady", "--bc", "boundary=0", "top=1,0", "--override", "boundary", "-o", "run"]
+    shape = ["--set", "mesh.shape=rectangle", "mesh.size=9", "mesh.width=36", "mesh.height=18"]
+    done = graphpde("simulate", *line, "--dtype", "float32", *shape)
+    assert done.code == 0, done.err
+    assert Path("run/figures/streamlines.png").exists() and Path("run/report.html").exists()
+
+
+def test_adaptive_steps_of_a_flow(graphpde) -> None:
+    smooth = ["left=t**2*y*(1-y),0", "top=0", "bottom=0"]
+    line = [
+        *CHANNEL,
+        "--rtol",
+        "1e-2",
+        "--t-end",
+        "0.2",
+        "--frames",
+        "1",
+        "--bc",
+        *smooth,
+        "-o",
+        "run",
+        *QUIET,
+        "--json",
+    ]
+    done = graphpde("simulate", *line)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["status"] == "ok"
+
+
 def test_a_line_of_symmetry_holds_one_component(graphpde) -> None:
     rule = "boundary.top.value.velocity_y=0"
     done = graphpde("simulate", *CHANNEL, "--steady", "--bc", PROFILE, "bottom=0", "--set", rule, "-o", "run", *QUIET)
@@ -75,6 +105,11 @@ def test_a_line_of_symmetry_holds_one_component(graphpde) -> None:
         (["--bc", "left=0", "--set", "coefficients.viscosity=0"], "viscosity = 0, expected a positive number"),
         (["--bc", "left=0", "--set", "coefficients.density=0"], "density = 0"),
         (["--bc", "left=0", "--set", "element=q1", "mesh.shape=rectangle_quads"], "take the second-order element"),
+        (
+            ["--steady", "--bc", "boundary=0", "left=1,0", "--override", "left"],
+            "the velocity is given all round and brings in",
+        ),
+        (["--steady", "--bc", "boundary=0", "--inflow", "left=1,0"], "Neumann on 'left' has no effect"),
         (["--bc", "left=0", "--stepper", "heun"], "pressure in Stokes + Convection has no time derivative"),
         (["--bc", "left=0", "--set", "output.reference.speed=1", "--forces"], "output.reference has no area"),
         (["--bc", "left=0", "--set", "element=dg0"], "navier-stokes is not offered on averages over cells"),

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphpde.dynamics import Projection, evolve
 from graphpde.errors import InputError
 from graphpde.mesh import Space, random_square, rectangle
-from graphpde.ops import Convection, Diffusion, Dirichlet, Pressure, Source, Stokes, Velocity
+from graphpde.ops import Convection, Diffusion, Dirichlet, Neumann, Pressure, Source, Stokes, Velocity
 from graphpde.ops.incompressible import lowest_corner
 from graphpde.ops.term import Sum
 
@@ -68,6 +68,20 @@ def test_the_weight_of_a_fluid_at_rest_ends_in_its_pressure() -> None:
     assert float(u[:, :2].abs().max()) < 1e-4
 
 
+def test_the_pressure_it_starts_from_is_forgotten_and_symmetry_is_no_open_end() -> None:
+    space = Space(rectangle(4, 2, height=0.5), "p2")
+    y, x = space.pos[:, 1], space.pos[:, 0]
+    exact = torch.stack([y * (1 - y), 0 * y, 2 * (1 - x)], 1)
+    flow = Stokes(space, 1.0) + Velocity("bottom") + Dirichlet("top", 0.0, channels=[1])
+    flow = flow + Velocity("left", lambda x, t: torch.stack([x[:, 1] * (1 - x[:, 1]), 0 * x[:, 1]], 1))
+    flow = flow + Dirichlet("right", 0.0, channels=[1])  # leaves straight
+    start = torch.zeros(space.n, 3, dtype=F64)
+    start[:, 2] = 5.0
+    with torch.no_grad():
+        u = evolve(flow, start, [0.0, 5.0], stepper=Projection(), dt=0.05).final
+    torch.testing.assert_close(u, exact, atol=2e-3, rtol=0)
+
+
 def test_gradients_through_its_steps() -> None:
     space = Space(random_square(3), "p2")
     nu = torch.tensor(0.05, dtype=F64, requires_grad=True)
@@ -96,6 +110,9 @@ def test_what_it_refuses() -> None:
     varying = Stokes(space, lambda x, t: 1 + x[:, 0]) + Velocity("boundary")
     with pytest.raises(InputError, match="a viscosity that is the same everywhere"):
         evolve(varying, torch.zeros(space.n, 3, dtype=F64), [0.0, 1.0], stepper="projection")
+    pushed = Stokes(space) + Velocity("top") + Neumann("left", torch.tensor([1.0, 0.0, 0.0], dtype=F64))
+    with pytest.raises(InputError, match="open ends without traction"):
+        evolve(pushed, torch.zeros(space.n, 3, dtype=F64), [0.0, 1.0], stepper="projection")
     with pytest.raises(InputError, match="nothing fixes the pressure"):
         closed = Stokes(space) + Velocity("boundary")
         evolve(closed, torch.zeros(space.n, 3, dtype=F64), [0.0, 1.0], stepper="projection", dt=0.5)

@@ -292,15 +292,16 @@ def test_the_flow_stays_free_of_divergence_and_explicit_steps_are_refused() -> N
     assert float(rest[free].abs().max()) < 1e-11
     with pytest.raises(InputError, match="pressure in .* has no time derivative, so heun cannot advance it"):
         evolve(flow, vortices(space.pos, 0.0), times, stepper=Heun(), dt=0.05)
+    with pytest.raises(InputError, match=r"so crank_nicolson cannot .* backward_euler, "):
+        evolve(flow, vortices(space.pos, 0.0), times, stepper="crank_nicolson", dt=0.05)
 
 
 def test_steps_that_are_too_long_are_named() -> None:
     space = space_of("p2", 4)
     flow = Stokes(space, 1e-3) + Convection(space) + Velocity("bottom") + Velocity("top")
     flow = flow + Velocity("left", torch.tensor([20.0, 0.0], dtype=F64), override=True)
-    with torch.no_grad(), pytest.raises((Diverged, SolveError), match=r"step \d+ of 100 .*Convection|not finite") as seen:
+    with torch.no_grad(), pytest.raises((Diverged, SolveError), match=r"step \d+ of 100 .*not finite"):
         evolve(flow, zero(space), [0.0, 10.0], stepper=Sbdf2(), dt=0.1)
-    assert "singular" not in str(seen.value)
 
 
 def test_rates_leave_the_pressure_out() -> None:
@@ -375,6 +376,7 @@ def test_forces_in_a_channel() -> None:
     assert found["left.outflow"] == pytest.approx(-1 / 6, rel=1e-12)
     assert found["right.outflow"] == pytest.approx(1 / 6, rel=1e-10)
     assert found["left.pressure"] == pytest.approx(2.0, rel=1e-9)  # 2 mu length
+    assert found["top.pressure"] == pytest.approx(1.0, rel=1e-9)  # along the wall it falls from there to 0
     assert found["right.force_x"] == pytest.approx(0.0, abs=1e-12)
     with pytest.raises(ConfigError, match="forces on the boundary belong to flows"):
         FlowForces(System(Diffusion(space) + Dirichlet("left", 0.0), None, torch.zeros(())))
