@@ -89,10 +89,23 @@ class StokesProblem(Pde):
 
     @classmethod
     def default_element(cls, mesh: Mesh) -> str | None:
+        cls._refuse_other_dimensions(mesh)
         corners = {CELLS[kind].corners for kind in mesh.cells}
         if "pyramid" in corners:
             raise ConfigError(f"a flow has no elements on pyramids, '{mesh.name}' has some; split them into tetrahedra")
         return "q2" if corners & {"quad", "hexahedron", "wedge"} else "p2"
+
+    @classmethod
+    def _refuse_other_dimensions(cls, mesh: Mesh) -> None:
+        if mesh.dim == mesh.space_dim == cls.fills:
+            return
+        if mesh.dim != mesh.space_dim or mesh.dim == 1:
+            what = f"{mesh.dim}-D in {mesh.space_dim}-D"
+            raise ConfigError(f"a flow needs cells that fill a plane or space, '{mesh.name}' is {what}")
+        other = cls.name.removesuffix("-3d") + ("-3d" if mesh.dim == 3 else "")
+        raise ConfigError(
+            f"{cls.name} is for flows in {cls.fills} dimensions, '{mesh.name}' has {mesh.dim}; take --pde {other}"
+        )
 
     def default_coefficients(self, space: Graph) -> dict[str, Plain]:
         return {"viscosity": two_digits(0.01 * Box.of(space).length), "density": 1.0}
@@ -112,12 +125,7 @@ class StokesProblem(Pde):
 
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         checked = checked_space(space)
-        if checked.mesh.dim != self.fills:
-            other = self.name.removesuffix("-3d") + ("-3d" if checked.mesh.dim == 3 else "")
-            raise ConfigError(
-                f"{self.name} is for flows in {self.fills} dimensions, '{checked.mesh.name}' has {checked.mesh.dim}; "
-                f"take --pde {other}"
-            )
+        self._refuse_other_dimensions(checked.mesh)
         density = self._density(coefficients)
         viscosity = conductivity(space, coefficients["viscosity"], "viscosity")
         if isinstance(viscosity, Tensor) and viscosity.dim() > 1:

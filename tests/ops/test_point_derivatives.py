@@ -59,7 +59,19 @@ class Driven(Weighed):
 
 def forms(space: Space) -> dict[str, Form]:
     mine = {"mixing": Mixing(space, k=2.0), "still": Still(space), "flat": Flat(space), "weighed": Weighed(space)}
-    return {**{name: FORMS[name](space) for name in FORMS}, **mine, "driven": Driven(space)}
+    able = [
+        name
+        for name in FORMS
+        if name not in FLOWS or (space.mesh.space_dim == space.mesh.dim > 1 and _simplices(space))
+    ]
+    return {**{name: FORMS[name](space) for name in able}, **mine, "driven": Driven(space)}
+
+
+FLOWS = ("stokes", "convection")
+
+
+def _simplices(space: Space) -> bool:
+    return set(space.mesh.cells) <= {"triangle", "tetra"}
 
 
 MESHES: dict[str, Mesh] = {
