@@ -158,7 +158,7 @@ class Projection:
         still[:, d] = True
         a = pin(f.mass - _velocity_part(as_matrix(f.operator), d) * h, still)
         corner = corner_nodes(space)
-        push = f.operator(_at_pressure(torch.ones_like(u[..., :1].reshape(-1, 1)[: space.n]), d))[:, :d]  # normals
+        push = f.operator(_at_pressure(u.new_ones(space.n, 1), d))[:, :d]  # normals
         opened = corner & (push.abs() * ~held[:, :d] > 1e-6 * push.abs().max()).any(1)
         level = opened | (corner & held[:, d])
         rtol = max(self.rtol, within(u.dtype))

@@ -26,6 +26,7 @@ from graphpde.ops.constraint import Constraint
 from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes
+from graphpde.ops.system import System
 from graphpde.ops.term import Mass, Sum
 from graphpde.typing import Field
 
@@ -303,8 +304,6 @@ def level_is_free(total: Sum, space: Space) -> bool:
     Args:
         total: terms and conditions of a flow on ``space``.
     """
-    from graphpde.ops.system import System
-
     with torch.no_grad():
         f = System(total, None, torch.zeros((), dtype=torch.float64, device=space.device))
         one = torch.zeros(space.n, space.mesh.space_dim + 1, dtype=space.dtype, device=space.device)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
-from graphpde.solve.columns import add_to, dots, lengths, plus, scale_and_add
+from graphpde.solve.columns import add_to, begun, dots, lengths, plus, scale_and_add
 from graphpde.solve.krylov import KRYLOV, Preconditioner, ended, jacobi, largest
 from graphpde.solve.result import Result, Status
 
@@ -33,9 +33,7 @@ def bicgstab(
     """
     limit = max(1000, 5 * b.shape[0]) if max_iterations is None else max_iterations
     precondition = precondition or jacobi(a)
-    scale = lengths(b)
-    x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)
-    scale = torch.where(scale > 0, scale, 1.0)
+    x, scale = begun(b, x0)
     residuals: list[float] = []
     done, before, broken, best = 0, float("inf"), "", x
     while True:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
-from graphpde.solve.columns import add_to, dots, lengths, plus, scale_and_add
+from graphpde.solve.columns import add_to, begun, dots, lengths, plus, scale_and_add
 from graphpde.solve.krylov import KRYLOV, Preconditioner, ended, jacobi, largest
 from graphpde.solve.result import Result, Status
 from graphpde.solve.smoothers import chebyshev_steps
@@ -48,9 +48,7 @@ def chebyshev(
     """
     limit = max(3000, 10 * b.shape[0]) if max_iterations is None else max_iterations
     precondition = precondition or jacobi(a)
-    scale = lengths(b)
-    x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)
-    scale = torch.where(scale > 0, scale, 1.0)
+    x, scale = begun(b, x0)
     r = b if x0 is None else b - a.matvec(x)
     residuals = [largest(r, scale)]
     low, high, done, idle, look = math.inf, 0.0, 0, 0, True

@@ -18,6 +18,13 @@ def lengths(x: Tensor) -> Tensor:
     return dots(x, x).sqrt()
 
 
+def begun(b: Tensor, x0: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where an iteration starts [n, k], and ||b|| of each column [k] with 1 for 0: a zero column has the solution 0."""
+    scale = lengths(b)
+    x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)
+    return x, torch.where(scale > 0, scale, 1.0)
+
+
 def plus(x: Tensor, factor: Tensor, p: Tensor) -> Tensor:
     """x + factor p with one factor a column [k]."""
     if x.shape[1] == 1:

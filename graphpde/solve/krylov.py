@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.registry import Registry
-from graphpde.solve.columns import add_to, dots, lengths, plus, scale_and_add
+from graphpde.solve.columns import add_to, begun, dots, lengths, plus, scale_and_add
 from graphpde.solve.result import Result, Status
 
 Preconditioner = Callable[[Tensor], Tensor]
@@ -41,9 +41,7 @@ def cg(
     """
     limit = max(1000, 10 * b.shape[0]) if max_iterations is None else max_iterations
     precondition = precondition or jacobi(a)
-    scale = lengths(b)
-    x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)  # a zero column has the zero solution
-    scale = torch.where(scale > 0, scale, 1.0)
+    x, scale = begun(b, x0)
     r = b if x0 is None else b - a.matvec(x)
     z = precondition(r)
     p, rz = z.clone(), dots(r, z)

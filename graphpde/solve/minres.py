@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
-from graphpde.solve.columns import add_to, dots, lengths, plus
+from graphpde.solve.columns import add_to, begun, dots, plus
 from graphpde.solve.krylov import KRYLOV, Preconditioner, ended, jacobi, largest
 from graphpde.solve.result import Result, Status
 
@@ -34,9 +34,7 @@ def minres(
     """
     limit = max(1000, 5 * b.shape[0]) if max_iterations is None else max_iterations
     precondition = precondition or jacobi(a, positive=True)
-    scale = lengths(b)
-    x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)
-    scale = torch.where(scale > 0, scale, 1.0)
+    x, scale = begun(b, x0)
     residuals: list[float] = []
     done, before = 0, float("inf")
     while True:

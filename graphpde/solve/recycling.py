@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError, ShapeError
-from graphpde.solve.columns import add_to, dots, lengths, plus
+from graphpde.solve.columns import add_to, begun, dots, lengths, plus
 from graphpde.solve.krylov import Preconditioner, ended, jacobi, largest
 from graphpde.solve.result import Result, Status
 
@@ -94,9 +94,7 @@ class Recycling:
     def _deflated(self, a: LinearOperator, b: Tensor, x0: Tensor | None, precondition: Preconditioner) -> Result:
         """Directions A-orthogonal to the space: Saad et al. 2000, algorithm 3.6, with a preconditioner."""
         limit = max(1000, 10 * b.shape[0]) if self.max_iterations is None else self.max_iterations
-        rtol, scale = self.rtol, lengths(b)
-        x = torch.zeros_like(b) if x0 is None else torch.where(scale > 0, x0, 0.0)  # zero columns: zero solutions
-        scale = torch.where(scale > 0, scale, 1.0)
+        rtol, (x, scale) = self.rtol, begun(b, x0)
         r = b if x0 is None else b - self._product(a, x)
         residuals = [largest(r, scale)]
         if not rtol < residuals[-1] < float("inf"):
