@@ -69,6 +69,9 @@ def numbers(given: Any, count: int, what: str) -> Tensor:
     return ids
 
 
+_LEFT_BEHIND = ("_elsewhere", "derived")  # weak references, and what can be made again
+
+
 class Graph:
     """A frozen graph: who talks to whom, where the nodes are and how much they weigh. It holds no fields.
 
@@ -123,7 +126,7 @@ class Graph:
         raise AttributeError(f"{type(self).__name__} is frozen; build a new one instead of setting '{key}'")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "_elsewhere"}  # weak references stay here
+        return {key: value for key, value in vars(self).items() if key not in _LEFT_BEHIND}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.n} nodes, {self.edges.n_edges} edges)"
@@ -199,6 +202,11 @@ class Graph:
     def mass(self) -> Tensor | LinearOperator:
         """What multiplies u' on this domain: the measure [n]."""
         return self.measure
+
+    @cached
+    def derived(self) -> dict[Any, Any]:
+        """What was made from this graph and is wanted again, by a key of its maker; not copied with it."""
+        return {}
 
     @cached
     def incidence(self) -> Incidence:

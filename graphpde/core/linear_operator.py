@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.heads import operated
+from graphpde.core.polynomial import polynomial
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
 from graphpde.typing import Scalar
@@ -64,6 +65,16 @@ class LinearOperator:
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor the map reads that may need a gradient."""
         return ()
+
+    def polynomial(self, u: Tensor, v: Tensor, c: Sequence[float]) -> tuple[Tensor, Sequence[Tensor]]:
+        """(u + sum_j c_j A^j v, the powers A^j v without gradients), u and v [*, n, k]."""
+        y, power = torch.add(u, v, alpha=c[0]), v
+        powers = [v.detach()]
+        for factor in c[1:]:
+            power = self.matvec(power)
+            y = torch.add(y, power, alpha=factor)
+            powers.append(power.detach())
+        return y, powers
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> LinearOperator:
         """The same map elsewhere."""
@@ -166,6 +177,11 @@ class Sparse(LinearOperator):
 
     def matvec(self, x: Tensor) -> Tensor:
         return operated(self.relation.sides, x, self.weight, self.diag, self.relation.n_edges)
+
+    def polynomial(self, u: Tensor, v: Tensor, c: Sequence[float]) -> tuple[Tensor, Sequence[Tensor]]:
+        if u.dim() > 3 or u.shape != v.shape or not u.dtype == v.dtype == self.weight.dtype == self.diag.dtype:
+            return super().polynomial(u, v, c)
+        return polynomial(self.relation.sides, self.weight, self.diag, u, v, tuple(c))
 
     def transpose(self) -> Sparse:
         if self.symmetric:

@@ -18,6 +18,9 @@ from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
 
+_SMALL = 0.1  # of the tolerance: the next step then follows from this error alone
+
+
 class Leg(NamedTuple):
     """One step to try.
 
@@ -114,7 +117,7 @@ class Adaptive:
 
     The error estimate e of a step is measured by the root mean square of e / (atol + rtol max(|u0|, |u1|)) over all
     free entries; the step stands where that is at most 1. The next one is dt safety err^(-0.7/k) err_before^(0.4/k), k
-    the power of dt in the estimate. Steps are fitted to the saved times; what the controller would have taken is not
+    the power of dt in the estimate, and dt safety err^(-1/k) after an error below a tenth of that. Steps are fitted to the saved times; what the controller would have taken is not
     forgotten.
 
     Args:
@@ -177,10 +180,10 @@ class Adaptive:
                 e = e.masked_fill(f.massless, 0.0)
             ratio = e / (self.atol + self.rtol * torch.maximum(a.abs(), b.abs()))
             if f.fixed is not None:
-                ratio, e = f.fixed.free(ratio), f.fixed.free(e)
-            # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop
-            ratio = torch.where(e == 0, 0.0, ratio)
-            total += float((ratio.double() ** 2).sum())
+                e, ratio = f.fixed.free(e), f.fixed.free(ratio)
+            if not self.atol:  # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop
+                ratio = torch.where(e == 0, 0.0, ratio)
+            total += float(torch.linalg.vector_norm(ratio, dtype=torch.float64)) ** 2
             count += ratio.numel()
         return math.sqrt(total / max(count, 1))
 
@@ -202,7 +205,7 @@ class Adapting:
             with torch.no_grad():
                 first = _first_step(control, f, stepper.order, ends[0], u)
         self.wanted = min(max(first, self.shortest), self.longest)
-        self.before, self.refused, self.last = 1e-4, 0, 0.0
+        self.before, self.refused, self.last = _SMALL, 0, 0.0
         self.smallest, self.largest = math.inf, 0.0
 
     def enter(self, start: Tensor, end: Tensor) -> Leg:
@@ -247,7 +250,10 @@ class Adapting:
                 raise self._underflow(f, leg, step, u)
             return False
         bounded = max(error, 1e-10)
-        factor = control.safety * bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)
+        if error < _SMALL:  # far from the bound there is nothing to damp
+            factor = control.safety * bounded ** (-1 / self.power)
+        else:
+            factor = control.safety * bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)
         factor = min(max(factor, least), 1.0 if self.refused else most)
         if self.stepper.implicit and 0.95 <= factor < 1.2:
             factor = 1.0  # a new factorisation costs more than a step that is a little longer saves
@@ -255,7 +261,7 @@ class Adapting:
         if dt < 0.5 * self.wanted:  # cut short by a saved time: the wanted step stays if the estimate allows it
             following = max(following, min(self.wanted, control.safety * dt * bounded ** (-1 / self.power)))
         self.wanted = min(following, self.longest)
-        self.before, self.refused, self.last = max(error, 1e-4), 0, dt
+        self.before, self.refused, self.last = max(error, _SMALL), 0, dt
         self.smallest, self.largest = min(self.smallest, dt), max(self.largest, dt)
         return True
 

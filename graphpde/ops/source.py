@@ -52,6 +52,10 @@ class Load(LinearTerm):
         b = self._at(t) if self._constant is None else self._constant
         return spread(b, like, self.what)
 
+    @property
+    def autonomous(self) -> bool:
+        return self._constant is not None
+
     def check(self, t: Tensor) -> None:
         """Refuse a load that is not finite at time t.
 

@@ -86,6 +86,12 @@ class System:
         """Whether there is anything beyond L u + b(t)."""
         return bool(self.rates or self.weak)
 
+    @cached
+    def autonomous_map(self) -> LinearOperator | None:
+        """A of u' = A u + b where that is all there is, with an identity as mass, nothing held, and b constant."""
+        plain = self.mass is None and self.fixed is None and not self.nonlinear
+        return self.operator if plain and all(term.autonomous for _, term in self.linear) else None
+
     @property
     def algebraic(self) -> tuple[str, ...]:
         """Names of what has no time derivative, such as the pressure of a flow."""

@@ -148,6 +148,11 @@ class LinearTerm(Term):
         """The load b(t) with the dtype and device of ``like``, or None."""
         return None
 
+    @property
+    def autonomous(self) -> bool:
+        """Whether the load is known not to depend on t."""
+        return type(self).load is LinearTerm.load
+
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         operator, load = self.operator, self.load(t, u)
         if operator is None:
