@@ -17,7 +17,6 @@ from graphpde.errors import InputError, StepUnderflow
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
-
 _SMALL = 0.1  # of the tolerance: the next step then follows from this error alone
 
 
@@ -117,8 +116,8 @@ class Adaptive:
 
     The error estimate e of a step is measured by the root mean square of e / (atol + rtol max(|u0|, |u1|)) over all
     free entries; the step stands where that is at most 1. The next one is dt safety err^(-0.7/k) err_before^(0.4/k), k
-    the power of dt in the estimate, and dt safety err^(-1/k) after an error below a tenth of that. Steps are fitted to the saved times; what the controller would have taken is not
-    forgotten.
+    the power of dt in the estimate, and dt safety err^(-1/k) after an error below a tenth. Steps are fitted to the
+    saved times; what the controller would have taken is not forgotten.
 
     Args:
         rtol, atol: relative and absolute error allowed in one step; atol in units of u.
@@ -173,7 +172,7 @@ class Adaptive:
     def size(self, f: System, error: State, u0: State, u1: State) -> float:
         """The root mean square of the scaled error over all entries that no condition fixes."""
         total, count = 0.0, 0
-        for e, a, b in zip(leaves(error), leaves(u0), leaves(u1), strict=True):
+        for e, a, b in list(zip(leaves(error), leaves(u0), leaves(u1), strict=True))[: f.controlled]:
             if not e.is_floating_point():
                 continue
             if f.massless is not None:  # pressures follow, and may jump

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
+from graphpde.dynamics import checkpointed
+from graphpde.dynamics.adjoint import by_adjoint
 from graphpde.dynamics.control import Adaptive, Equal, Pace
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
@@ -20,6 +22,8 @@ from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
 from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
 from graphpde.typing import State
+
+GRADS = ("direct", "checkpoint", "adjoint")
 
 
 def evolve(
@@ -49,7 +53,9 @@ def evolve(
         control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
         domain: where the state lives, when no term says so.
         save: a policy; default: keep every one of ``times``.
-        grad: "direct": autograd through every step.
+        grad: "direct": autograd through every step; "checkpoint": the same gradient in the memory of sqrt(steps), for
+            the price of taking the steps twice; "adjoint": that of the exact solution, by the adjoint equation
+            backwards, in memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to).
         allow_unstable: take explicit steps beyond the stability bound.
         watch: called as watch(step, steps, t, u) after each step; under control ``steps`` is an estimate that changes.
 
@@ -58,16 +64,28 @@ def evolve(
         linear "solves", "factorisations", under control the smallest and largest step.
 
     Raises:
-        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, unknown ``grad``, dt and
-            control, control of a stepper without error estimate, no stepper, an explicit one for pressures.
+        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` unknown or unable
+            to serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit one
+            for pressures.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
-    if grad != "direct":
-        raise InputError(f"grad='{grad}' is not available, expected 'direct'")
+    if grad not in GRADS:
+        raise InputError(f"grad='{grad}', expected one of: {', '.join(GRADS)}")
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
+    if grad == "adjoint":
+        if stepper.implicit:
+            raise InputError(
+                f"the adjoint equation is stepped explicitly, not by {stepper.name}; use grad='checkpoint'"
+            )
+
+        def again(g: Any, u: State, at: Tensor) -> Trajectory:
+            mine = {"domain": domain, "save": save, "watch": watch} if g is f else {}
+            return evolve(g, u, at, stepper=stepper, dt=dt, control=control, allow_unstable=allow_unstable, **mine)
+
+        return by_adjoint(f, u0, times, again)
     t = times[0]
     system = System(f, domain, t.detach())
     system.check_state(u0)
@@ -78,8 +96,9 @@ def evolve(
     (save := save or SaveAll()).add(t, u0)
     carry = stepper.init(system, t, u)
     loop = Loop(system, stepper, pace, watch)
+    over = checkpointed.interval if grad == "checkpoint" else Loop.interval
     for start, end in pairwise(times):
-        u, carry = loop.interval(start, end, u, carry)
+        u, carry = over(loop, start, end, u, carry)
         save.add(end, u)
     return _left_behind(save, loop, system.domain or domain)
 

@@ -144,11 +144,11 @@ class RungeKutta:
         new, powers = matrix.polynomial(u, first, _times_powers(table.b, stages, dt))
         reuses = table.first_same_as_last
         last = f.rate(t + dt, new) if reuses else None
-        weights = table.error
+        weights = table.error or ()
 
         def error() -> Tensor:
-            inner = weights[:-1] if last is not None else weights  # type: ignore[index]
-            e = powers[0] * 0 if last is None else last.detach() * (dt * weights[-1])  # type: ignore[index]
+            inner = weights if last is None else weights[:-1]
+            e = powers[0] * 0 if last is None else last.detach() * (dt * weights[-1])
             for factor, power in zip(_times_powers(inner, stages, dt), powers, strict=False):
                 e.add_(power, alpha=factor)
             return e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -35,8 +36,17 @@ class Loop:
     def interval(self, start: Tensor, end: Tensor, u: State, carry: Carry) -> tuple[State, Carry]:
         """Every step from start to end."""
         leg: Leg | None = self.pace.enter(start, end)
-        good: tuple[Leg | None, State, Carry] = (leg, u, carry)
         while leg is not None:
+            u, carry, leg = self.some(leg, u, carry)
+        return u, carry
+
+    def some(
+        self, leg: Leg | None, u: State, carry: Carry, most: float = math.inf, legs: list[Leg] | None = None
+    ) -> tuple[State, Carry, Leg | None]:
+        """At most so many accepted steps from a leg on, and the leg after them; ``legs`` gets those that were taken."""
+        good: tuple[Leg | None, State, Carry] = (leg, u, carry)
+        last = self.done + most
+        while leg is not None and self.done < last:
             step = self._step(leg, u, carry)
             if not self.pace.accepts(self.f, leg, step, u):
                 self.counted["rejected"] += 1
@@ -46,15 +56,23 @@ class Loop:
             u, carry = step.u, step.carry
             self.done += 1
             self.counted["accepted"] += 1
+            if legs is not None:
+                legs.append(leg)
             if self.watch is not None:
                 self.watch(self.done, self.done + self.pace.steps_left(leg, leg.until), leg.until, u)
             following = self.pace.after(leg)
-            if not self.pace.adapts and ((leg.number + 1) % _CHECK == 0 or following is None):
+            pause = following is None or self.done == last
+            if not self.pace.adapts and ((leg.number + 1) % _CHECK == 0 or pause):
                 if not is_finite(u):
                     self._find_divergence(*good, leg.number, u)
                 good = (following, u, carry)
             leg = following
-        return u, carry
+        return u, carry, leg
+
+    def taken(self, leg: Leg, u: State, carry: Carry) -> Step:
+        """A step that was accepted before, once more."""
+        f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+        return self.stepper.step(f, leg.t, leg.dt, u, carry)
 
     def _step(self, leg: Leg, u: State, carry: Carry) -> Step | None:
         """The step, or None where it has no solution and a controller can try a shorter one."""

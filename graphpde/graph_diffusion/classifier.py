@@ -52,6 +52,9 @@ class Dropout(NamedTuple):
     hidden: float = 0.0
 
 
+_DROPOUT, _INTEGRATION = Dropout(), Integration()
+
+
 class Known(NamedTuple):
     """Labels that a model may see.
 
@@ -88,8 +91,8 @@ class Classifier(nn.Module):
         classes: int,
         *,
         time: float = 4.0,
-        dropout: Dropout = Dropout(),
-        integration: Integration = Integration(),
+        dropout: Dropout = _DROPOUT,
+        integration: Integration = _INTEGRATION,
     ):
         super().__init__()
         if min(in_channels, hidden, classes) < 1:
@@ -123,6 +126,10 @@ class Classifier(nn.Module):
         """The whole state at time 0, where it is more than u."""
         return u0
 
+    def integrate(self, term: Term, state: State, times: Sequence[float]) -> Trajectory:
+        """The states at ``times`` from the one at the first of them; piece by piece where F jumps in time."""
+        return self.integration(term, state, times)
+
     def end(self, state: State) -> Tensor:
         """What is decoded of the state [n, c]."""
         assert isinstance(state, Tensor)
@@ -140,7 +147,7 @@ class Classifier(nn.Module):
         if x.shape[-2] != graph.n:
             raise ShapeError(f"x has {x.shape[-2]} rows, expected one for each of {graph.n} nodes")
         u0 = self.encode(x)
-        return self.integration(self.term(graph, u0, known), self.begin(u0), times or [0.0, self.time])
+        return self.integrate(self.term(graph, u0, known), self.begin(u0), times or [0.0, self.time])
 
     def forward(self, graph: Any, x: Features, known: Known | None = None) -> Tensor:
         path = self.trajectory(graph, x, known=known)

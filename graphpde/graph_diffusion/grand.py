@@ -44,6 +44,9 @@ class Attention:
         return EdgeAttention(channels, heads=self.heads, dim=self.dim, kind=self.kind, over=self.over)
 
 
+_ATTENTION = Attention()
+
+
 class AttentionDiffusion(Term):
     """u' = s (A(u) - I) u with A(u) worked out from the state: at every evaluation, or held over a step.
 
@@ -96,7 +99,7 @@ class Grand(Classifier):
         hidden: int,
         classes: int,
         *,
-        attention: Attention = Attention(),
+        attention: Attention = _ATTENTION,
         source: bool = True,
         **evolution: Any,
     ):

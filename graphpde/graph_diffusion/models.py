@@ -7,4 +7,4 @@ from torch import nn
 from graphpde.registry import Registry
 
 MODELS: Registry[type[nn.Module]] = Registry("model")
-"""name -> class with ``model(graph, x, known=None) -> logits``, built as ``Model(in_channels, hidden, classes, ...)``."""
+"""name -> class, built as ``Model(in_channels, hidden, classes, ...)``; called as ``model(graph, x, known=None)``."""

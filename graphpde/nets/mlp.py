@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class Mlp(nn.Module):
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
             raise InputError(f"sizes = {sizes}, expected at least two positive numbers of channels")
-        self.maps = nn.ModuleList(Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.maps = nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
         self.activation, self.dropout = activation, dropout
 
     def forward(self, x: Features) -> Tensor:

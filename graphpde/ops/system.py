@@ -40,6 +40,7 @@ class System:
 
     Attributes:
         operator: L or None. fixed: the Dirichlet nodes or None. mass: lumped [n], operator or None = identity.
+        controlled: how many leaves of the state have a say in the length of a step; None = all of them.
 
     Raises:
         ConditionError: conditions without a domain, clashing ones, or a flux where only values are held. UnknownName: a
@@ -48,6 +49,7 @@ class System:
 
     def __init__(self, f: Any, domain: Graph | None, t: Tensor):
         total = Sum.of(f)
+        self.controlled: int | None = getattr(f, "controlled", None)
         own = total.domain
         self.domain = domain if own is None else own
         parts = [(factor, piece) for factor, term in total.parts for piece in term.pieces()]

@@ -1,0 +1,115 @@
+"""Three ways to the gradient of a run: through every step, with checkpoints, by the adjoint equation."""
+
+import pytest
+import torch
+
+from graphpde import Graph, Relation, evolve
+from graphpde.dynamics import Adaptive
+from graphpde.errors import InputError
+from graphpde.ops import Dirichlet, Reaction
+from graphpde.ops.weighted_diffusion import HeldRate, WeightedDiffusion
+
+N, TIMES = 12, [0.0, 0.5, 2.0]
+
+
+def graph():
+    rng = torch.Generator().manual_seed(0)
+    src, dst = torch.randint(N, (2, 40), generator=rng)
+    return Graph(Relation.from_edges(src, dst, N, N))
+
+
+class Run:
+    """One loss with everything that may be learned: edge weights, a speed, a network, the start and the times."""
+
+    def __init__(self, nonlinear):
+        rng = torch.Generator().manual_seed(1)
+        self.nonlinear = nonlinear
+        self.net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh()).double()
+        for p in self.net.parameters():
+            p.data = 0.5 * torch.randn(p.shape, generator=rng, dtype=torch.float64)
+        self.w = torch.rand(40, generator=rng, dtype=torch.float64).requires_grad_()
+        self.u0 = torch.randn(N, 3, generator=rng, dtype=torch.float64).requires_grad_()
+        self.speed = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+        self.times = torch.tensor(TIMES, dtype=torch.float64, requires_grad=True)
+
+    def gradients(self, **how):
+        f = WeightedDiffusion(graph(), 0.2 * torch.sigmoid(self.w), speed=self.speed)
+        f = f + HeldRate(0.1 * self.u0 * self.speed)  # reaches the speed a second time, through a tensor that is read
+        if self.nonlinear:
+            f = f + Reaction(self.net)
+        path = evolve(f, self.u0, self.times, allow_unstable=True, **how)
+        wanted = [self.w, self.speed, self.u0, self.times, *(self.net.parameters() if self.nonlinear else ())]
+        return torch.autograd.grad((path.states[1:] ** 3).sum(), wanted)
+
+
+HOW = {
+    "rk4": {"dt": 0.05},
+    "dopri5": {"control": Adaptive(rtol=1e-6, atol=1e-6)},
+    "etdrk4": {"dt": 0.1},
+    "crank_nicolson": {"dt": 0.1},
+    "bdf2": {"dt": 0.1},
+}
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("nonlinear", [False, True])
+@pytest.mark.parametrize("stepper", HOW)
+def test_checkpoints_give_the_gradient_of_the_run(stepper, nonlinear):
+    run = Run(nonlinear)
+    direct = run.gradients(stepper=stepper, **HOW[stepper])
+    kept = run.gradients(stepper=stepper, grad="checkpoint", **HOW[stepper])
+    for a, b in zip(direct, kept, strict=True):
+        assert torch.allclose(a, b, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("nonlinear", [False, True])
+def test_the_adjoint_meets_the_direct_gradient_as_far_as_both_are_solved(nonlinear):
+    run, fine = Run(nonlinear), {"stepper": "dopri5", "control": Adaptive(rtol=1e-10, atol=1e-10)}
+    for a, b in zip(run.gradients(**fine), run.gradients(grad="adjoint", **fine), strict=True):
+        assert float((a - b).norm()) <= 1e-8 * float(a.norm())
+
+
+def saved_bytes(grad, steps):
+    w = torch.rand(40, dtype=torch.float64, requires_grad=True)
+    kept = {}
+
+    def pack(x):
+        kept[x.data_ptr()] = x.numel() * x.element_size()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        f = WeightedDiffusion(graph(), w) + Reaction(lambda u: -(u**3))
+        evolve(f, torch.rand(N, 8, dtype=torch.float64), [0.0, 1.0], stepper="rk4", dt=1 / steps, grad=grad)
+    return sum(kept.values())
+
+
+def test_what_is_kept_for_the_gradient_grows_with_all_steps_or_with_few():
+    direct = saved_bytes("direct", 400) / saved_bytes("direct", 40)
+    assert direct > 5
+    # the hooks of the checkpoints stand inside: what they let through to these is what they keep
+    assert saved_bytes("checkpoint", 400) < 0.05 * saved_bytes("direct", 400)
+
+
+class Plain(torch.nn.Module):
+    def forward(self, t, u):
+        return -u
+
+
+@pytest.mark.parametrize(
+    "f, u0, stepper, message",
+    [
+        (lambda t, u: -u, torch.ones(3, 1), "rk4", "a plain function says nothing"),
+        (Plain(), (torch.ones(3, 1), torch.ones(3, 1)), "rk4", "one tensor as state"),
+        (Plain(), torch.ones(3, 1), "backward_euler", "stepped explicitly, not by backward_euler"),
+        (WeightedDiffusion(graph()) + Dirichlet([0], 1.0), torch.ones(N, 1), "rk4", "held values"),
+    ],
+)
+def test_what_the_adjoint_cannot_serve_is_refused(f, u0, stepper, message):
+    with pytest.raises(InputError, match=message):
+        evolve(f, u0, [0.0, 1.0], stepper=stepper, dt=0.1, grad="adjoint")
+
+
+def test_an_unknown_way_is_refused():
+    with pytest.raises(InputError, match="grad='guess', expected one of: direct, checkpoint, adjoint"):
+        evolve(Plain(), torch.ones(3, 1), [0.0, 1.0], stepper="rk4", dt=0.1, grad="guess")
