@@ -76,10 +76,16 @@ class Classifier(nn.Module):
         in_channels: features f of a node. hidden: channels c of the state. classes: k.
         time: T, in units in which an isolated mode of a normalised Laplacian decays with rate up to 2.
         dropout: see :class:`Dropout`. integration: see :class:`Integration`.
+        labels: whether what is known of labels goes into u(0), as a vector learned for each class.
+
+    Attributes:
+        reads: what of :class:`Known` the model looks at: "nothing", "places" or "labels".
 
     Raises:
         InputError: sizes that are not positive, a time that is not.
     """
+
+    reads = "nothing"
 
     loops: float = 1.0
     normalisation: str = "incoming"
@@ -93,6 +99,7 @@ class Classifier(nn.Module):
         time: float = 4.0,
         dropout: Dropout = _DROPOUT,
         integration: Integration = _INTEGRATION,
+        labels: bool = False,
     ):
         super().__init__()
         if min(in_channels, hidden, classes) < 1:
@@ -102,6 +109,9 @@ class Classifier(nn.Module):
         self.time, self.dropout, self.integration = float(time), Dropout(*dropout), integration
         self.encoder = Linear(in_channels, hidden)
         self.decoder = glorot(nn.Linear(hidden, classes))
+        self.label = nn.Embedding(classes, hidden) if labels else None
+        if labels:
+            self.reads = "labels"
         self.spent: Mapping[str, Any] = {}
 
     @property
@@ -114,9 +124,13 @@ class Classifier(nn.Module):
 
         return normalised(as_graph(graph), self.normalisation, loops=self.loops, dtype=self.encoder.weight.dtype)
 
-    def encode(self, x: Features) -> Tensor:
+    def encode(self, x: Features, known: Known | None = None) -> Tensor:
         """u(0) [n, c]."""
-        return self.encoder(drop(x, self.dropout.inputs, self.training))
+        u = self.encoder(drop(x, self.dropout.inputs, self.training))
+        if self.label is None or known is None:
+            return u
+        mask = known.mask[:, None]
+        return u + torch.where(mask, self.label(known.labels.clamp(min=0)), torch.zeros_like(u))
 
     def term(self, graph: Graph, u0: Tensor, known: Known | None = None) -> Term:
         """F on a prepared graph, for a state that starts from u0 [n, c]."""
@@ -146,7 +160,7 @@ class Classifier(nn.Module):
         graph = self.prepare(graph)
         if x.shape[-2] != graph.n:
             raise ShapeError(f"x has {x.shape[-2]} rows, expected one for each of {graph.n} nodes")
-        u0 = self.encode(x)
+        u0 = self.encode(x, known)
         return self.integrate(self.term(graph, u0, known), self.begin(u0), times or [0.0, self.time])
 
     def forward(self, graph: Any, x: Features, known: Known | None = None) -> Tensor:

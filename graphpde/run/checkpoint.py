@@ -79,10 +79,8 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
     if checkpoint.carry is not None:
         arrays["carry"] = _array(checkpoint.carry)
     text = json.dumps(meta, sort_keys=True)
-    with written(path) as aside, aside.open("wb") as stream:
+    with written(path, lasting=True) as aside, aside.open("wb") as stream:
         np.savez(stream, allow_pickle=False, meta=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())  # before the old one goes: a machine that loses power keeps one of them
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

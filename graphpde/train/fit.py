@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from graphpde.errors import GraphpdeError, InputError
+from graphpde.errors import CheckpointError, InputError
+from graphpde.train.batches import Drawn, Epochs, Stream
+from graphpde.train.closure import Evaluate, Objective
 from graphpde.train.history import Evaluation, History
+from graphpde.train.numerics import Numerics
+from graphpde.train.randomness import random_states, set_random_states
 from graphpde.train.update import Taken, Update
 
-Objective = Callable[[nn.Module, Any, torch.Generator | None], Mapping[str, Tensor]]
-"""objective(model, batch, rng) -> its terms by name, 0-d, without weights."""
+if TYPE_CHECKING:
+    from graphpde.train.checkpoint import Checkpoint
 
 
 class Progress(NamedTuple):
@@ -23,70 +28,217 @@ class Progress(NamedTuple):
 
     Attributes:
         step: counted from 1. at: the objective. model: as it is now. history: every step so far.
+        steps: how many there will be at most; None where the batches do not say how long a pass is.
+        epoch: complete passes through the batches. ending: whether this was the last step.
+        state: everything that a fit needs to go on from here: nested values with the tensors themselves, no copies.
     """
 
     step: int
     at: Evaluation
     model: nn.Module
     history: History
+    steps: int | None
+    epoch: int
+    ending: bool
+    state: Callable[[], dict[str, Any]]
 
 
 Hook = Callable[[Progress], str | None]
-"""Called after each step; a sentence ends the fit and becomes its reason."""
+"""Called after each step; a sentence ends the fit and becomes its reason.
+
+Three methods are optional. ``state()`` and ``load_state(values)`` let a checkpoint carry what the hook remembers;
+``end()`` is called when the fit is over, however it ends. A hook with ``last = True`` is called after all others.
+"""
+
+
+class Interruption(str):
+    """A reason that somebody outside gives to stop: a fit resumed from there goes on, after any other it is over."""
 
 
 def fit(
     model: nn.Module,
     objective: Objective,
-    batches: Sequence[Any] = (None,),
+    batches: Sequence[Any] | Iterable[Any] | Drawn = (None,),
     *,
     update: Update,
-    steps: int,
+    steps: int | Epochs,
     rng: torch.Generator | None = None,
     weights: Mapping[str, float] | None = None,
     hooks: Sequence[Hook] = (),
     tolerance: float = 0.0,
+    numerics: Numerics | None = None,
+    resume: Checkpoint | None = None,
 ) -> History:
     """Minimise sum_k weight_k objective_k over the parameters of a model.
 
     Args:
         model: its parameters that require gradients are changed in place.
-        objective: see :data:`Objective`. batches: one a step, in turn.
-        update: the rule, such as ``Adam(1e-3)`` or ``LBFGS()``. steps: at most.
-        rng: what the objective draws from. Evaluations within one step see the same numbers, and the same seed gives
-            the same fit.
+        objective: see :data:`Objective`.
+        batches: one a step, in turn: a sequence, something that can be iterated again for each pass, or batches in an
+            order drawn anew for each pass, such as ``Shuffled(batches)`` and ``Minibatches(nodes, 512)``.
+        update: the rule, such as ``Adam(1e-3)`` or ``LBFGS()``.
+        steps: at most; ``Epochs(30)`` is that many passes through the batches.
+        rng: what the objective and the order of batches draw from. Evaluations within one step see the same numbers,
+            those of dropout as well, and the same seed gives the same fit.
         weights: of the terms by name; 1 where nothing is said.
         hooks: see :data:`Hook`. tolerance: ends at a gradient of this size relative to the first one.
+        numerics: batches accumulated in a step, and lower precision.
+        resume: goes on from there with the same bits as if it had never stopped; the other arguments must be those of
+            the fit that wrote it, only ``steps`` may be more.
 
     Returns:
         The history. A fit that cannot go on ends with a reason in it, the parameters at the last good place.
 
     Raises:
         InputError: nothing to learn, no batches, weights of terms that there are not.
+        CheckpointError: the checkpoint belongs to another model, rule or hooks.
         GraphpdeError: the objective cannot be evaluated at the start.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not parameters:
         raise InputError("the model has no parameters that require gradients; there is nothing to fit")
-    if not len(batches) or steps < 1:
-        raise InputError(f"got {len(batches)} batches and {steps} steps, expected at least one of each")
-    closure = _Closure(model, objective, parameters, rng, dict(weights or {}))
-    history, step, clock = History(), update.bind(parameters), time.perf_counter()
-    first = 0.0
-    for k in range(steps):
-        closure.begin(batches[k % len(batches)], repeats=k > 0 and len(batches) == 1)
-        taken = step(closure)
-        history.add(k + 1, taken.at, closure.count, time.perf_counter() - clock)
-        first = first or taken.at.gradient
-        _judge(history, taken, tolerance * first)
+    numerics = numerics or Numerics()
+    stream = Stream(batches, numerics.accumulate, rng)
+    if not isinstance(steps, Epochs) and steps < 1:
+        raise InputError(f"got {steps} steps, expected at least one")
+    closure = Evaluate(model, objective, list(parameters.values()), rng, dict(weights or {}), numerics)
+    loop = _Loop(model, closure, stream, update, hooks, steps)
+    with contextlib.ExitStack() as ends:
         for hook in hooks:
-            said = hook(Progress(k + 1, taken.at, model, history))
+            ends.callback(getattr(hook, "end", _nothing))
+        if resume is not None:
+            loop.load_state(resume.state)
+        return loop.run(tolerance)
+
+
+class _Loop:
+    """What changes from step to step: everything a checkpoint has to keep."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        closure: Evaluate,
+        stream: Stream,
+        update: Update,
+        hooks: Sequence[Hook],
+        steps: int | Epochs,
+    ):
+        self.model, self.closure, self.stream, self.steps = model, closure, stream, steps
+        self.planned = steps if isinstance(steps, int) else stream.steps(steps.count)
+        self.move = update.bind({name: p for name, p in model.named_parameters() if p.requires_grad})
+        self.hooks = sorted(hooks, key=lambda hook: bool(getattr(hook, "last", False)))
+        self.history, self.first, self.over = History(), 0.0, ""
+
+    def run(self, tolerance: float) -> History:
+        """Step after step until a reason to end."""
+        history = self.history
+        clock = time.perf_counter() - history.seconds
+        history.reason = self.over
+        while not history.reason and not self._done():
+            self.closure.begin(self.stream.next(), same=self.stream.single)
+            taken = self.move(self.closure)
+            history.add(len(history) + 1, taken.at, self.closure.count, time.perf_counter() - clock)
+            self.first = self.first or (taken.at.gradient if math.isfinite(taken.at.gradient) else 0.0)
+            _judge(history, taken, tolerance * self.first)
+            self._tell(taken.at)
+        if not history.reason:
+            what = (
+                f"{self.steps.count} passes were made"
+                if isinstance(self.steps, Epochs)
+                else f"{self.steps} steps were taken"
+            )
+            history.reason = f"all {what}"
+        return history
+
+    def _done(self) -> bool:
+        if isinstance(self.steps, Epochs):
+            return self.stream.passes >= self.steps.count
+        return len(self.history) >= self.steps
+
+    def _tell(self, at: Evaluation) -> None:
+        history = self.history
+        for hook in self.hooks:
+            ending = bool(history.reason) or self._done()
+            progress = Progress(
+                len(history), at, self.model, history, self.planned, self.stream.passes, ending, self.state
+            )
+            said = hook(progress)
             if said and not history.reason:
                 history.reason = said
-        if history.reason:
-            return history
-    history.reason = f"all {steps} steps were taken"
-    return history
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on; a reason to end stays one unless it came from outside."""
+        history = self.history.state()
+        if isinstance(self.history.reason, Interruption):
+            history["reason"] = ""
+        return {
+            "model": dict(self.model.state_dict()),
+            "update": self.move.state(),
+            "closure": self.closure.state(),
+            "batches": self.stream.state(),
+            "history": history,
+            "first": self.first,
+            "hooks": [[type(hook).__name__, hook.state()] for hook in self.hooks if hasattr(hook, "state")],  # type: ignore[attr-defined]
+            "random": random_states(self.closure.rng),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises:
+            CheckpointError: it belongs to another model, rule or hooks.
+        """
+        lacking = [name for name in _PARTS if name not in state]
+        if lacking:
+            raise CheckpointError(f"the checkpoint has no '{lacking[0]}'; it was not written by a fit")
+        put_tensors(self.model, state["model"])
+        self.move.load_state(state["update"])
+        self.closure.load_state(state["closure"])
+        self.stream.load_state(state["batches"])
+        self.history, self.first = History.from_state(state["history"]), state["first"]
+        self.over = self.history.reason
+        remembering = [hook for hook in self.hooks if hasattr(hook, "state")]
+        own, kept = [type(hook).__name__ for hook in remembering], [name for name, _ in state["hooks"]]
+        if own != kept:
+            raise CheckpointError(
+                f"the checkpoint is of a fit with the hooks {', '.join(kept) or 'none'}, this one has "
+                f"{', '.join(own) or 'none'}; give the same ones in the same order"
+            )
+        for hook, (_, values) in zip(remembering, state["hooks"]):
+            hook.load_state(values)  # type: ignore[attr-defined]
+        set_random_states(state["random"], self.closure.rng)
+
+
+_PARTS = ("model", "update", "closure", "batches", "history", "first", "hooks", "random")
+
+
+def put_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Parameters and buffers of a model from tensors by name; all of them or none.
+
+    Raises:
+        CheckpointError: other names, shapes or types.
+    """
+    own = dict(model.state_dict())
+    for name in sorted(own.keys() ^ tensors.keys()):
+        what = (
+            "is not in the checkpoint" if name in own else "is in the checkpoint, and the model has none of that name"
+        )
+        raise CheckpointError(f"the tensor '{name}' {what}; build the model that was saved")
+    for name, new in tensors.items():
+        old = own[name]
+        if not isinstance(new, Tensor) or new.shape != old.shape or new.dtype != old.dtype:
+            was = f"{new.dtype} {list(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
+            raise CheckpointError(
+                f"the tensor '{name}' is {was} in the checkpoint and {old.dtype} {list(old.shape)} in the model; build "
+                f"the model that was saved"
+            )
+    with torch.no_grad():
+        for name, new in tensors.items():
+            own[name].copy_(new)
+
+
+def _nothing() -> None:
+    """The end of a hook that has none."""
 
 
 def _judge(history: History, taken: Taken, least: float) -> None:
@@ -94,59 +246,3 @@ def _judge(history: History, taken: Taken, least: float) -> None:
         history.reason, history.converged = taken.stop, taken.converged
     elif 0 < taken.at.gradient <= least:
         history.reason, history.converged = f"the gradient fell to {taken.at.gradient:.2g}", True
-
-
-class _Closure:
-    """The objective of one step with its gradient; draws the same numbers whenever it is called within the step."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        parameters: Sequence[Tensor],
-        rng: torch.Generator | None,
-        weights: dict[str, float],
-    ):
-        self.model, self.objective, self.parameters, self.rng, self.weights = model, objective, parameters, rng, weights
-        self.batch: Any = None
-        self.count, self.repeats = 0, False
-        self._state = self._after = torch.empty(0) if rng is None else rng.get_state()
-
-    def begin(self, batch: Any, *, repeats: bool) -> None:
-        """The next step: another batch, other numbers."""
-        drew = not torch.equal(self._state, self._after)
-        self.batch, self.repeats, self._state = batch, repeats and not drew, self._after
-
-    def __call__(self) -> Evaluation:
-        if self.rng is not None:
-            self.rng.set_state(self._state)
-        for p in self.parameters:
-            p.grad = None
-        self.count += 1
-        try:
-            with torch.enable_grad():
-                terms = self.objective(self.model, self.batch, self.rng)
-                loss = self._weighted(terms)
-                loss.backward()
-        except GraphpdeError as error:  # at the start a mistake, later a trial that went too far
-            if self.count == 1:
-                raise
-            return Evaluation(math.inf, {}, math.inf, str(error))
-        if self.rng is not None:
-            self._after = self.rng.get_state()
-        grads = [p.grad for p in self.parameters if p.grad is not None]
-        size = math.sqrt(sum(float(g.square().sum()) for g in grads))
-        return Evaluation(float(loss.detach()), {name: float(v.detach()) for name, v in terms.items()}, size)
-
-    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
-        stray = [name for name in self.weights if name not in terms]
-        if stray or not terms:
-            known = ", ".join(terms) or "none"
-            raise InputError(f"weights name {', '.join(stray) or 'nothing'}, the terms of the objective are: {known}")
-        for name, value in terms.items():
-            if value.numel() != 1:
-                raise InputError(f"the term '{name}' of the objective has shape {list(value.shape)}, expected a scalar")
-        loss = sum(self.weights.get(name, 1.0) * value.reshape(()) for name, value in terms.items())
-        if not isinstance(loss, Tensor) or not loss.requires_grad:
-            raise InputError("the objective does not depend on the parameters of the model in a differentiable way")
-        return loss

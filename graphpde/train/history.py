@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
+
+from graphpde.errors import InputError
 from graphpde.registry import missing
 
 _ALWAYS = ("step", "loss", "gradient", "evaluations", "seconds")
@@ -43,12 +46,45 @@ class History:
 
     def add(self, step: int, found: Evaluation, evaluations: int, seconds: float) -> None:
         """One more row."""
-        terms = {name: math.nan for name in self.columns if name not in _ALWAYS} | dict(found.terms)
-        for row in self.rows:
-            for name in terms:
+        row = dict.fromkeys(self.columns, math.nan)  # the same order in every row
+        self._complete([name for name in found.terms if name not in row])
+        row.update({"step": step, "loss": found.loss, **found.terms, "gradient": found.gradient})
+        row.update({"evaluations": evaluations, "seconds": seconds})
+        self.rows.append(row)
+
+    def record(self, values: Mapping[str, float]) -> None:
+        """More columns of the last row, such as what a hook measured; nan where nothing is said.
+
+        Raises:
+            InputError: a column that is there already by another hand, or no row yet.
+        """
+        if not self.rows:
+            raise InputError("the history has no row yet; record what was measured after a step")
+        taken = [name for name in values if name in _ALWAYS]
+        if taken:
+            raise InputError(f"the history has its own column '{taken[0]}'; give the measured value another name")
+        self._complete([name for name in values if name not in self.rows[-1]])
+        self.rows[-1].update({name: float(value) for name, value in values.items()})
+
+    def _complete(self, names: Sequence[str]) -> None:
+        """New columns in the rows of before."""
+        for row in self.rows if names else ():
+            for name in names:
                 row.setdefault(name, math.nan)
-        row = {"step": step, "loss": found.loss, **terms, "gradient": found.gradient}
-        self.rows.append(row | {"evaluations": evaluations, "seconds": seconds})
+
+    def state(self) -> dict[str, Any]:
+        """For checkpoints: the columns, and all numbers exactly [s, k]."""
+        columns = list(self.columns)
+        rows = torch.tensor([[row[name] for name in columns] for row in self.rows], dtype=torch.float64)
+        return {"columns": columns, "rows": rows, "reason": self.reason, "converged": self.converged}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> History:
+        """What :meth:`state` kept."""
+        whole = {"step", "evaluations"}
+        columns, rows = state["columns"], state["rows"].tolist()
+        made = [{name: int(v) if name in whole else v for name, v in zip(columns, row)} for row in rows]
+        return cls(made, state["reason"], state["converged"])
 
     def __getitem__(self, column: str) -> list[float]:
         """A column by name.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -19,9 +18,11 @@ class Closure(Protocol):
 
     Attributes:
         repeats: whether it is the same function as in the step before: no other batch, nothing drawn.
+        overflowed: whether the gradient does not fit its type and a step should be left out.
     """
 
     repeats: bool
+    overflowed: bool
 
     def __call__(self) -> Evaluation: ...
 
@@ -39,57 +40,20 @@ class Taken(NamedTuple):
     converged: bool = False
 
 
-Step = Callable[[Closure], Taken]
+class Step(Protocol):
+    """Takes a step; what it remembers of earlier ones can be kept and put back."""
+
+    def __call__(self, closure: Closure) -> Taken: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Update(Protocol):
-    """A rule; bound to parameters it takes steps."""
+    """A rule; bound to parameters by name it takes steps."""
 
-    def bind(self, parameters: Sequence[Tensor]) -> Step: ...
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam with its usual moments; ``decay`` is decoupled weight decay (AdamW).
-
-    Reference: Kingma and Ba 2015; Loshchilov and Hutter 2019.
-    """
-
-    rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    decay: float = 0.0
-
-    def bind(self, parameters: Sequence[Tensor]) -> Step:
-        return _by(torch.optim.AdamW(parameters, lr=self.rate, betas=self.betas, weight_decay=self.decay), parameters)
-
-
-@dataclass(frozen=True)
-class Sgd:
-    """Gradient descent with momentum."""
-
-    rate: float
-    momentum: float = 0.0
-
-    def bind(self, parameters: Sequence[Tensor]) -> Step:
-        return _by(torch.optim.SGD(parameters, lr=self.rate, momentum=self.momentum), parameters)
-
-
-def _by(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> Step:
-    good: list[Tensor] = []
-
-    def step(closure: Closure) -> Taken:
-        found = closure()
-        if not (math.isfinite(found.loss) and math.isfinite(found.gradient)):
-            said = f"the objective is not finite ({described(found)})"
-            if not good:
-                return Taken(found, f"{said}; no step was taken")
-            _put(parameters, good[0])
-            return Taken(found, f"{said}; the parameters are those of the step before")
-        good[:] = [_values(parameters)]
-        optimizer.step()
-        return Taken(found)
-
-    return step
+    def bind(self, parameters: Mapping[str, Tensor]) -> Step: ...
 
 
 @dataclass(frozen=True)
@@ -112,37 +76,54 @@ class LBFGS:
     change: float = 1e-10
     trials: int = 25
 
-    def bind(self, parameters: Sequence[Tensor]) -> Step:
-        rule = Lbfgs(self.memory, self.first, self.trials)
-        now: list[Point] = []
+    def bind(self, parameters: Mapping[str, Tensor]) -> Step:
+        return _QuasiNewton(self, list(parameters.values()))
 
-        def step(closure: Closure) -> Taken:
-            def evaluate(x: Tensor) -> Point:
-                _put(parameters, x)
-                found = closure()
-                return Point(x, found.loss, _gradients(parameters), found)
 
-            if not now or not closure.repeats:
-                now[:] = [evaluate(_values(parameters))]
-                if not now[0].finite:
-                    return Taken(now[0].note, f"the objective is not finite at the start ({described(now[0].note)})")
-                rule.reset()
-            here = now[0]
-            if not bool(here.gradient.any()):
-                return Taken(here.note, "the gradient is zero", True)
-            arrived = rule.step(evaluate, here)
-            _put(parameters, (arrived or here).x)
-            if arrived is None:
-                said = "no step along the direction lowers the objective"
-                if rule.not_finite:
-                    said += ": it is not finite at any of them; the parameters are those of before"
-                return Taken(here.note, said, not rule.not_finite)
-            now[:] = [arrived]
-            if here.loss - arrived.loss <= self.change * max(abs(here.loss), abs(arrived.loss)):
-                return Taken(arrived.note, f"the objective changed by less than {self.change:g} of itself", True)
-            return Taken(arrived.note)
+class _QuasiNewton:
+    def __init__(self, rule: LBFGS, parameters: Sequence[Tensor]):
+        self.change, self.parameters = rule.change, parameters
+        self.rule = Lbfgs(rule.memory, rule.first, rule.trials)
+        self.now: Point | None = None
 
-        return step
+    def __call__(self, closure: Closure) -> Taken:
+        def evaluate(x: Tensor) -> Point:
+            _put(self.parameters, x)
+            found = closure()
+            return Point(x, found.loss, _gradients(self.parameters), found)
+
+        here, rule = self.now, self.rule
+        if here is None or not closure.repeats:
+            self.now = here = evaluate(_values(self.parameters))
+            if not here.finite:
+                return Taken(here.note, f"the objective is not finite at the start ({described(here.note)})")
+            rule.reset()
+        if not bool(here.gradient.any()):
+            return Taken(here.note, "the gradient is zero", True)
+        arrived = rule.step(evaluate, here)
+        _put(self.parameters, (arrived or here).x)
+        if arrived is None:
+            said = "no step along the direction lowers the objective"
+            if rule.not_finite:
+                said += ": it is not finite at any of them; the parameters are those of before"
+            return Taken(here.note, said, not rule.not_finite)
+        self.now = arrived
+        if here.loss - arrived.loss <= self.change * max(abs(here.loss), abs(arrived.loss)):
+            return Taken(arrived.note, f"the objective changed by less than {self.change:g} of itself", True)
+        return Taken(arrived.note)
+
+    def state(self) -> dict[str, Any]:
+        if self.now is None:
+            return {"now": None, "pairs": []}
+        note = {**self.now.note._asdict(), "terms": dict(self.now.note.terms)}
+        return {"now": {**self.now._asdict(), "note": note}, "pairs": list(self.rule.pairs)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        device = self.parameters[0].device
+        if state["now"] is not None:
+            x, gradient = (state["now"][name].to(device) for name in ("x", "gradient"))
+            self.now = Point(x, state["now"]["loss"], gradient, Evaluation(**state["now"]["note"]))
+        self.rule.pairs = [(s.to(device), y.to(device), rho) for s, y, rho in state["pairs"]]
 
 
 def described(found: Evaluation) -> str:

@@ -1,0 +1,167 @@
+"""Recipes: what a model is built and trained with on a data set, from TOML files that name their source."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from graphpde.errors import ConfigError
+from graphpde.graph_diffusion.classifier import Classifier, Dropout, Integration
+from graphpde.graph_diffusion.coupling import Attention
+from graphpde.graph_diffusion.models import MODELS
+from graphpde.registry import unknown
+from graphpde.train.first_order import Adam, Adamax, FirstOrder, RmsProp, Sgd
+
+FOLDER = Path(__file__).with_name("recipes")
+UPDATES: dict[str, type[FirstOrder]] = {"adam": Adam, "adamax": Adamax, "rmsprop": RmsProp, "sgd": Sgd}
+FEATURES = ("given", "rows")
+CHOICES = ("metric", "loss")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes:
+        update: "adam", "adamax", "rmsprop" or "sgd". rate: of it. penalty: coupled weight decay. decay: decoupled one.
+        groups: rates and penalties of parameters by the beginning of their names.
+        epochs: at most. patience: ends after so many epochs without improvement; 0 = never.
+        choose: what of the validation nodes says which epoch was best: their "metric", or their "loss".
+        features: "given", or "rows" that add to 1. reveal: share of labels shown to a model that reads them.
+        smoothing: of labels.
+    """
+
+    update: str = "adam"
+    rate: float = 0.01
+    penalty: float = 5e-4
+    decay: float = 0.0
+    groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    epochs: int = 200
+    patience: int = 0
+    choose: str = "metric"
+    features: str = "rows"
+    reveal: float = 0.5
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.update not in UPDATES:
+            raise unknown("update rule", self.update, UPDATES)
+        for given, known, what in ((self.features, FEATURES, "features"), (self.choose, CHOICES, "choose")):
+            if given not in known:
+                raise ConfigError(f"{what} = '{given}', expected one of: {', '.join(known)}")
+        if self.epochs < 1 or self.patience < 0:
+            raise ConfigError(f"epochs = {self.epochs}, patience = {self.patience}; expected >= 1 and >= 0")
+
+    def rule(self) -> FirstOrder:
+        """The update rule."""
+        return UPDATES[self.update](rate=self.rate, penalty=self.penalty, decay=self.decay, groups=self.groups)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model with everything it needs to be trained.
+
+    Attributes:
+        model: its name in ``MODELS``. settings: arguments of its constructor, values of tables as in TOML.
+        training: see :class:`Training`. source: where the numbers come from.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
+    training: Training = Training()
+    source: str = ""
+
+    def build(self, in_channels: int, classes: int) -> nn.Module:
+        """The model.
+
+        Raises:
+            UnknownName: a setting that the model does not have. ConfigError: a value that it cannot use.
+        """
+        settings = {**self.settings}
+        hidden = settings.pop("hidden", 64)
+        known = _parameters(MODELS[self.model])
+        for name in settings:
+            if name not in known:
+                raise unknown(f"setting of the model '{self.model}'", name, known)
+        try:
+            return MODELS[self.model](in_channels, hidden, classes, **{k: _value(k, v) for k, v in settings.items()})
+        except TypeError as error:
+            raise ConfigError(f"the settings of the model '{self.model}' cannot be used: {error}") from error
+
+    def having(self, settings: Mapping[str, Any], training: Mapping[str, Any] | None = None) -> Recipe:
+        """The recipe with other values; tables are merged key by key."""
+        merged = dict(self.settings)
+        for key, value in settings.items():
+            old = merged.get(key)
+            merged[key] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        return replace(self, settings=merged, training=replace(self.training, **(training or {})))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For manifests."""
+        training = {f.name: getattr(self.training, f.name) for f in fields(Training)}
+        return {"model": self.model, "settings": dict(self.settings), "training": training, "source": self.source}
+
+
+_TABLES = {"attention": Attention, "integration": Integration}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "dropout":
+        return Dropout(**value) if isinstance(value, Mapping) else Dropout(*value)
+    if name in _TABLES and isinstance(value, Mapping):
+        try:
+            return _TABLES[name](**value)
+        except TypeError as error:
+            known = ", ".join(f.name for f in fields(_TABLES[name]))
+            raise ConfigError(f"the table '{name}' cannot be used ({error}); it may hold: {known}") from error
+    return None if value == "none" and name == "attention" else value
+
+
+def _parameters(model: type[nn.Module]) -> list[str]:
+    """Names of what a constructor takes by keyword, those of its base included."""
+    own = inspect.signature(model.__init__).parameters
+    names = [name for name, p in own.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values()):
+        names += [name for name in _parameters(Classifier) if name not in names]
+    return names
+
+
+def recipe(model: str, dataset: str = "") -> Recipe:
+    """The recipe of a model on a data set, or the model's own where the data set has none.
+
+    Raises:
+        UnknownName: no such model.
+    """
+    MODELS[model]
+    table: Mapping[str, Any] = {}
+    for name in ("default", dataset.lower()):
+        file = FOLDER / f"{name}.toml"
+        if name and file.is_file():
+            table = _read(file).get(model, table)
+    return from_table(model, table)
+
+
+def from_table(model: str, table: Mapping[str, Any]) -> Recipe:
+    """A recipe from a table of a TOML file: settings of the model, "training" and "source".
+
+    Raises:
+        UnknownName: a training option that there is not. ConfigError: a value that cannot be used.
+    """
+    settings = dict(table)
+    training, source = settings.pop("training", {}), settings.pop("source", "")
+    known = [f.name for f in fields(Training)]
+    for name in training:
+        if name not in known:
+            raise unknown("training option", name, known)
+    return Recipe(model, settings, Training(**training), source)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    with open(file, "rb") as stream:
+        return tomllib.load(stream)

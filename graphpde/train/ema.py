@@ -1,0 +1,80 @@
+"""An average of the parameters over the last steps, which often predicts better than the last ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphpde.errors import InputError
+from graphpde.train.fit import Progress
+
+
+class Ema:
+    r"""Exponential moving average: a hook with :math:`\bar p_k = \beta \bar p_{k-1} + (1 - \beta) p_k` from 0.
+
+    What is used is :math:`\bar p_k / (1 - \beta^k)`, the mean of all steps with weights that fall by beta a step: the
+    random start has no part in it. Buffers are those of the model.
+
+    Args:
+        decay: beta; the average reaches back over about 1 / (1 - beta) steps.
+
+    Reference: Polyak and Juditsky 1992; the correction is that of Kingma and Ba 2015, section 3.
+    """
+
+    def __init__(self, decay: float = 0.99):
+        if not 0 <= decay < 1:
+            raise InputError(f"decay is {decay:g}, expected at least 0 and less than 1")
+        self.decay, self.steps = decay, 0
+        self._sums: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, progress: Progress) -> None:
+        new = {name: p for name, p in progress.model.named_parameters() if p.requires_grad}
+        if not self._sums:
+            self._sums = {name: torch.zeros_like(p) for name, p in new.items()}
+        self._sums = {name: self._sums[name].to(p.device) for name, p in new.items()}  # from a checkpoint: the CPU
+        sums = list(self._sums.values())
+        torch._foreach_mul_(sums, self.decay)
+        torch._foreach_add_(sums, list(new.values()), alpha=1 - self.decay)
+        self.steps += 1
+
+    def averages(self) -> dict[str, Tensor]:
+        """The averaged parameters by name.
+
+        Raises:
+            InputError: no step was averaged yet.
+        """
+        if not self.steps:
+            raise InputError("there is no average before the first step; give it to fit as a hook")
+        return {name: total / (1 - self.decay**self.steps) for name, total in self._sums.items()}
+
+    @contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[nn.Module]:
+        """The model with the averaged parameters; afterwards it has its own again."""
+        averages = self.averages()
+        own = {name: p.detach().clone() for name, p in model.named_parameters() if name in averages}
+        _put(model, averages)
+        try:
+            yield model
+        finally:
+            _put(model, own)
+
+    def state(self) -> dict[str, Any]:
+        """For checkpoints."""
+        return {"steps": self.steps, "sums": self._sums}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.steps = state["steps"]
+        self._sums = {name: total.clone() for name, total in state["sums"].items()}
+
+
+@torch.no_grad()
+def _put(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    for name, p in model.named_parameters():
+        if name in values:
+            p.copy_(values[name])
