@@ -8,9 +8,8 @@ stripes until they meet everywhere.
 """
 
 import torch
-from scipy.sparse.csgraph import connected_components
 
-from graphpde.core.linear_operator import Sparse
+from graphpde.core import components
 from graphpde.dynamics import Euler, evolve
 from graphpde.mesh import Space, sphere
 from graphpde.ops import REACTIONS, Diffusion, Reaction
@@ -28,12 +27,7 @@ pattern = evolve(gray_scott, u0, times, stepper=Euler(), dt=1.0)
 
 def count_pieces(v: torch.Tensor, level: float = 0.15) -> int:
     """Connected pieces of the surface where v is above ``level``."""
-    high = (v > level).to(torch.float64)
-    source, target = space.edges.pairs()
-    both = Sparse(space.edges, high[source] * high[target], torch.zeros_like(high)).to_scipy()
-    both.eliminate_zeros()
-    _, labels = connected_components(both, directed=False)
-    return len(set(labels[v.numpy() > level]))
+    return int(components(space, v > level).max()) + 1
 
 
 pieces = [count_pieces(state[:, 1]) for state in pattern.states]

@@ -56,8 +56,16 @@ class MeshReadError(MeshError):
         return type(self), (self.path, self.format, self.reason)
 
 
+class DatasetError(InputError):
+    """The files of a data set are missing, incomplete or not what they should be."""
+
+
 class OutputError(InputError):
     """A file or folder cannot be written."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint or saved model is missing, damaged, of another form, or belongs to something else."""
 
 
 class ConditionError(InputError):

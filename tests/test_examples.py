@@ -55,6 +55,15 @@ def test_turing_patterns_grow_as_the_linear_analysis_says() -> None:
     assert 50 < found["spots"] < 80
 
 
+def test_a_network_sorts_its_members() -> None:
+    found = run("turing_on_a_network")
+    assert found["measured"] == pytest.approx(
+        found["rate"], rel=2e-3
+    )  # the step's (rate dt)^2 and what modes do to others
+    assert found["theory"].unstable == 109 and 110 < int(found["crowded"].sum()) < 145
+    assert found["resting"] < 0.3
+
+
 def test_a_limited_puff_stays_together() -> None:
     found = run("advection_in_a_channel")
     assert found["lowest"] >= -1e-12 and found["highest"] <= 1 + 1e-12
@@ -115,6 +124,14 @@ def test_what_flows_to_a_cylinder_flows_past_it() -> None:
     assert float(found.outflow[-1, 1]) == pytest.approx(0.41, rel=1e-12)
     assert 2.8 < float(found.drag[-1]) < 3.4
     assert float(found.lift[-1].abs()) < 0.6
+
+
+def test_few_labels_are_enough_for_two_crescents() -> None:
+    found = run("labels_from_few_points")
+    assert found["accuracy"] > 0.99
+    assert found["steps"][True] < found["steps"][False]
+    for energies in found["descents"].values():
+        assert float(energies.diff().max()) <= 1e-11 * float(energies[0])  # the momentum is dropped where it would rise
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)

@@ -66,8 +66,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress_bar(title: str, wanted: bool) -> Iterator[Progress | None]:
-    """A bar with the time left on stderr, if that is a terminal and ``wanted``; else None."""
+def progress_bar(title: str, wanted: bool, unit: str = "steps") -> Iterator[Progress | None]:
+    """A bar with the time left on stderr, if that is a terminal and ``wanted``; else None. ``unit``: what it counts."""
     if not wanted or not sys.stderr.isatty():
         yield None
         return
@@ -85,7 +85,7 @@ def progress_bar(title: str, wanted: bool) -> Iterator[Progress | None]:
 
         def advance(step: int, steps: int | None, share: float) -> None:
             """Adaptive steps have no known number: the bar then shows how much of the time is over."""
-            count = f"{step} steps, {share:.1%} of the time" if steps is None else f"{step}/{steps} steps"
+            count = f"{step} {unit}, {share:.1%} of the time" if steps is None else f"{step}/{steps} {unit}"
             bar.update(task, completed=share, total=1.0, count=count)
 
         yield advance

@@ -31,6 +31,7 @@ EXTRAS = (
     Extra("pyamg", "pyamg", "solvers", "algebraic multigrid"),
     Extra("pymetis", "pymetis", "dist", "partitioning"),
     Extra("torchdiffeq", "torchdiffeq", "ode", "adaptive ODE solvers to compare with"),
+    Extra("sklearn", "scikit-learn", "datasets", "the graph of handwritten digits"),
     Extra("torch_scatter", "torch-scatter", "scatter", "compiled sums over edges"),
 )
 

@@ -13,7 +13,7 @@ from graphpde.cli.parser import UsageError, described
 if TYPE_CHECKING:
     from graphpde.dynamics import Stepper
 
-KINDS = ("pdes", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats")
+KINDS = ("pdes", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats", "datasets")
 
 
 def add(verbs: Any, name: str) -> None:
@@ -159,6 +159,19 @@ def _formats() -> Rows:
     return ("format", "of", "extensions", "here"), rows
 
 
+def _datasets() -> Rows:
+    from graphpde.data import DATASETS
+
+    rows = []
+    for name, entry in sorted(DATASETS.items(), key=lambda item: item[0].lower()):
+        size = ["" if entry.size is None else str(count) for count in entry.size or (0,) * 4]
+        where = "in the package" if entry.embedded else "files"
+        splits = ", ".join(entry.splits) or "drawn"
+        rows.append((name, *size, entry.metric, splits, where, entry.origin.licence, entry.what))
+    header = ("data set", "nodes", "edges", "features", "classes", "judged by", "splits", "comes as", "licence", "what")
+    return header, rows
+
+
 _TABLES = {
     "pdes": _pdes,
     "steppers": _steppers,
@@ -169,6 +182,7 @@ _TABLES = {
     "materials": _materials,
     "shapes": _shapes,
     "formats": _formats,
+    "datasets": _datasets,
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from graphpde import __version__
 from graphpde.cli import (
     check,
+    classify,
     compare,
     convert,
     demo,
@@ -20,6 +21,7 @@ from graphpde.cli import (
     repair,
     simulate,
     transfer,
+    turing,
 )
 from graphpde.cli.console import in_options
 from graphpde.cli.parser import Parser, UsageError, described
@@ -27,6 +29,7 @@ from graphpde.errors import GraphpdeError, InputError
 
 VERBS = {
     "check": check,
+    "classify": classify,
     "compare": compare,
     "convert": convert,
     "demo": demo,
@@ -38,6 +41,7 @@ VERBS = {
     "repair": repair,
     "simulate": simulate,
     "transfer": transfer,
+    "turing": turing,
 }
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

@@ -21,8 +21,11 @@ _COMMUNITY = "1111333101311100310101002200200200"
 
 
 def karate() -> NodeData:
-    """34 members, 78 friendships; features are the identity; the first member of each community trains, nobody
-    chooses, the others judge. The communities maximise modularity (they are not the two sides of the later split)."""
+    """34 members, 78 friendships, features the identity.
+
+    The first member of each community trains, of the others every second one chooses and the rest judges. The
+    communities maximise modularity; they are not the two sides of the split that followed.
+    """
     pairs = torch.tensor([(a, b) for a, friends in _FRIENDS.items() for b in friends])
     both = torch.cat([pairs, pairs.flip(1)])
     y = torch.tensor([int(letter) for letter in _COMMUNITY])
@@ -31,7 +34,10 @@ def karate() -> NodeData:
     for label in range(4):
         train[(y == label).nonzero()[0]] = True
     graph = Graph(Relation.from_edges(both[:, 0], both[:, 1], n, n))
-    split = Split(train, torch.zeros_like(train), ~train)
+    others = (~train).nonzero()[:, 0]
+    val = torch.zeros_like(train)
+    val[others[::2]] = True
+    split = Split(train, val, ~train & ~val)
     return NodeData("karate", graph, torch.eye(n), y, (split,), source="Zachary 1977")
 
 

@@ -107,7 +107,7 @@ class NodeData:
             missing = "features x; without any, take x = torch.eye(n)" if x is None else "labels y"
             raise InputError(f"this Data has no {missing}")
         y = y[:, 0] if y.dim() == 2 and y.shape[1] == 1 else y
-        return cls(name, graph, as_features(x), y, _splits_of(fields, y), metric=metric)
+        return cls(name, graph, as_features(x), y, splits_of(fields, y), metric=metric)
 
     @property
     def n(self) -> int:
@@ -260,8 +260,8 @@ def _truth(mask: Any) -> Tensor:
     return mask != 0
 
 
-def _splits_of(fields: dict[str, Any], y: Tensor) -> tuple[Split, ...]:
-    """The splits in the mask fields of a torch-geometric ``Data``."""
+def splits_of(fields: dict[str, Any], y: Tensor) -> tuple[Split, ...]:
+    """The splits in ``train_mask``, ``val_mask`` and ``test_mask``, each [n] or [n, k]; see :meth:`NodeData.from_pyg`."""
     given = {part: fields[f"{part}_mask"] for part in Split._fields if fields.get(f"{part}_mask") is not None}
     if "train" not in given:
         return ()

@@ -64,43 +64,49 @@ def evolve(
         linear "solves", "factorisations", under control the smallest and largest step.
 
     Raises:
-        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` unknown or unable
-            to serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit one
-            for pressures.
+        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
+            or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
+            one for pressures.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
-    if grad not in GRADS:
-        raise InputError(f"grad='{grad}', expected one of: {', '.join(GRADS)}")
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
-    if grad == "adjoint":
-        if stepper.implicit:
-            raise InputError(
-                f"the adjoint equation is stepped explicitly, not by {stepper.name}; use grad='checkpoint'"
-            )
-
-        def again(g: Any, u: State, at: Tensor) -> Trajectory:
-            mine = {"domain": domain, "save": save, "watch": watch} if g is f else {}
-            return evolve(g, u, at, stepper=stepper, dt=dt, control=control, allow_unstable=allow_unstable, **mine)
-
-        return by_adjoint(f, u0, times, again)
-    t = times[0]
-    system = System(f, domain, t.detach())
+    if _through(grad, stepper) is by_adjoint:
+        how: dict[str, Any] = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
+        mine = {**how, "domain": domain, "save": save, "watch": watch}
+        return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **(mine if g is f else how)))
+    system = System(f, domain, times[0].detach())
     system.check_state(u0)
     if system.fixed is not None:
         system.fixed.refuse_clashes(times[-1].detach())
-    u = system.reset(t, u0) if isinstance(u0, Tensor) else u0
-    pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
-    (save := save or SaveAll()).add(t, u0)
-    carry = stepper.init(system, t, u)
-    loop = Loop(system, stepper, pace, watch)
-    over = checkpointed.interval if grad == "checkpoint" else Loop.interval
+    u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
+    loop = Loop(system, stepper, _pace(system, stepper, u, times, dt, control, allow_unstable), watch)
+    (save := save or SaveAll()).add(times[0], u0)
+    _advance(loop, u, times, save, _through(grad, stepper))
+    return _left_behind(save, loop, system.domain or domain)
+
+
+def _advance(loop: Loop, u: State, times: Tensor, save: Save, over: Any) -> None:
+    """From each of the times to the next."""
+    carry = loop.stepper.init(loop.f, times[0], u)
     for start, end in pairwise(times):
         u, carry = over(loop, start, end, u, carry)
         save.add(end, u)
-    return _left_behind(save, loop, system.domain or domain)
+
+
+def _through(grad: str, stepper: Stepper) -> Any:
+    """What takes gradients through the steps.
+
+    Raises:
+        InputError: an unknown way, or the adjoint of an implicit stepper.
+    """
+    if grad not in GRADS:
+        raise InputError(f"grad='{grad}', expected one of: {', '.join(GRADS)}")
+    if grad == "adjoint" and stepper.implicit:
+        raise InputError(f"the adjoint equation is stepped explicitly, not by {stepper.name}; use grad='checkpoint'")
+    return {"direct": Loop.interval, "checkpoint": checkpointed.interval, "adjoint": by_adjoint}[grad]
 
 
 def _refuse_algebraic(f: System, stepper: Stepper) -> None:

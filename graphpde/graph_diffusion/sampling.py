@@ -149,7 +149,7 @@ class NeighbourSampler:
             row, edge, factor = _edges_into(self.graph.edges, front, fanout, rng)
             rows.append(place[front][row])
             edges.append(edge)
-            weights.append(self.graph.weight[edge] * factor)
+            weights.append((self.graph.weight[edge] * factor).to(self.graph.weight.dtype))
             reached = source[edge]
             front = reached[place[reached] < 0].unique()
             count = sum(map(len, nodes))
@@ -194,7 +194,7 @@ def _edges_into(
     row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)
     before = (count.cumsum(0) - count)[row]
     edge = edges.ptr[nodes][row] + torch.arange(len(row), device=nodes.device) - before
-    factor = torch.ones(len(edge), device=nodes.device)
+    factor = torch.ones(len(edge), dtype=torch.float64, device=nodes.device)
     if fanout is None:
         return row, edge, factor
     loop = edges.pairs()[0][edge] == nodes[row]
@@ -204,5 +204,5 @@ def _edges_into(
     rank = torch.arange(len(row), device=nodes.device) - before - loops[row]
     taken = order[rank < fanout].sort().values  # own order again: sums come out bit for bit as in the whole graph
     row, loop, others = row[taken], loop[taken], (count - loops)[row[taken]]
-    factor = torch.where(loop, 1.0, others.clamp(min=fanout) / fanout)
+    factor = torch.where(loop, 1.0, others.clamp(min=fanout).double() / fanout)
     return row, edge[taken], factor

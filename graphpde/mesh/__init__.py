@@ -4,6 +4,7 @@ from graphpde.mesh.bisection import Bisected, bisect, bulk, newest_first
 from graphpde.mesh.cell_space import DG0, CellSpace
 from graphpde.mesh.cells import CELLS, CellType
 from graphpde.mesh.check import Check, check_mesh
+from graphpde.mesh.corner_space import CornerSpace
 from graphpde.mesh.dual import DualGraph, dual_graph
 from graphpde.mesh.elements import P1, P2, Q1, Q2
 from graphpde.mesh.exterior import Cochains
@@ -76,6 +77,7 @@ __all__ = [
     "Check",
     "Cochains",
     "Components",
+    "CornerSpace",
     "Curve",
     "DualGraph",
     "Entities",

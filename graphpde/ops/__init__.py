@@ -2,6 +2,7 @@
 
 from graphpde.ops.advection import Advection, CentredAdvection, LimitedAdvection, StreamlineUpwind
 from graphpde.ops.boundary import Dirichlet, Neumann, Robin
+from graphpde.ops.denoising import Denoised, denoise
 from graphpde.ops.diffusion import Diffusion
 from graphpde.ops.form import FORMS, Energy, Form, LinearForm
 from graphpde.ops.forms import (
@@ -21,6 +22,8 @@ from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Sum, Term
+from graphpde.ops.total_variation import DiscreteTotalVariation, Fluxes
+from graphpde.ops.turing import analyse, conditions, dispersion, predict, unstable_band
 from graphpde.ops.vorticity import vorticity
 from graphpde.ops.wave import Held, Wave
 
@@ -32,9 +35,12 @@ __all__ = [
     "Burgers",
     "CentredAdvection",
     "Convection",
+    "Denoised",
     "Diffusion",
     "Dirichlet",
+    "DiscreteTotalVariation",
     "Energy",
+    "Fluxes",
     "Form",
     "Held",
     "Helmholtz",
@@ -59,9 +65,15 @@ __all__ = [
     "VectorBurgers",
     "Velocity",
     "Wave",
+    "analyse",
+    "conditions",
+    "denoise",
+    "dispersion",
     "energy_error",
     "energy_norm",
+    "predict",
     "recovery_indicator",
     "residual_indicator",
+    "unstable_band",
     "vorticity",
 ]

@@ -78,9 +78,9 @@ def study(name: str, given: Mapping[str, float], domain: Graph | None = None) ->
     """Analyse every homogeneous state of a reaction.
 
     Args:
-        name: in ``REACTIONS``, or of a problem that has one of them. given: constants of the reaction and diffusivities ``kappa_<species>``. Diffusivities
-            that are missing are those of the problem of that name on a mesh; on other domains they make the fastest
-            mode one of the domain.
+        name: in ``REACTIONS``, or of a problem that has one of them.
+        given: constants of the reaction and diffusivities ``kappa_<species>``. Diffusivities that are missing are, on a
+            mesh, those of the problem with that reaction; elsewhere they make the fastest mode one of the domain.
 
     Raises:
         UnknownName: the reaction, or a key of ``given``. InputError: a value that cannot be.
@@ -116,7 +116,8 @@ def _on(found: Analysis, spectrum: Spectrum | None) -> Prediction:
 
 def _default_kappa(name: str, kinetics: Any, domain: Graph | None) -> dict[str, float]:
     names = [f"kappa_{x}" for x in kinetics.channels]
-    pde = PDES[name](kinetics) if name in PDES else None
+    found = [kind for kind in PDES.values() if kind.reaction == name]
+    pde = found[0](kinetics) if found else None
     if pde is not None and isinstance(domain, Space):
         return dict(zip(names, (float(x) for x in pde.default_coefficients(domain).values()), strict=True))
     if pde is None or hasattr(pde, "ratio"):

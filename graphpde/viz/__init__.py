@@ -7,6 +7,7 @@ from graphpde.viz.agreement import plot_agreement
 from graphpde.viz.canvas import save_figure
 from graphpde.viz.certificate import Certificate
 from graphpde.viz.curves import plot_curves
+from graphpde.viz.dispersion import plot_dispersion
 from graphpde.viz.movie import write_gif
 from graphpde.viz.multiples import Panel, plot_multiples
 from graphpde.viz.networks import plot_graph
@@ -30,6 +31,7 @@ __all__ = [
     "mesh_table",
     "plot_agreement",
     "plot_curves",
+    "plot_dispersion",
     "plot_field",
     "plot_frames",
     "plot_graph",

@@ -192,6 +192,7 @@ def test_make_mesh_chooses_the_format_by_extension(graphpde) -> None:
         ("shapes", "plate_with_holes"),
         ("shapes", "size=0.05 width=1 height=1 grading=[1,1]"),
         ("formats", "reads, writes"),
+        ("datasets", "10000  78804    7         2        roc_auc    yandex"),
     ],
 )
 def test_list(graphpde, what: str, says: str) -> None:

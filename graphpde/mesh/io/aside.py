@@ -13,12 +13,42 @@ from pathlib import Path
 from graphpde.errors import OutputError
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder '{folder}': {error.strerror or error}; choose another place"
+        ) from error
+
+
 @contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def written(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterator[Path]:
+    """As :func:`written_aside`, and the folder of the target is made if missing.
+
+    Raises:
+        OutputError: the folder cannot be made or written, the disk is full, the path is a folder.
+    """
+    make_folder(Path(path).parent)
+    with written_aside(path, lasting=lasting) as aside:
+        yield aside
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike[str], *, lasting: bool = False) -> Iterator[Path]:
     """A path of the same name in a fresh folder beside the target; what is written there replaces the target.
 
     Further files in that folder, which the first one may name, are moved beside the target before it. An error while
     writing leaves all of them as they were and nothing behind.
+
+    Args:
+        lasting: wait until the new file lies on the disk before the old one goes, and until the move does: a machine
+            that loses power keeps one of them whole.
 
     Raises:
         OutputError: the folder is missing or cannot be written, the disk is full, the target is a folder, a further
@@ -37,12 +67,24 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
             check_side_file(target, other)
         for other in others:
             os.replace(os.path.join(folder, other), target.parent / other)
+        if lasting:
+            _to_disk(aside)
         os.replace(aside, target)
+        if lasting and os.name == "posix":  # elsewhere a folder cannot be opened
+            _to_disk(target.parent)
     except OSError as error:
         raise OutputError(f"cannot write '{target}': {_why(error, target)}") from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def check_side_file(target: Path, other: str) -> None:

@@ -5,6 +5,7 @@ from graphpde.ops.reactions.fitzhugh_nagumo import FitzHughNagumo
 from graphpde.ops.reactions.gierer_meinhardt import GiererMeinhardt
 from graphpde.ops.reactions.gray_scott import GrayScott
 from graphpde.ops.reactions.kinetics import REACTIONS, Constant, Kinetics
+from graphpde.ops.reactions.mimura_murray import MimuraMurray
 from graphpde.ops.reactions.patterns import Mode, fastest_mode, growth_rate
 from graphpde.ops.reactions.schnakenberg import Schnakenberg
 from graphpde.ops.reactions.single import AllenCahn, Decay, Logistic
@@ -20,6 +21,7 @@ __all__ = [
     "GrayScott",
     "Kinetics",
     "Logistic",
+    "MimuraMurray",
     "Mode",
     "Schnakenberg",
     "fastest_mode",

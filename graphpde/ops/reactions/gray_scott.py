@@ -46,6 +46,16 @@ class GrayScott(Kinetics):
                 out.append((u, feed * (1 - u) / (feed + kill)))
         return out
 
+    def remark(self) -> str:
+        feed, kill = self.numbers()
+        root = 1 - 4 * (feed + kill) ** 2 / feed
+        if root >= 0:
+            return ""
+        return (
+            f"no homogeneous state has v > 0, since 1 - 4 (F + k)^2 / F = {root:.3f} < 0: patterns that a push starts "
+            f"are of finite amplitude, not Turing's"
+        )
+
     def forward(self, state: Tensor) -> Tensor:
         u, v = self.species(state)
         uvv = u * v * v

@@ -92,6 +92,10 @@ class Kinetics(nn.Module):
         """Homogeneous states with zero rate."""
         raise NotImplementedError(f"{type(self).__name__} does not define equilibria()")
 
+    def remark(self) -> str:
+        """What one should know about its equilibria, one sentence, or ""."""
+        return ""
+
     def numbers(self) -> tuple[float, ...]:
         """The constants in the order of ``constants``.
 

@@ -1,0 +1,1 @@
+"""Graphs: training, reaction-diffusion and node classification, measured."""

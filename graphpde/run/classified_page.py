@@ -1,0 +1,205 @@
+"""The pictures and the page of a classification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.networks import layout
+from graphpde.errors import GraphpdeError
+from graphpde.graph_diffusion.classification import known
+from graphpde.nets.features import SparseFeatures
+from graphpde.run.classify import Prepared
+from graphpde.run.experiment import Reopened, file_of, number_of
+from graphpde.run.folder import RunFolder
+from graphpde.run.manifest import versions
+from graphpde.run.states import roughness, states_of
+from graphpde.train.metrics import mean_std
+from graphpde.viz import Picture, Report, Table, plot_curves, save_figure, write_report
+from graphpde.viz.classification import plot_classes, plot_confusion
+
+if TYPE_CHECKING:
+    from graphpde.run.classified import Classified
+
+_SPRINGS = 500  # nodes up to which linked ones are drawn together
+
+
+class Shown:
+    """What the pictures are made of.
+
+    Attributes:
+        result: see :class:`~graphpde.run.classified.Classified`. opened: the best model. ready: data as it sees them.
+        logits: of it [n, k]. names: of the classes, perhaps none. which: the best run in words.
+    """
+
+    def __init__(self, result: Classified, opened: Reopened, ready: Prepared, logits: Tensor, folder: RunFolder):
+        self.result, self.opened, self.ready, self.logits, self.folder = result, opened, ready, logits, folder
+        self.names = result.task.data.class_names
+        split, seed = result.best["split"], result.best["seed"]
+        self.number, self.split = number_of(split, seed), result.task.data.splits[split]
+        self.which = f"split {split}, seed {seed}"
+
+    @property
+    def told(self) -> Any:
+        return known(self.opened.model, self.split.train, self.ready.y, labels=True)
+
+
+def write_page(result: Classified, folder: RunFolder, opened: Reopened, ready: Prepared, logits: Tensor) -> None:
+    """Write ``report.html`` and the pictures in it; what cannot be drawn is said there."""
+    shown, pictures, notes = Shown(result, opened, ready, logits, folder), [], []
+    for name, draw in {
+        "classes": _classes, "confusion": _confusion, "training": _training, "smoothing": _smoothing,
+    }.items():  # fmt: skip
+        try:
+            for figure, caption in draw(shown):
+                file = save_figure(figure, folder.path / "figures" / f"{name}.png", dpi=130)
+                pictures.append(Picture(file.read_bytes(), caption))
+        except GraphpdeError as error:
+            notes.append(f"the picture '{name}' could not be drawn: {error}")
+    task = result.task
+    report = Report(
+        f"{task.recipe.model} on {task.data.name}", headline(result) + ".", [], pictures,
+        [_runs(result, notes), *_about(result)], command=task.command, versions=versions(),
+    )  # fmt: skip
+    write_report(folder.path / "report.html", report)
+
+
+def headline(result: Classified) -> str:
+    """The result in one line."""
+    rows, data = result.rows, result.task.data
+    spread = mean_std(100 * row["test"] for row in rows)
+    splits, seeds = len({row["split"] for row in rows}), len({row["seed"] for row in rows})
+    over = f"{seeds} seed{'s' * (seeds > 1)}" if splits == 1 else f"{splits} splits"
+    over += f" x {seeds} seeds" if splits > 1 and seeds > 1 else ""
+    if len(rows) == 1:
+        return f"test {_word(data.metric)} {spread.mean:.1f} % (one run)"
+    return f"test {_word(data.metric)} {spread.mean:.1f} \u00b1 {spread.std:.1f} % (mean \u00b1 std over {over})"
+
+
+def _word(metric: str) -> str:
+    return {"roc_auc": "ROC-AUC", "macro_f1": "macro F1"}.get(metric, metric)
+
+
+def _runs(result: Classified, notes: Sequence[str]) -> Table:
+    columns = {"test": "test [%]", "val": "validation [%]", "train": "training [%]"}
+    rows: list[list[Any]] = [
+        [str(row["split"]), str(row["seed"]), *(f"{100 * row[key]:.2f}" for key in columns), row["epoch"],
+         row["epochs"], f"{row['seconds']:.3g}", f"{row['evaluations']:.3g}"]
+        for row in result.rows
+    ]  # fmt: skip
+    if len(rows) > 1:
+        spreads = [mean_std(100 * row[key] for row in result.rows) for key in columns]
+        rows.append(["mean", "", *(f"{s.mean:.2f}" for s in spreads), "", "", "", ""])
+        rows.append(["std", "", *(f"{s.std:.2f}" for s in spreads), "", "", "", ""])
+    header = ["split", "seed", *columns.values(), "chosen epoch", "epochs", "seconds an epoch", "evaluations an epoch"]
+    more = [f"{name} has no result: {reason}" for name, reason in result.failed.items()]
+    return Table(f"Runs, {_word(result.task.data.metric)}", rows, header=header, notes=[*more, *notes])
+
+
+def _about(result: Classified) -> Iterator[Table]:
+    task, data = result.task, result.task.data
+    edges = data.graph.edges.n_edges
+    sizes = [f"{part} {int(mask.sum())}" for part, mask in data.splits[0]._asdict().items()]
+    about = {
+        "source": data.source, "nodes": data.n, "edges as published": edges, "features": data.features,
+        "classes": data.classes, "share of edges within a class": f"{data.homophily():.3f}" if edges else "no edges",
+        "split": task.partition.kind, "nodes of the first split": ", ".join(sizes),
+    }  # fmt: skip
+    yield Table(f"Data: {data.name}", list(about.items()), notes=[*task.partition.remarks, *data.warnings])
+    recipe = task.recipe.as_dict()
+    values = {**recipe["settings"], **{f"training.{k}": v for k, v in recipe["training"].items()}}
+    rows = [(name, str(value)) for name, value in values.items() if value not in ("", {}, [])]
+    source = recipe["source"] or "the defaults of the model where nothing is said here"
+    yield Table(f"Recipe: {task.recipe.model}", [*rows, ("source", source)])
+
+
+def _confusion(shown: Shown) -> Iterator[tuple[Any, str]]:
+    rows = shown.result.rows
+    counts = torch.tensor([row["confusion"] for row in rows]).sum(0)
+    runs = "one run" if len(rows) == 1 else f"{len(rows)} runs, summed"
+    figure = plot_confusion(counts, shown.names, title=f"test nodes of {runs}")
+    yield figure, f"Test nodes by their class and the one that is predicted ({runs})."
+
+
+def _training(shown: Shown) -> Iterator[tuple[Any, str]]:
+    columns = read_history(shown.folder, shown.number)
+    if len(columns.get("step", [])) < 2:
+        return
+    curves = {"loss on training nodes": columns["loss"]}
+    if "val_loss" in columns:
+        curves["loss on validation nodes"] = columns["val_loss"]
+    curves[f"validation {_word(shown.result.task.data.metric)}"] = columns["val"]
+    title = f"{shown.which}; epoch {shown.result.best['epoch']} was chosen"
+    figure = plot_curves(columns["step"], curves, "epoch", "loss, share", title=title, drifts=False)
+    yield figure, f"The run with the best validation value ({shown.which})."
+
+
+def read_history(folder: RunFolder, number: int) -> Mapping[str, list[float]]:
+    """Columns of the history of a run; none where it has no file."""
+    try:
+        head, *lines = (folder.path / "history" / f"{file_of(number)}.csv").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    rows = [[float(word or "nan") for word in line.split(",")] for line in lines]
+    return {name: [row[k] for row in rows] for k, name in enumerate(head.split(","))}
+
+
+def _smoothing(shown: Shown) -> Iterator[tuple[Any, str]]:
+    found = states_of(shown.opened.model, shown.ready, shown.told)
+    if found is None:
+        return
+    values = [roughness(shown.ready.graph, u) for u in found.states]
+    if not any(value > 0 for value in values):
+        return
+    what = "time" if found.continuous else "layer"
+    figure = plot_curves(
+        found.times, {"roughness": values}, what, "roughness (0: neighbours agree)", log=True, drifts=False,
+        title=f"{shown.which}: how much neighbours differ",
+    )  # fmt: skip
+    yield (
+        figure,
+        "Roughness of the state: its Dirichlet energy over edges against its norm weighted by degrees, between 0 "
+        f"(neighbours agree) and 2, over {what} ({shown.which}).",
+    )
+
+
+def _classes(shown: Shown) -> Iterator[tuple[Any, str]]:
+    graph, y = shown.ready.graph, shown.ready.y
+    prediction = shown.logits.argmax(1)
+    wrong = (y >= 0) & (prediction != y)
+    pairs, names = torch.stack(graph.edges.pairs(), 1), None
+    if graph.pos is not None and graph.pos.shape[1] == 2:
+        points, where = graph.pos, "at the positions of the graph"
+    elif graph.n <= _SPRINGS:
+        points, where = layout(graph), "with linked ones close to each other (Fruchterman and Reingold 1991)"
+    else:
+        points, name = _plane(shown)
+        where, pairs, names = f"by {name}", pairs[:0], ("first principal component", "second principal component")
+    figure = plot_classes(
+        points, prediction, wrong, pairs=pairs, names=shown.names, axes_names=names,
+        title=f"{shown.which}: predicted classes",
+    )  # fmt: skip
+    part = int((wrong & shown.split.test).sum())
+    yield (
+        figure,
+        f"All nodes by their predicted class, {where}. A cross marks the {int(wrong.sum())} of "
+        f"{int((y >= 0).sum())} labelled nodes that are wrong, {part} of them test nodes ({shown.which}).",
+    )
+
+
+def _plane(shown: Shown) -> tuple[Tensor, str]:
+    """The two directions in which the final state, or the features where there is none, vary most [n, 2]."""
+    found = states_of(shown.opened.model, shown.ready, shown.told, ends_only=True)
+    if found is not None:
+        u, name = found.states[-1], "the two principal components of the final state"
+    else:
+        x = shown.ready.x
+        u = x.to_dense() if isinstance(x, SparseFeatures) else x
+        name = "the two principal components of the features"
+    u = u.to(torch.float64) - u.to(torch.float64).mean(0)
+    _, _, directions = torch.linalg.svd(u.T @ u)
+    plane = u @ directions[:2].T
+    return torch.cat([plane, plane.new_zeros(len(plane), 2 - plane.shape[1])], 1), name

@@ -1,0 +1,118 @@
+"""What somebody asks of a recipe: a file of their own, and single values, checked before anything is computed."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from graphpde.config import assign, merge
+from graphpde.errors import ConfigError, InputError
+from graphpde.graph_diffusion.models import MODELS
+from graphpde.registry import unknown
+from graphpde.run.recipe import Recipe, Training, from_table, recipe
+
+_KINDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table"}
+
+
+def asked_recipe(
+    model: str | None,
+    dataset: str = "",
+    *,
+    file: str | os.PathLike[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe of a model on a data set, or of a file, with some values changed.
+
+    Args:
+        model: may be None where the file is about one model only. dataset: whose recipe is taken without a file.
+        file: TOML with a table for each model, or the table of one. changes: nested tables of other values.
+
+    Raises:
+        ConfigError: no model, a file that cannot be read, a value of the wrong kind. UnknownName: names.
+    """
+    if file is not None:
+        name, table = _own_table(file, model)
+        base = from_table(name, _checked(table))
+    elif model is None:
+        raise ConfigError("no model is named; give --model NAME, one of 'graphpde list models', or --recipe FILE")
+    else:
+        base = recipe(model, dataset)
+    return changed(base, changes or {})
+
+
+def settings_of(texts: Iterable[str]) -> dict[str, Any]:
+    """The tables of texts such as ``training.rate=0.01``.
+
+    Raises:
+        ConfigError: one of them is no KEY=VALUE.
+    """
+    out: dict[str, Any] = {}
+    for text in texts:
+        out = merge(out, assign(text))
+    return out
+
+
+def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values; its source says that it is not the published one any more.
+
+    Raises:
+        UnknownName: a training option that there is not. ConfigError: a value of the wrong kind.
+    """
+    if not changes:
+        return base
+    settings = {key: value for key, value in changes.items() if key != "training"}
+    training = _checked(changes).get("training", {})
+    kept = base.as_dict()
+    words = ", ".join(_dotted(changes))
+    source = f"{base.source}; changed: {words}" if base.source else ""
+    whole = {**base.having(settings).settings, "training": {**kept["training"], **training}, "source": source}
+    return from_table(base.model, whole)
+
+
+def _own_table(file: str | os.PathLike[str], model: str | None) -> tuple[str, Mapping[str, Any]]:
+    try:
+        with open(file, "rb") as stream:
+            table = tomllib.load(stream)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read the recipe '{os.fspath(file)}': {reason}") from None
+    named = [name for name in table if name in MODELS and isinstance(table[name], Mapping)]
+    if model is not None:
+        MODELS[model]
+        if not named:
+            return model, table
+        if model not in named:
+            raise unknown(f"model of '{os.fspath(file)}'", model, named)
+        return model, table[model]
+    if len(named) != 1:
+        told = f"of {', '.join(named)}" if named else "of a model that it does not name"
+        raise ConfigError(f"'{os.fspath(file)}' holds recipes {told}; say which with --model NAME")
+    return named[0], table[named[0]]
+
+
+def _checked(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table, if its training options are of the right kind."""
+    training = table.get("training", {})
+    if not isinstance(training, Mapping):
+        raise ConfigError(f"training = {training!r}, expected a table such as training.rate = 0.01")
+    defaults = {f.name: getattr(Training(), f.name) for f in fields(Training)}
+    for name, value in training.items():
+        if name not in defaults:
+            raise unknown("training option", name, defaults)
+        kind = type(defaults[name])
+        allowed = (int, float) if kind is float else kind
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            raise ConfigError(f"training.{name} = {value!r}, expected {_KINDS.get(kind, 'a table')}")
+    if not isinstance(table.get("source", ""), str):
+        raise InputError("source of a recipe is no text; say there where its numbers come from")
+    return table
+
+
+def _dotted(table: Mapping[str, Any], before: str = "") -> list[str]:
+    out = []
+    for key, value in table.items():
+        out += _dotted(value, f"{before}{key}.") if isinstance(value, Mapping) else [before + key]
+    return out

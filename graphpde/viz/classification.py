@@ -1,0 +1,137 @@
+"""Pictures of classifications: which classes are taken for which, and nodes in the plane by their class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphpde.errors import GraphError, InputError, ShapeError
+from graphpde.viz.arrays import as_array
+from graphpde.viz.axes import style_axes
+from graphpde.viz.canvas import INK, entitle, new_figure, plain
+from graphpde.viz.colours import set_colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NUMBERED = 20  # classes up to which every count can be read
+_MARKERS = "os^DvPX*"  # beyond eight classes colours repeat, with the next of these
+_MOST_LINES = 30_000
+
+
+def plot_confusion(counts: Any, names: Sequence[str] = (), *, title: str | None = None) -> Figure:
+    """Counts of nodes by their class (row) and the class that is predicted (column), shaded by the share of the row.
+
+    Args:
+        counts: [k, k], whole numbers >= 0. names: of the classes [k]; their numbers by default.
+
+    Raises:
+        ShapeError: not square, or another number of names. InputError: nothing to show, a negative count.
+    """
+    table = as_array(counts, "counts")
+    k = len(table)
+    if table.shape != (k, k) or (names and len(names) != k):
+        raise ShapeError(f"counts have shape {list(table.shape)} with {len(names)} names, expected [k, k] and k names")
+    if not table.sum() > 0 or (table < 0).any():
+        raise InputError("there is no node to count, or a count is negative")
+    shares = table / np.maximum(table.sum(1, keepdims=True), 1)
+    side = float(np.clip(0.52 * k + 0.4, 2.6, 7.0))
+    figure = new_figure(side + 1.6, side + 0.9)
+    axes = figure.subplots()
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    _name_ticks(axes, [plain(name, 18) for name in names] or [str(c) for c in range(k)])
+    if k <= _NUMBERED:
+        size = 9 if k <= 10 else 7
+        for i, j in np.ndindex(k, k):
+            if table[i, j]:
+                ink = "white" if shares[i, j] > 0.55 else INK
+                axes.text(j, i, f"{table[i, j]:.0f}", ha="center", va="center", fontsize=size, color=ink)
+    axes.set_xlabel("predicted class", fontsize=10, color=INK)
+    axes.set_ylabel("class", fontsize=10, color=INK)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=24)
+    bar.set_label("share of the class", fontsize=10, color=INK)
+    bar.ax.tick_params(labelsize=9, width=0.6, length=3)
+    bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+    entitle(figure, title)
+    return figure
+
+
+def _name_ticks(axes: Axes, words: Sequence[str]) -> None:
+    every = max(1, -(-len(words) // 25))
+    places = list(range(0, len(words), every))
+    long = max(len(word) for word in words) > 3
+    style_axes(axes)
+    axes.set_xticks(places, [words[k] for k in places], rotation=40 if long else 0, ha="right" if long else "center")
+    axes.set_yticks(places, [words[k] for k in places])
+
+
+def plot_classes(
+    points: Any,
+    classes: Any,
+    wrong: Any,
+    *,
+    pairs: Any = (),
+    names: Sequence[str] = (),
+    axes_names: tuple[str, str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Nodes in the plane by their predicted class, those that are wrong under a black cross.
+
+    Args:
+        points: [n, 2]. classes: whole numbers [n]. wrong: truth values [n]. pairs: edges to draw [k, 2].
+        names: of the classes. axes_names: what stands at the axes; None leaves them out.
+
+    Raises:
+        ShapeError: lengths differ. GraphError: an edge of a node that is not there. InputError: places not finite.
+    """
+    x, of, bad = as_array(points, "points"), as_array(classes, "classes").astype(int), as_array(wrong, "wrong") != 0
+    if x.ndim != 2 or x.shape[1] != 2 or of.shape != (len(x),) or bad.shape != (len(x),):
+        raise ShapeError(
+            f"points, classes and wrong have shapes {list(x.shape)}, {list(of.shape)}, {list(bad.shape)}; expected "
+            f"[n, 2], [n], [n]"
+        )
+    if not np.isfinite(x).all():
+        raise InputError("some places are not finite; such nodes cannot be drawn")
+    figure = new_figure(7.4, 5.4)
+    axes = figure.subplots()
+    _draw_edges(axes, x, as_array(pairs, "pairs").reshape(-1, 2).astype(int))
+    size = float(np.clip(5000.0 / max(len(x), 1), 9.0, 60.0))
+    count = max(int(of.max(initial=0)) + 1, len(names))
+    colours = set_colours(8)
+    for c in range(count):
+        mine = of == c
+        name = plain(names[c], 24) if names else f"class {c}"
+        style: dict[str, Any] = {"color": colours[c % 8], "marker": _MARKERS[c // 8 % len(_MARKERS)]}
+        axes.scatter(
+            *x[mine].T, s=size, label=f"{name} ({mine.sum()})", edgecolors="white", linewidths=0.4, zorder=2, **style
+        )
+    axes.scatter(
+        *x[bad].T, s=1.5 * size, marker="x", color="black", linewidths=0.9, zorder=3, label=f"wrong ({bad.sum()})"
+    )
+    axes.set_aspect("equal" if axes_names is None else "auto")
+    style_axes(axes)
+    if axes_names is None:
+        axes.set_axis_off()
+    else:
+        axes.set_xlabel(plain(axes_names[0]))
+        axes.set_ylabel(plain(axes_names[1]))
+        axes.spines[["top", "right"]].set_visible(False)
+    columns = 1 if count <= 24 else 2 if count <= 48 else 3
+    figure.legend(loc="outside right center", frameon=False, fontsize=9, title="predicted", ncols=columns)
+    entitle(figure, title)
+    return figure
+
+
+def _draw_edges(axes: Axes, x: np.ndarray, pairs: np.ndarray) -> None:
+    if pairs.size and not 0 <= pairs.min() <= pairs.max() < len(x):
+        raise GraphError(f"an edge names node {pairs.max()}, expected 0..{len(x) - 1}")
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    if not 0 < len(pairs) <= _MOST_LINES:
+        return
+    from matplotlib.collections import LineCollection
+
+    width = 0.7 if len(pairs) < 2000 else 0.3
+    axes.add_collection(LineCollection(list(x[pairs]), colors="#9a9a9a", linewidths=width, alpha=0.6, zorder=1))
