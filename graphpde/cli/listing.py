@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ from graphpde.cli.parser import UsageError, described
 if TYPE_CHECKING:
     from graphpde.dynamics import Stepper
 
-KINDS = ("pdes", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats", "datasets")
+KINDS = (
+    "pdes", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats", "datasets",
+    "models",
+)  # fmt: skip
 
 
 def add(verbs: Any, name: str) -> None:
@@ -172,6 +176,20 @@ def _datasets() -> Rows:
     return header, rows
 
 
+def _models() -> Rows:
+    from graphpde.graph_diffusion import MODELS
+    from graphpde.graph_diffusion.classifier import Classifier
+    from graphpde.run.recipe import recipes_of, settings_of_model
+
+    rows = []
+    for name, kind in sorted(MODELS.items()):
+        evolves = "diffusion" if issubclass(kind, Classifier) else "baseline"
+        settings = ", ".join(["hidden", *settings_of_model(kind)])
+        what = re.sub(r":\w+:`([^`]*)`", r"\1", _first_sentence(kind)).replace("``", "")
+        rows.append((name, evolves, ", ".join(recipes_of(name)), settings, what))
+    return ("model", "kind", "recipes for", "settings (--set)", "what it is"), rows
+
+
 _TABLES = {
     "pdes": _pdes,
     "steppers": _steppers,
@@ -183,6 +201,7 @@ _TABLES = {
     "shapes": _shapes,
     "formats": _formats,
     "datasets": _datasets,
+    "models": _models,
 }
 
 

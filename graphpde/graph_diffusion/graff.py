@@ -105,7 +105,8 @@ class EnergyDescent(LinearTerm):
 class Graff(Classifier):
     """u' = A u W - u Omega - u(0) V, A = D^-1/2 A D^-1/2 without self-loops, W and Omega symmetric by construction.
 
-    Linear, so that implicit steppers take any step; yet not diffusion: W decides what is smoothed and what sharpened.
+    Linear, yet not diffusion: W decides which combinations of channels are smoothed and which sharpened. Where Omega
+    exceeds |W| everything decays and implicit steppers take steps of any size.
 
     Args:
         w: "symmetric" (B + B^T) / 2; "diagonal"; "diagonally_dominant": symmetric B without diagonal, and
@@ -115,8 +116,9 @@ class Graff(Classifier):
     Raises:
         InputError: another kind of W; a directed graph.
 
-    Reference: Di Giovanni et al. 2022, "Graph Neural Networks as Gradient Flows". Omega is diagonal and starts between
-    -1 and 1 as in their experiments; their program has beta u(0) for the source, here is the formula.
+    Reference: Di Giovanni et al. 2022, "Graph Neural Networks as Gradient Flows". Omega is diagonal as in their
+    experiments; it and the diagonal of W start at 1, near diffusion, where they draw from -1 .. 1. Their program has
+    beta u(0) for the source, here is the formula.
     """
 
     loops, normalisation = 0.0, "symmetric"
@@ -136,9 +138,9 @@ class Graff(Classifier):
             raise InputError(f"w='{w}', expected one of: {', '.join(SHAPES)}")
         self.kind, self.source = w, source
         self.between = nn.Parameter(nn.init.xavier_uniform_(torch.empty(hidden, hidden)), requires_grad=w != "diagonal")
-        self.spread = nn.Parameter(torch.empty(hidden).uniform_(-1, 1), requires_grad=w == "diagonally_dominant")
-        self.offset = nn.Parameter(torch.empty(hidden).uniform_(-1, 1), requires_grad=w != "symmetric")
-        self.omega = nn.Parameter(torch.empty(hidden).uniform_(-1, 1))
+        self.spread = nn.Parameter(torch.zeros(hidden), requires_grad=w == "diagonally_dominant")
+        self.offset = nn.Parameter(torch.ones(hidden), requires_grad=w != "symmetric")
+        self.omega = nn.Parameter(torch.ones(hidden))
         self.back = nn.Parameter(torch.zeros(hidden, hidden), requires_grad=source)
 
     def channel_weight(self) -> Tensor:

@@ -43,7 +43,7 @@ class Rdgnn(Classifier):
 
     L is the Laplacian and nothing else: weights between channels stand in the reaction only, so that every channel
     diffuses with a speed eps_d > 0 of its own. eps_d, eps_r and alpha are learned as exponentials, one number each for
-    every channel.
+    every channel. The network starts at 0, the model as damped diffusion.
 
     Args:
         diffusion, reaction, decay: eps_d, eps_r and alpha at the start.
@@ -69,6 +69,8 @@ class Rdgnn(Classifier):
         self.coupling = Coupling(hidden, attention)
         self.normalisation = self.coupling.normalisation
         self.net = Mlp(2 * hidden, hidden, hidden, activation=nn.functional.gelu)
+        for p in self.net.maps[-1].parameters():
+            nn.init.zeros_(p)
         self.diffusion, self.reaction, self.decay = (positive(s, hidden) for s in (diffusion, reaction, decay))
 
     def term(self, graph: Graph, u0: Tensor, known: Known | None = None) -> Term:

@@ -19,7 +19,7 @@ from graphpde.run.manifest import versions
 from graphpde.run.states import roughness, states_of
 from graphpde.train.metrics import mean_std
 from graphpde.viz import Picture, Report, Table, plot_curves, save_figure, write_report
-from graphpde.viz.classification import plot_classes, plot_confusion
+from graphpde.viz.classification import plot_classes, plot_confusion, plot_training
 
 if TYPE_CHECKING:
     from graphpde.run.classified import Classified
@@ -128,13 +128,12 @@ def _training(shown: Shown) -> Iterator[tuple[Any, str]]:
     columns = read_history(shown.folder, shown.number)
     if len(columns.get("step", [])) < 2:
         return
-    curves = {"loss on training nodes": columns["loss"]}
+    losses = {"loss on training nodes": columns["loss"]}
     if "val_loss" in columns:
-        curves["loss on validation nodes"] = columns["val_loss"]
-    curves[f"validation {_word(shown.result.task.data.metric)}"] = columns["val"]
-    title = f"{shown.which}; epoch {shown.result.best['epoch']} was chosen"
-    figure = plot_curves(columns["step"], curves, "epoch", "loss, share", title=title, drifts=False)
-    yield figure, f"The run with the best validation value ({shown.which})."
+        losses["loss on validation nodes"] = columns["val_loss"]
+    metrics = {f"validation {_word(shown.result.task.data.metric)}": columns["val"]}
+    figure = plot_training(columns["step"], losses, metrics, chosen=shown.result.best["epoch"], title=shown.which)
+    yield figure, f"Training of the run with the best validation value ({shown.which})."
 
 
 def read_history(folder: RunFolder, number: int) -> Mapping[str, list[float]]:
@@ -154,9 +153,10 @@ def _smoothing(shown: Shown) -> Iterator[tuple[Any, str]]:
     values = [roughness(shown.ready.graph, u) for u in found.states]
     if not any(value > 0 for value in values):
         return
+    deep = max(values) > 30 * min(values)
     what = "time" if found.continuous else "layer"
     figure = plot_curves(
-        found.times, {"roughness": values}, what, "roughness (0: neighbours agree)", log=True, drifts=False,
+        found.times, {"roughness": values}, what, "roughness (0: neighbours agree)", log=deep, drifts=False,
         title=f"{shown.which}: how much neighbours differ",
     )  # fmt: skip
     yield (

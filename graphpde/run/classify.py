@@ -59,9 +59,14 @@ def prepare(data: NodeData, recipe: Recipe, dtype: torch.dtype = torch.float32) 
     """The data as the recipe wants them."""
     data = data.undirected()
     x = data.x.to(dtype=dtype)
-    if recipe.training.features == "rows":
+    if recipe.training.features == "rows" and not _negative(x):
         x = x.rows_normalised() if isinstance(x, SparseFeatures) else _rows_normalised(x)
     return Prepared(data.graph, x, data.y)
+
+
+def _negative(x: Features) -> bool:
+    """Whether a feature is negative, so that the sum of a row says nothing of its size."""
+    return bool(((x.values if isinstance(x, SparseFeatures) else x) < 0).any())
 
 
 def _rows_normalised(x: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ class Training:
         groups: rates and penalties of parameters by the beginning of their names.
         epochs: at most. patience: ends after so many epochs without improvement; 0 = never.
         choose: what of the validation nodes says which epoch was best: their "metric", or their "loss".
-        features: "given", or "rows" that add to 1. reveal: share of labels shown to a model that reads them.
-        smoothing: of labels.
+        features: "given", or "rows" that add to 1; as given where one is negative.
+        reveal: share of labels shown to a model that reads them. smoothing: of labels.
     """
 
     update: str = "adam"
@@ -85,7 +85,7 @@ class Recipe:
         """
         settings = {**self.settings}
         hidden = settings.pop("hidden", 64)
-        known = _parameters(MODELS[self.model])
+        known = ["hidden", *settings_of_model(MODELS[self.model])]
         for name in settings:
             if name not in known:
                 raise unknown(f"setting of the model '{self.model}'", name, known)
@@ -123,12 +123,12 @@ def _value(name: str, value: Any) -> Any:
     return None if value == "none" and name == "attention" else value
 
 
-def _parameters(model: type[nn.Module]) -> list[str]:
+def settings_of_model(model: type[nn.Module]) -> list[str]:
     """Names of what a constructor takes by keyword, those of its base included."""
     own = inspect.signature(model.__init__).parameters
     names = [name for name, p in own.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values()):
-        names += [name for name in _parameters(Classifier) if name not in names]
+        names += [name for name in settings_of_model(Classifier) if name not in names]
     return names
 
 
@@ -160,6 +160,11 @@ def from_table(model: str, table: Mapping[str, Any]) -> Recipe:
         if name not in known:
             raise unknown("training option", name, known)
     return Recipe(model, settings, Training(**training), source)
+
+
+def recipes_of(model: str) -> list[str]:
+    """Data sets that have a recipe for a model, by the names of their files."""
+    return [file.stem for file in sorted(FOLDER.glob("*.toml")) if file.stem != "default" and model in _read(file)]
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
-"""Pictures of classifications: which classes are taken for which, and nodes in the plane by their class."""
+"""Pictures of classifications: how they were learned, which classes are taken for which, nodes by their class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def plot_confusion(counts: Any, names: Sequence[str] = (), *, title: str | None 
                 ink = "white" if shares[i, j] > 0.55 else INK
                 axes.text(j, i, f"{table[i, j]:.0f}", ha="center", va="center", fontsize=size, color=ink)
     axes.set_xlabel("predicted class", fontsize=10, color=INK)
-    axes.set_ylabel("class", fontsize=10, color=INK)
+    axes.set_ylabel("true class", fontsize=10, color=INK)
     bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=24)
     bar.set_label("share of the class", fontsize=10, color=INK)
     bar.ax.tick_params(labelsize=9, width=0.6, length=3)
@@ -66,6 +66,43 @@ def _name_ticks(axes: Axes, words: Sequence[str]) -> None:
     style_axes(axes)
     axes.set_xticks(places, [words[k] for k in places], rotation=40 if long else 0, ha="right" if long else "center")
     axes.set_yticks(places, [words[k] for k in places])
+
+
+def plot_training(
+    epochs: Any, losses: Mapping[str, Any], metrics: Mapping[str, Any], *, chosen: int = 0, title: str | None = None
+) -> Figure:
+    """Losses above and metrics in percent below, over the epochs, with a line at the chosen one.
+
+    Args:
+        epochs: [e]. losses, metrics: name -> values [e]; metrics in [0, 1]. chosen: epoch; 0 = none.
+
+    Raises:
+        ShapeError: lengths differ. InputError: nothing to draw.
+    """
+    x = as_array(epochs, "epochs").reshape(-1)
+    if not losses or not metrics or not len(x):
+        raise InputError("got no epochs, losses or metrics to draw, expected at least one of each")
+    figure = new_figure(6.8, 4.6)
+    panels = figure.subplots(2, 1, sharex=True)
+    colours = iter(set_colours(len(losses) + len(metrics)))
+    for axes, curves, factor in ((panels[0], losses, 1.0), (panels[1], metrics, 100.0)):
+        for name, values in curves.items():
+            y = factor * as_array(values, name).reshape(-1)
+            if len(y) != len(x):
+                raise ShapeError(f"'{name}' has {len(y)} values, expected {len(x)} as there are epochs")
+            axes.plot(x, y, color=next(colours), linewidth=1.5, label=plain(name))
+        if chosen:
+            axes.axvline(chosen, color=INK, linewidth=0.9, linestyle="--", label=f"chosen epoch {chosen}")
+        style_axes(axes, 6)
+        axes.legend(frameon=False, fontsize=9)
+        axes.grid(True, linewidth=0.4, alpha=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.02)
+    panels[0].set_ylabel("loss")
+    panels[1].set_ylabel("%")
+    panels[1].set_xlabel("epoch")
+    entitle(figure, title)
+    return figure
 
 
 def plot_classes(

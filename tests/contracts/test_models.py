@@ -20,6 +20,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in MODELS),
     *(("grand", {"attention": LEARNED[fresh]}) for fresh in ("step", "evaluation")),
     ("grand", {"attention": Attention(heads=2, dim=8, kind="distance", over="outgoing"), "source": False}),
+    ("grand", {"labels": True}),
     *(("gread", {"reaction": name, "per_channel": name < "g"}) for name in REACTION_TERMS),
     *(("graff", {"w": w}) for w in ("symmetric", "diagonal")),
     *(("pde_gcn", {"kind": kind}) for kind in ("wave", "mixed")),
@@ -44,7 +45,7 @@ def made(name: str, options: dict[str, Any], dtype: torch.dtype = torch.float64)
         for p in model.parameters():
             p.add_(0.1 * torch.randn_like(p))
     if isinstance(model, Classifier):
-        model.time, model.integration = 1.0, Integration("rk4", dt=0.5)
+        model.time, model.integration = 0.5, Integration("rk4", dt=0.25)
     return model
 
 
@@ -99,7 +100,9 @@ def test_a_batch_is_a_loop_over_its_graphs(name: str, options: dict[str, Any]):
 def test_sparse_features_are_dense_ones(name: str, options: dict[str, Any]):
     model, x = made(name, options), features()
     dense = model(ring(), x, known=known())
-    torch.testing.assert_close(model(ring(), SparseFeatures.from_dense(x), known=known()), dense, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        model(ring(), SparseFeatures.from_dense(x), known=known()), dense, rtol=1e-10, atol=1e-10
+    )
 
 
 @EACH
@@ -114,17 +117,18 @@ def test_evaluation_is_deterministic_and_learning_is_not_required_for_it(name: s
 @EACH
 def test_gradients_in_parameters_and_features(name: str, options: dict[str, Any]):
     model, graph, labels = made(name, options), ring(), known()
-    parameters = {key: p.detach().clone() for key, p in model.named_parameters() if p.requires_grad}
-    x = features() + 0.01  # no entry is exactly 0
+    learned = {key: p.detach() for key, p in model.named_parameters() if p.requires_grad}
+    if not learned:
+        pytest.skip("nothing to learn")
 
-    def logits(x: Tensor, *values: Tensor) -> Tensor:
-        given = dict(zip(parameters, values))
+    def logits(x: Tensor, flat: Tensor) -> Tensor:
+        parts = flat.split([p.numel() for p in learned.values()])
+        given = {key: part.reshape(p.shape) for (key, p), part in zip(learned.items(), parts)}
         return torch.func.functional_call(model, given, (graph, x), {"known": labels})
 
-    if not parameters:
-        pytest.skip("nothing to learn")
-    inputs = [x.requires_grad_(), *(p.requires_grad_() for p in parameters.values())]
-    assert torch.autograd.gradcheck(logits, inputs, fast_mode=True)
+    x = (features() + 0.01).requires_grad_()
+    flat = torch.cat([p.flatten() for p in learned.values()]).requires_grad_()
+    assert torch.autograd.gradcheck(logits, (x, flat), fast_mode=True)
 
 
 @EACH
@@ -179,6 +183,10 @@ def test_only_labels_under_the_mask_are_read(name: str, options: dict[str, Any])
     expected = model(ring(), features(), known=labels)
     for other in (hidden, unknown):
         assert torch.equal(model(ring(), features(), known=Known(labels.mask, other)), expected)
+    seen = model(ring(), features(), known=Known(labels.mask, (labels.labels + 1) % K))
+    reads: str = getattr(model, "reads", "nothing")
+    assert torch.equal(seen, expected) is (reads != "labels")
+    assert torch.equal(model(ring(), features()), expected) is (reads == "nothing")
 
 
 # steppers
@@ -234,10 +242,16 @@ def test_terms_say_what_they_read(name: str, options: dict[str, Any]):
     used = [(x, g) for x, g in zip(read, partial) if g is not None]
     leaves = {id(x) for x, _ in used}
     inner = [(x, g) for x, g in used if x.grad_fn is not None]
-    chained = [
-        torch.autograd.grad([x for x, _ in inner], p, [g for _, g in inner], allow_unused=True, retain_graph=True)[0]
-        for p in learned
-    ] if inner else [None] * len(learned)
+    chained = (
+        [
+            torch.autograd.grad([x for x, _ in inner], p, [g for _, g in inner], allow_unused=True, retain_graph=True)[
+                0
+            ]
+            for p in learned
+        ]
+        if inner
+        else [None] * len(learned)
+    )
     for p, expected, through in zip(learned, direct, chained):
         if expected is None:
             continue
@@ -246,7 +260,7 @@ def test_terms_say_what_they_read(name: str, options: dict[str, Any]):
         torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-10)
 
 
-END = ("encoder", "decoder")
+END = ("encoder", "decoder", "label")
 
 
 def test_the_registry_is_not_empty():

@@ -105,12 +105,6 @@ def test_as_many_channels_as_coefficients() -> None:
         evolve(heat, torch.zeros(5, 2, dtype=torch.float64), [0.0, 0.1], stepper=BackwardEuler())
 
 
-@pytest.mark.parametrize("grad", ["adjoint", "checkpoint", "Direct", ""])
-def test_only_the_direct_gradient_exists(grad: str) -> None:
-    with pytest.raises(InputError, match=rf"grad='{grad}' is not available, expected 'direct'"):
-        evolve(decay, one(), [0.0, 1.0], stepper=Euler(), grad=grad)
-
-
 def test_a_stepper_by_name_is_the_one_with_its_defaults() -> None:
     for name, stepper in (("backward_euler", BackwardEuler()), ("rk4", Rk4())):
         named, given = (evolve(decay, one(), [0.0, 1.0], stepper=s, dt=0.25) for s in (name, stepper))

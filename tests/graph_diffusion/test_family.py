@@ -140,7 +140,9 @@ def test_dirichlet_energy_never_grows_under_diffusion():
     term, laplacian = symmetric_laplacian()
     dt = 1.9 / float(torch.linalg.eigvalsh(laplacian)[-1])
     for stepper, step in (("euler", dt), ("backward_euler", 50.0), ("rk4", 1.0)):
-        states = evolve(term, field(), [k * step for k in range(30)], stepper=stepper, dt=step, allow_unstable=True).states
+        states = evolve(
+            term, field(), [k * step for k in range(30)], stepper=stepper, dt=step, allow_unstable=True
+        ).states
         energy = torch.einsum("snc,nm,smc->s", states, laplacian, states)
         assert bool((energy.diff() <= 1e-12 * energy[0]).all()) and float(energy[-1]) < 0.5 * float(energy[0])
 

@@ -1,0 +1,166 @@
+"""Random search over settings, the same budget for every model, judged by validation nodes alone.
+
+python -m benchmarks.graph.search Cora grand gcn --draws 16     # runs what is missing, prints the best of each
+python -m benchmarks.graph.search Cora --write                  # writes the best ones into the recipes of the package
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.graph.trials import Trial, results, trial
+from graphpde.run.recipe import FOLDER, Recipe, from_table
+
+Choices = Mapping[str, Sequence[Any]]
+
+COMMON: Choices = {
+    "hidden": (32, 64, 128),
+    "dropout.inputs": (0.3, 0.5, 0.7, 0.8),
+    "dropout.hidden": (0.0, 0.3, 0.5, 0.7),
+    "training.rate": (0.003, 0.01, 0.02),
+    "training.penalty": (5e-5, 5e-4, 2e-3, 5e-3, 1e-2),
+    "training.features": ("rows", "given"),
+}
+EVOLVING: Choices = {"time": (1.0, 2.0, 4.0, 8.0, 16.0)}
+ATTENTION: Choices = {"attention": ("none", {"heads": 4, "dim": 32})}
+
+SPACES: dict[str, Choices] = {
+    "mlp": {"layers": (2, 3)},
+    "gcn": {
+        "layers": (2, 3, 4, 6),
+        "residual": ("none", "none", "linear"),
+        "norm": ("none", "none", "batch", "layer"),
+    },
+    "gat": {"layers": (2, 3), "heads": (4, 8), "hidden": (32, 64), "attention_dropout": (0.0, 0.3, 0.6)},
+    "sage": {"layers": (2, 3, 4)},
+    "appnp": {"alpha": (0.05, 0.1, 0.2, 0.5), "steps": (5, 10, 20), "edge_dropout": (0.0, 0.5)},
+    "gcnii": {"layers": (4, 8, 16, 32), "alpha": (0.1, 0.2, 0.5), "decay": (0.5, 1.0, 1.5)},
+    "grand": {**EVOLVING, **ATTENTION, "source": (True, True, False)},
+    "grand++": {**EVOLVING, **ATTENTION},
+    "gread": {
+        **EVOLVING, **ATTENTION,
+        "reaction": ("blurring_sharpening", "source", "fisher", "allen_cahn", "filter_bank"),
+        "per_channel": (False, True),
+    },
+    "rdgnn": {**EVOLVING, **ATTENTION, "diffusion": (0.1, 0.5, 1.0), "reaction": (0.1, 0.5, 1.0)},
+    "acmp": {**EVOLVING, **ATTENTION, "beta": (0.0, 0.05, 0.2, 1.0), "delta": (0.1, 1.0)},
+    "graff": {**EVOLVING, "time": (1.0, 2.0, 3.0, 4.0)},
+    "graphcon": {"time": (2.0, 4.0, 8.0), **ATTENTION, "gamma": (0.1, 0.5, 1.0), "alpha": (0.1, 0.5, 1.0)},
+    "pde_gcn": {"time": (1.0, 2.0, 4.0, 8.0), "layers": (2, 4, 8), "kind": ("diffusion", "wave", "mixed")},
+}  # fmt: skip
+"""Choices of each model besides the common ones."""
+
+FAMILY = ("grand", "grand++", "gread", "rdgnn", "acmp", "graff", "graphcon", "pde_gcn")
+BASELINES = ("mlp", "gcn", "gat", "sage", "appnp", "gcnii")
+STEPS = {"integration.stepper": "rk4", "integration.dt": 1.0}
+
+
+class Setting(NamedTuple):
+    """What is searched on.
+
+    Attributes:
+        kind: of splits. numbers: of those whose validation nodes judge. epochs, patience: of a trial.
+    """
+
+    kind: str
+    numbers: tuple[int, ...]
+    epochs: int = 200
+    patience: int = 50
+    seeds: tuple[int, ...] = (0,)
+
+
+SETTINGS: dict[str, Setting] = {
+    "Cora": Setting("public", (0,), seeds=(0, 1)),
+    "Texas": Setting("geom-gcn", (0, 1, 2)),
+    "Wisconsin": Setting("geom-gcn", (0, 1, 2)),
+    "Actor": Setting("geom-gcn", (0,), epochs=150, patience=30),
+    "Chameleon_filtered": Setting("yandex", (0, 1, 2)),
+    "Minesweeper": Setting("yandex", (0,), epochs=300),
+    "Photo": Setting("grand", (0,), epochs=150),
+    "CS": Setting("grand", (0,), epochs=100),
+}
+
+
+def draw(model: str, number: int, setting: Setting) -> Recipe:
+    """Candidate ``number`` of a model: the same whenever it is asked for."""
+    rng = random.Random(f"{model} {number}")
+    table: dict[str, Any] = {}
+    for name, values in {**COMMON, **SPACES[model]}.items():
+        _put(table, name, rng.choice(values))
+    if model in FAMILY:
+        for name, value in STEPS.items():
+            _put(table, name, value)
+    _put(table, "training.epochs", setting.epochs)
+    _put(table, "training.patience", setting.patience)
+    return from_table(model, table)
+
+
+def _put(table: dict[str, Any], name: str, value: Any) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        table = table.setdefault(part, {})
+    table[last] = value
+
+
+def trials_of(dataset: str, made: Recipe, setting: Setting) -> list[Trial]:
+    """The trials that judge a candidate."""
+    return [trial(dataset, setting.kind, k, seed, made) for k in setting.numbers for seed in setting.seeds]
+
+
+def search(dataset: str, model: str, draws: int) -> tuple[Recipe, float]:
+    """The candidate with the best mean validation metric, and that."""
+    setting = SETTINGS[dataset]
+    candidates = [draw(model, k, setting) for k in range(draws)]
+    found = results([t for made in candidates for t in trials_of(dataset, made, setting)])
+    each = len(setting.numbers) * len(setting.seeds)
+    means = [statistics.fmean(r["val"] for r in found[k * each : (k + 1) * each]) for k in range(draws)]
+    best = max(range(draws), key=means.__getitem__)
+    return candidates[best], means[best]
+
+
+def as_toml(made: Recipe, source: str) -> str:
+    """A section of a recipe file."""
+    training = {k: v for k, v in made.as_dict()["training"].items() if v not in ({}, None)}
+    name = made.model if made.model.isidentifier() else f'"{made.model}"'
+    lines = [f"[{name}]", f'source = "{source}"', *(f"{k} = {_toml(v)}" for k, v in made.settings.items()), ""]
+    return "\n".join([*lines, f"[{name}.training]", *(f"{k} = {_toml(v)}" for k, v in training.items()), ""])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dataset", choices=sorted(SETTINGS))
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--write", action="store_true", help="write the best ones into the recipes of the package")
+    args = parser.parse_args()
+    sections = []
+    for model in args.models or (*BASELINES, *FAMILY):
+        made, value = search(args.dataset, model, args.draws)
+        print(f"{model}: validation {100 * value:.2f} %, {dict(made.settings)}, {made.training}")
+        sections.append(as_toml(made, f"best of {args.draws} draws by validation (benchmarks.graph.search)"))
+    if args.write:
+        file: Path = FOLDER / f"{args.dataset.lower()}.toml"
+        file.write_text(f"# {args.dataset}\n\n" + "\n".join(sections), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
