@@ -25,15 +25,20 @@ def every_row() -> list[Row]:
 
 def physics_rows() -> list[Row]:
     """Those of ``make bench-physics``."""
-    return _distinct("physics", PHYSICS)
+    return distinct("physics", PHYSICS)
 
 
 def solver_rows() -> list[Row]:
     """Those of ``make bench-solvers``."""
-    return _distinct("solvers", SOLVERS)
+    return distinct("solvers", SOLVERS)
 
 
-def _distinct(package: str, parts: Sequence[str]) -> list[Row]:
+def distinct(package: str, parts: Sequence[str]) -> list[Row]:
+    """The rows of some modules of a package of benchmarks.
+
+    Raises:
+        ValueError: two have one name.
+    """
     rows = []
     for part in parts:
         name = f"benchmarks.{package}.{part}"
@@ -46,18 +51,29 @@ def _distinct(package: str, parts: Sequence[str]) -> list[Row]:
 
 
 def command(description: str, rows: Sequence[Row], after: Callable[[Known], None] | None = None) -> int:
-    """Measure what the command line asks for of some rows and write the document of all; returns the exit code.
+    """Measure what the command line asks for of some rows and write docs/verification.md; returns the exit code.
 
     Args:
         after: writes further tables of what is known.
     """
+
+    def write(known: Known, out: Path) -> None:
+        out.write_text(document(every_row(), known), encoding="utf-8")
+        if after is not None:
+            after(known)
+
+    return measure_and_tell(description, rows, write, ROOT / "docs" / "verification.md")
+
+
+def measure_and_tell(description: str, rows: Sequence[Row], write: Callable[[Known, Path], None], page: Path) -> int:
+    """Measure what the command line asks for of some rows, write what is known, say what was met; the exit code."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--only", default="", help="rows whose section or name holds this word")
     parser.add_argument("--fresh", action="store_true", help="measure again what the same sources have measured")
     parser.add_argument("--missing", action="store_true", help="measure only what was never measured")
     parser.add_argument("--write", action="store_true", help="measure nothing, write the document from what is kept")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "verification.md")
+    parser.add_argument("--out", type=Path, default=page)
     args = parser.parse_args()
     chosen = [row for row in rows if args.only in f"{row.section}: {row.name}"]
     if args.list:
@@ -67,9 +83,7 @@ def command(description: str, rows: Sequence[Row], after: Callable[[Known], None
         print(f"no row holds '{args.only}'; --list names them", file=sys.stderr)
         return 2
     known = known_rows() if args.write else collect(chosen, fresh=args.fresh, missing=args.missing)
-    args.out.write_text(document(every_row(), known), encoding="utf-8")
-    if after is not None:
-        after(known)
+    write(known, args.out)
     for row in chosen:
         if row.name in known:
             met = "met   " if row.check(known[row.name]["value"]) else "MISSED"

@@ -27,12 +27,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.physics.rows import Found, Row
 from graphpde.errors import CheckpointError
 from graphpde.train import (
     Adam,
@@ -53,6 +55,10 @@ from graphpde.train import (
     save_checkpoint,
 )
 from graphpde.train.sealed import write_sealed
+
+SECTION = "Checkpoints"
+SOURCES = ("graphpde/train", "benchmarks/graph/checkpoints.py")
+FULL = {"kills": 40, "flips": 500, "cuts": 500}
 
 CONFIG = {"hidden": 16, "rate": 0.02, "epochs": 12}
 RESULT, LOG, COUNT = "result.json", "log.csv", "instants"
@@ -328,9 +334,30 @@ def campaign(count: dict[str, int], seed: int, place: Path) -> dict[str, int]:
     return out | disguised(place)
 
 
+def rows() -> list[Row]:
+    """What must not happen, counted."""
+    told: dict[str, tuple[str, Callable[[dict[str, int]], int], str]] = {
+        "fits resumed after kill -9 that differ by a bit": ("kills", lambda f: f["kills"] - f["bit_equal"], "kills"),
+        "checkpoints with a flipped bit that were loaded": ("flips", lambda f: f["flips_loaded"], "flips"),
+        "checkpoints cut short that were loaded": ("cuts", lambda f: f["cuts_loaded"], "cuts"),
+        "pickles in disguise that ran": ("gadgets", lambda f: f["gadgets_executed"], "gadgets"),
+    }
+    return [
+        Row(SECTION, name, "0", lambda value: value == 0, partial(_counted, part, bad, total), sources=SOURCES)
+        for name, (part, bad, total) in told.items()
+    ]
+
+
+def _counted(part: str, bad: Callable[[dict[str, int]], int], total: str) -> Found:
+    count = {name: number if name == part else 0 for name, number in FULL.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        found = campaign(count, 0, Path(folder))
+    return Found(bad(found), f"{bad(found)} of {found[total]}", "a small model, Adam, moving averages, a schedule")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, number in (("kills", 40), ("flips", 500), ("cuts", 500), ("seed", 0)):
+    for name, number in {**FULL, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=number)
     given = vars(parser.parse_args())
     torch.set_num_threads(1)

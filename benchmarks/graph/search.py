@@ -41,7 +41,11 @@ SPACES: dict[str, Choices] = {
     "sage": {"layers": (2, 3, 4)},
     "appnp": {"alpha": (0.05, 0.1, 0.2, 0.5), "steps": (5, 10, 20), "edge_dropout": (0.0, 0.5)},
     "gcnii": {"layers": (4, 8, 16, 32), "alpha": (0.1, 0.2, 0.5), "decay": (0.5, 1.0, 1.5)},
-    "grand": {**EVOLVING, **ATTENTION, "source": (True, True, False)},
+    "grand": {
+        **EVOLVING,
+        "attention.heads": (2, 4, 8), "attention.dim": (32, 64), "attention.over": ("incoming", "outgoing"),
+        "source": (True, True, False),
+    },
     "grand++": {**EVOLVING, **ATTENTION},
     "gread": {
         **EVOLVING, **ATTENTION,
@@ -76,7 +80,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS: dict[str, Setting] = {
-    "Cora": Setting("public", (0,), seeds=(0, 1)),
+    "Cora": Setting("public", (0,)),
     "Texas": Setting("geom-gcn", (0, 1, 2)),
     "Wisconsin": Setting("geom-gcn", (0, 1, 2)),
     "Actor": Setting("geom-gcn", (0,), epochs=150, patience=30),
@@ -148,7 +152,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", choices=sorted(SETTINGS))
     parser.add_argument("models", nargs="*")
-    parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--write", action="store_true", help="write the best ones into the recipes of the package")
     args = parser.parse_args()
     sections = []

@@ -6,6 +6,7 @@ A trial is one model trained on one split with one seed. What has been run is no
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -49,6 +50,23 @@ class Trial:
         return hashlib.sha256(told.encode()).hexdigest()[:20]
 
 
+class NotRun(Exception):
+    """Trials that a table needs were never run, and now is not the time."""
+
+
+_KEPT_ONLY: list[bool] = []
+
+
+@contextlib.contextmanager
+def kept_only() -> Iterator[None]:
+    """Within it nothing is run: what is missing raises :class:`NotRun`."""
+    _KEPT_ONLY.append(True)
+    try:
+        yield
+    finally:
+        _KEPT_ONLY.pop()
+
+
 def trial(dataset: str, kind: str, number: int, seed: int, recipe: Recipe) -> Trial:
     """A trial of a recipe."""
     table = {k: v for k, v in recipe.as_dict().items() if k != "source"}
@@ -64,6 +82,8 @@ def results(trials: Sequence[Trial], *, fresh: bool = False) -> list[dict[str, A
     """What the trials gave, in their order: "test", "val", "train", "epoch", "epochs", "cpu", "evaluations", ..."""
     known = {} if fresh else dict(_kept())
     wanted = {t.key: t for t in trials if t.key not in known}
+    if wanted and _KEPT_ONLY:
+        raise NotRun(f"{len(wanted)} of {len(trials)} trials were not run")
     if wanted:
         print(f"   {len(wanted)} of {len(trials)} trials to run", file=sys.stderr, flush=True)
         start, made_at = time.perf_counter(), commit()

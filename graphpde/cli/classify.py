@@ -67,6 +67,7 @@ def add(verbs: Any, name: str) -> None:
     where = parser.add_argument_group("output and machine")
     where.add_argument("-o", "--output", metavar="DIR", help="run folder (default: runs/<model>-<data>-<n>)")
     where.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time, each on one core")
+    where.add_argument("--pictures", metavar="WHICH", default="summary", help="none or summary (default)")
     where.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(run=run, parser=parser)
 
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.workers < 1:
         raise UsageError(f"--workers is {args.workers}, expected at least 1")
+    if args.pictures not in ("none", "summary"):
+        raise UsageError(f"--pictures is '{args.pictures}', expected none or summary")
     command = shlex.join(["graphpde", *args.argv])
     try:
         task = _task(args, command)
@@ -127,9 +130,11 @@ def _task(args: argparse.Namespace, command: str) -> Task:
     counts = {"name": args.split, "splits": args.splits, "seeds": args.seeds}
     if args.graph is not None:
         data = read_graph(args.graph).data
-        return Task(partition(lambda _: data, ("given",) if data.splits else (), **counts), recipe, command)
-    reader = partial(load, args.dataset, args.root)
-    return Task(partition(reader, dataset(args.dataset).splits, **counts), recipe, command)
+        found = partition(lambda _: data, ("given",) if data.splits else (), **counts)
+    else:
+        reader = partial(load, args.dataset, args.root)
+        found = partition(reader, dataset(args.dataset).splits, **counts)
+    return Task(found, recipe, command, args.pictures != "none")
 
 
 def _say(result: Classified, command: str, numbered: bool) -> None:
@@ -147,7 +152,7 @@ def _say(result: Classified, command: str, numbered: bool) -> None:
             say(f"... and {len(rows) - _SHOWN} more in results.csv")
         if result.kept:
             say(f"{result.kept} of {len(rows)} runs were there already")
-        say(f"{result.task.recipe.model} on {data.name}, split {result.task.partition.kind}:", headline(result))
+        say(f"{result.task.recipe.model} on {data.name}, split {result.task.partition.kind}: {headline(result)}")
     for what, name in {"model": "model.safetensors", "predicted": "predictions.csv", "report": "report.html"}.items():
         if rows:
             say(f"{what:9} {result.folder / name}")

@@ -45,7 +45,7 @@ class Scaled(LinearOperator):
     def to_scipy(self, channel: int = 0) -> csr_matrix:
         f = self.factor
         if isinstance(f, Tensor):
-            f = float(f.reshape(-1)[channel if f.numel() > 1 else 0])
+            f = float(f.detach().reshape(-1)[channel if f.numel() > 1 else 0])
         return self.base.to_scipy(channel) * f
 
     @property

@@ -77,9 +77,10 @@ class _Polynomial(torch.autograd.Function):
                 part = sddmm(sides, backwards, power.conj(), 1 if w.dim() == 1 else w.shape[-1], shared=True)
                 grad_w = part if grad_w is None else grad_w + part
             if want_d:
-                product = backwards * power.conj()
-                part = product.sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape).view(d.shape)
+                part = (backwards * power.conj()).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape)
+                part = part.view(d.shape)
                 grad_d = part if grad_d is None else grad_d + part
-            backwards = torch.add(operate(back, turned, conjugate, backwards), g, alpha=factor)
+            product = operate(back, turned, conjugate, backwards)
+            backwards = torch.add(product, g, alpha=factor) if product.requires_grad else product.add_(g, alpha=factor)
         grad_w = None if grad_w is None else grad_w.view(w.shape)
         return None, grad_w, grad_d, g if want_u else None, backwards if want_v else None, None, None

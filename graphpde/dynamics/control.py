@@ -177,7 +177,8 @@ class Adaptive:
                 continue
             if f.massless is not None:  # pressures follow, and may jump
                 e = e.masked_fill(f.massless, 0.0)
-            ratio = e / (self.atol + self.rtol * torch.maximum(a.abs(), b.abs()))
+            allowed = torch.maximum(a.abs(), b.abs()).mul_(self.rtol).add_(self.atol)
+            ratio = torch.div(e, allowed, out=allowed) if e.dtype == allowed.dtype else e / allowed
             if f.fixed is not None:
                 e, ratio = f.fixed.free(e), f.fixed.free(ratio)
             if not self.atol:  # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop

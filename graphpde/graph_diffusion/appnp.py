@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphpde.core.graph import Graph
 from graphpde.errors import InputError
 from graphpde.graph_diffusion.classifier import Dropout
 from graphpde.graph_diffusion.layered import Layered, affine, probability
 from graphpde.graph_diffusion.models import MODELS
-from graphpde.nets.features import Features, drop
+from graphpde.nets.features import Features, drop, dropout
 
 _DROPOUT = Dropout(0.5, 0.5)
 
@@ -57,6 +57,6 @@ class Appnp(Layered):
         u = start = self.decoder(drop(u, self.dropout.hidden, self.training))
         yield u
         for _ in range(self.steps):
-            weight = nn.functional.dropout(graph.weight, self.edge_dropout, self.training)
+            weight = dropout(graph.weight, self.edge_dropout, self.training)
             u = torch.lerp(graph.edges.propagate(u, weight=weight), start, self.alpha)
             yield u

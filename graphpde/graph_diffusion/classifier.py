@@ -16,7 +16,7 @@ from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.stepper import Stepper
 from graphpde.dynamics.trajectory import Trajectory
 from graphpde.errors import InputError, ShapeError
-from graphpde.nets.features import Features, drop
+from graphpde.nets.features import Features, drop, dropout
 from graphpde.nets.linear import Linear, glorot
 from graphpde.ops.term import Term
 from graphpde.typing import State
@@ -151,7 +151,7 @@ class Classifier(nn.Module):
 
     def decode(self, u: Tensor) -> Tensor:
         """Logits [n, k]."""
-        return self.decoder(nn.functional.dropout(torch.relu(u), self.dropout.hidden, self.training))
+        return self.decoder(dropout(torch.relu(u), self.dropout.hidden, self.training))
 
     def trajectory(
         self, graph: Any, x: Features, times: Sequence[float] | None = None, known: Known | None = None

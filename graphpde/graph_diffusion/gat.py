@@ -12,7 +12,7 @@ from graphpde.errors import InputError
 from graphpde.graph_diffusion.classifier import Dropout
 from graphpde.graph_diffusion.layered import Layered, affine, probability
 from graphpde.graph_diffusion.models import MODELS
-from graphpde.nets.features import Features, drop
+from graphpde.nets.features import Features, drop, dropout
 
 SLOPE = 0.2
 _DROPOUT = Dropout(0.6, 0.6)
@@ -44,7 +44,7 @@ class AttentionLayer(nn.Module):
         parted = v.unflatten(-1, (self.heads, -1))
         source, target = ((parted * ends).sum(-1) for ends in (self.source, self.target))
         scores = nn.functional.leaky_relu(edges.gather(source) + edges.gather_dst(target), SLOPE)
-        attention = nn.functional.dropout(edges.softmax(scores), self.dropout, self.training)
+        attention = dropout(edges.softmax(scores), self.dropout, self.training)
         y = edges.propagate(v, weight=attention)
         return (y if self.joined else y.unflatten(-1, (self.heads, -1)).mean(-2)) + self.bias
 

@@ -13,7 +13,7 @@ from graphpde.errors import InputError
 from graphpde.graph_diffusion.classifier import Dropout
 from graphpde.graph_diffusion.layered import Layered, affine
 from graphpde.graph_diffusion.models import MODELS
-from graphpde.nets.features import Features, drop
+from graphpde.nets.features import Features, drop, dropout
 
 _DROPOUT = Dropout(0.6, 0.6)
 
@@ -60,7 +60,7 @@ class Gcnii(Layered):
         yield u
         for depth, weight in enumerate(self.weights, 1):
             share = math.log(self.decay / depth + 1)
-            u = nn.functional.dropout(u, self.dropout.hidden, self.training)
+            u = dropout(u, self.dropout.hidden, self.training)
             u = torch.lerp(graph.edges.propagate(u, weight=graph.weight), start, self.alpha)
             u = torch.relu(torch.addmm(u, u, weight, beta=1 - share, alpha=share))
             yield u

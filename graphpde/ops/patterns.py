@@ -166,20 +166,25 @@ def alignment(domain: Any, u: Tensor) -> float:
     x = check_shape(u.reshape(-1), "n", "field", n=graph.n).detach().cpu().double()
     if isinstance(graph, Lattice):
         f = x.reshape(graph.shape)
-        if graph.periodic:
-            gx, gy = (f.roll(-1, k) - f.roll(1, k) for k in (0, 1))
-        else:
-            gx, gy = torch.gradient(f)
-        doubled, total = torch.complex(gx, gy).square().sum(), (gx.square() + gy.square()).sum()
+        gx, gy = ((f.roll(-1, k) - f.roll(1, k)) for k in (0, 1)) if graph.periodic else torch.gradient(f)
+        area = torch.ones_like(gx)
     else:
         if graph.pos is None or graph.pos.shape[1] != 2:
             return math.nan
-        doubled, total = torch.zeros((), dtype=torch.complex128), torch.zeros((), dtype=torch.float64)
-        for block in graph.blocks():  # type: ignore[attr-defined]
-            gx, gy = torch.einsum("mk,mqkd->dmq", x[block.dofs], block.gradients.cpu().double())
-            doubled = doubled + (block.volume * torch.complex(gx, gy).square()).sum()
-            total = total + (block.volume * (gx.square() + gy.square())).sum()
-    return float(doubled.abs() / total) if float(total) > 0 else 0.0
+        gx, gy = _nodal_gradient(graph, x).T
+        area = graph.measure.detach().cpu().double()
+    doubled = (area * torch.complex(gx, gy).square()).sum().abs()
+    total = (area * (gx.square() + gy.square())).sum()
+    return float(doubled / total) if float(total) > 0 else 0.0
+
+
+def _nodal_gradient(space: Any, x: Tensor) -> Tensor:
+    """The mean [n, 2] of the gradients of the cells round each node: those of single cells lean with their shape."""
+    corners = []
+    for block in space.blocks():
+        g = torch.einsum("mk,mqkd->mqd", x[block.dofs.cpu()], block.gradients.cpu().double())
+        corners.append(torch.einsum("mq,qk,mqd->mkd", block.volume, block.values, g).flatten(0, 1))
+    return space.assemble_vector(corners).cpu() / space.measure.detach().cpu().double()[:, None]
 
 
 def temporal_variance(domain: Any, states: Tensor) -> float:

@@ -38,11 +38,13 @@ class Task:
 
     Attributes:
         partition: data with their splits, and seeds for each. recipe: of the model. command: that does it again.
+        pictures: whether the page has some.
     """
 
     partition: Partition
     recipe: Recipe
     command: str = ""
+    pictures: bool = True
 
     @property
     def data(self) -> NodeData:

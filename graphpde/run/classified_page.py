@@ -50,9 +50,7 @@ class Shown:
 def write_page(result: Classified, folder: RunFolder, opened: Reopened, ready: Prepared, logits: Tensor) -> None:
     """Write ``report.html`` and the pictures in it; what cannot be drawn is said there."""
     shown, pictures, notes = Shown(result, opened, ready, logits, folder), [], []
-    for name, draw in {
-        "classes": _classes, "confusion": _confusion, "training": _training, "smoothing": _smoothing,
-    }.items():  # fmt: skip
+    for name, draw in _PICTURES.items() if result.task.pictures else ():
         try:
             for figure, caption in draw(shown):
                 file = save_figure(figure, folder.path / "figures" / f"{name}.png", dpi=130)
@@ -179,7 +177,8 @@ def _classes(shown: Shown) -> Iterator[tuple[Any, str]]:
         points, name = _plane(shown)
         where, pairs, names = f"by {name}", pairs[:0], ("first principal component", "second principal component")
     figure = plot_classes(
-        points, prediction, wrong, pairs=pairs, names=shown.names, axes_names=names,
+        points, prediction, wrong, pairs=pairs, axes_names=names,
+        names=shown.names or [str(c) for c in range(shown.logits.shape[1])],
         title=f"{shown.which}: predicted classes",
     )  # fmt: skip
     part = int((wrong & shown.split.test).sum())
@@ -203,3 +202,6 @@ def _plane(shown: Shown) -> tuple[Tensor, str]:
     _, _, directions = torch.linalg.svd(u.T @ u)
     plane = u @ directions[:2].T
     return torch.cat([plane, plane.new_zeros(len(plane), 2 - plane.shape[1])], 1), name
+
+
+_PICTURES = {"classes": _classes, "confusion": _confusion, "training": _training, "smoothing": _smoothing}

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NUMBERED = 20  # classes up to which every count can be read
-_MARKERS = "os^DvPX*"  # beyond eight classes colours repeat, with the next of these
+_MARKERS = "os^Dv"  # beyond eight classes colours alone do not tell them apart
+_INSTEAD = "#7a7a7a"  # of black, which is for what is wrong
 _MOST_LINES = 30_000
 
 
@@ -119,7 +120,8 @@ def plot_classes(
 
     Args:
         points: [n, 2]. classes: whole numbers [n]. wrong: truth values [n]. pairs: edges to draw [k, 2].
-        names: of the classes. axes_names: what stands at the axes; None leaves them out.
+        names: of all classes; the numbers of those that occur by default.
+        axes_names: what stands at the axes; None leaves them out.
 
     Raises:
         ShapeError: lengths differ. GraphError: an edge of a node that is not there. InputError: places not finite.
@@ -135,19 +137,19 @@ def plot_classes(
     figure = new_figure(7.4, 5.4)
     axes = figure.subplots()
     _draw_edges(axes, x, as_array(pairs, "pairs").reshape(-1, 2).astype(int))
-    size = float(np.clip(5000.0 / max(len(x), 1), 9.0, 60.0))
+    size = float(np.clip(12_000.0 / max(len(x), 1), 14.0, 60.0))
     count = max(int(of.max(initial=0)) + 1, len(names))
-    colours = set_colours(8)
+    words = [plain(name, 24) for name in names] or [str(c) for c in range(count)]
+    colours = [_INSTEAD if colour == "#111111" else colour for colour in set_colours(count)]
     for c in range(count):
         mine = of == c
-        name = plain(names[c], 24) if names else f"class {c}"
-        style: dict[str, Any] = {"color": colours[c % 8], "marker": _MARKERS[c // 8 % len(_MARKERS)]}
+        style: dict[str, Any] = {"color": colours[c], "marker": _MARKERS[c // 8 % len(_MARKERS)]}
         axes.scatter(
-            *x[mine].T, s=size, label=f"{name} ({mine.sum()})", edgecolors="white", linewidths=0.4, zorder=2, **style
+            *x[mine].T, s=size, label=f"{words[c]} ({mine.sum()})", edgecolors="white", linewidths=0.4, **style
         )
-    axes.scatter(
-        *x[bad].T, s=1.5 * size, marker="x", color="black", linewidths=0.9, zorder=3, label=f"wrong ({bad.sum()})"
-    )
+    axes.scatter(*x[bad].T, s=size, marker="x", color="black", linewidths=0.8, label=f"wrong ({bad.sum()})")
+    if 2 < count <= _NUMBERED:
+        _name_groups(axes, x, of, words)
     axes.set_aspect("equal" if axes_names is None else "auto")
     style_axes(axes)
     if axes_names is None:
@@ -157,9 +159,20 @@ def plot_classes(
         axes.set_ylabel(plain(axes_names[1]))
         axes.spines[["top", "right"]].set_visible(False)
     columns = 1 if count <= 24 else 2 if count <= 48 else 3
-    figure.legend(loc="outside right center", frameon=False, fontsize=9, title="predicted", ncols=columns)
+    figure.legend(loc="outside right center", frameon=False, fontsize=9, title="predicted class", ncols=columns)
     entitle(figure, title)
     return figure
+
+
+def _name_groups(axes: Axes, x: np.ndarray, of: np.ndarray, words: Sequence[str]) -> None:
+    """The name of each class at the middle of its nodes, for those who cannot tell the colours apart."""
+    from matplotlib.patheffects import withStroke
+
+    for c, word in enumerate(words):
+        if (of == c).any():
+            place = np.median(x[of == c], axis=0)
+            halo = [withStroke(linewidth=3, foreground="white")]
+            axes.text(*place, word, ha="center", va="center", fontsize=11, fontweight="bold", path_effects=halo)
 
 
 def _draw_edges(axes: Axes, x: np.ndarray, pairs: np.ndarray) -> None:

@@ -400,16 +400,16 @@ def test_euler_gives_the_layers_of_the_paper_and_leapfrog_its_waves():
         with torch.no_grad():
             path = model.trajectory(network(), field(), [0.0, 0.5, 1.0, 1.5, 2.0])
             u0 = model.encode(field())
-            flux = [lambda u, k=k: EdgeFluxes(graph, model.k[k], 1.0, "diffusion")(START, u) for k in range(4)]
+            terms = [EdgeFluxes(graph, k, 1.0, "diffusion") for k in model.k]
             if kind == "diffusion":
                 u = u0
                 for k in range(4):
-                    u = u + 0.5 * flux[k](u)
+                    u = u + 0.5 * terms[k](START, u)
                 close(path.states[-1], u)
             else:  # kicks at the ends of a layer are halves of both layers that meet there
-                before, now = u0, u0 + 0.125 * flux[0](u0)
+                before, now = u0, u0 + 0.125 * terms[0](START, u0)
                 for k in range(1, 4):
-                    force = (flux[k - 1](now) + flux[k](now)) / 2
+                    force = (terms[k - 1](START, now) + terms[k](START, now)) / 2
                     before, now = now, 2 * now - before + 0.25 * force
                 close(model.end(path.states[-1]), now)
     assert len(path.times) == 5 and path.steps == 4

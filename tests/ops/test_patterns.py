@@ -62,6 +62,18 @@ def test_classes_known_by_construction() -> None:
     assert classify(GRID, 1 + 4e-3 * stripes).kind == "uniform" and classify(GRID, 1 + 6e-3 * stripes).kind == "stripes"
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_stripes_may_run_any_way(turn: int, square: Space) -> None:
+    """Along an axis, steeply, along both diagonals; the numbers are of waves along x and y."""
+    ways = [(8, 0), (8, 4), (8, 8), (4, -8)][turn]
+    for domain, side in ((GRID, 96.0), (square, 1.0)):
+        assert domain.pos is not None
+        u = (2 * math.pi / side * (domain.pos @ torch.tensor(ways, dtype=torch.float64))).cos()
+        # differences over two spacings see the steeper component weaker, sin(kh) / kh: 0.83 against 0.95 here
+        assert alignment(domain, u) > 0.95
+        assert classify(domain, u).kind == "stripes"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_maze_is_a_labyrinth(seed: int) -> None:
     found = classify(GRID, maze(seed).sign() * maze(seed).abs().sqrt())

@@ -220,7 +220,9 @@ def _run(
     slot: Tensor | None = None,
 ) -> None:
     """One call of the library; the caller holds the tensors."""
-    prepared = plan.native or _prepare(plan)
+    prepared = plan.native
+    if prepared is None or prepared.place != plan.idx.data_ptr():  # sent to another process, tensors move in memory
+        prepared = _prepare(plan)
     size = like.element_size()
     far = prepared.far and heads * k * size * plan.n_in > _CACHE
     threads = torch.get_num_threads()
@@ -235,7 +237,7 @@ def _run(
 class _Prepared:
     """A plan as the library reads it: packed addresses, and the tensors they belong to."""
 
-    __slots__ = ("far", "held", "packed", "work")
+    __slots__ = ("far", "held", "packed", "place", "work")
 
     def __init__(self, plan: Plan):
         e, n = plan.idx.numel(), plan.n_out
@@ -243,7 +245,7 @@ class _Prepared:
         chunks = min(max(self.work // _SHARE, 1), 64)
         starts = torch.from_numpy(_starts(plan, chunks))
         idx = plan.idx.contiguous()
-        self.held = (plan.ptr, idx, plan.perm, starts)
+        self.held, self.place = (plan.ptr, idx, plan.perm, starts), plan.idx.data_ptr()
         addresses = [0 if t is None else t.data_ptr() for t in (plan.ptr, idx, plan.perm, starts)]
         self.packed = _PLAN.pack(*addresses, plan.n_in, n, e, chunks)
         self.far = is_scattered(plan.idx)
