@@ -109,6 +109,7 @@ def _stopping(args: argparse.Namespace) -> str:
 
 
 def _task(args: argparse.Namespace, command: str) -> Task:
+    from graphpde.config import merge
     from graphpde.data import load
     from graphpde.data.dataset import dataset
     from graphpde.run.classified import Task
@@ -116,13 +117,10 @@ def _task(args: argparse.Namespace, command: str) -> Task:
     from graphpde.run.partition import partition
     from graphpde.run.recipe_changes import asked_recipe, settings_of
 
-    changes = settings_of(
-        [
-            *(f"{key}={value!r}" for key, value in (("time", args.time),) if value is not None),
-            *(f"training.epochs={args.epochs}" for _ in range(args.epochs is not None)),
-            *args.set,
-        ]
-    )
+    given: dict[str, Any] = {} if args.time is None else {"time": args.time}
+    if args.epochs is not None:
+        given["training"] = {"epochs": args.epochs}
+    changes = merge(given, settings_of(args.set))
     if args.graph is not None and args.root is not None:
         raise UsageError("--root says where the files of a --dataset lie; leave it out with --graph")
     name = dataset(args.dataset).name if args.dataset is not None else ""

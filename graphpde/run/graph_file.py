@@ -96,6 +96,9 @@ def _graph(edges: np.ndarray, n: int, arrays: dict[str, np.ndarray]) -> Graph:
         )
     ends = torch.as_tensor(edges.astype(np.int64))
     ends = ends if ends.shape[0] == 2 else ends.T
+    outside = ends[(ends < 0) | (ends >= n)]
+    if len(outside):
+        raise InputError(f"an edge names node {int(outside[0])}, expected 0..{n - 1}: x has {n} rows")
     relation = Relation.from_edges(ends[0], ends[1], n, n)
     weight, pos = arrays.get("weight"), arrays.get("pos")
     own = None if weight is None else relation.own(check_shape(torch.as_tensor(weight), "e", "weight", e=ends.shape[1]))
