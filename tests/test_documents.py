@@ -38,9 +38,10 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commands_of_the_readme(clone: Path) -> None:
     """As they stand, but without pictures, on one core and with ten steps: what is tested is names and options."""
     found = commands("README.md")
-    assert [words[0] for words in found] == ["doctor", "info", "check", "repair", "simulate", "simulate"]
+    assert [words[0] for words in found] == ["doctor", "info", "check", "repair", "simulate", "simulate", "classify"]
     for words in found:
         quick = ["--pictures", "none", "--dt", "0.08", "--frames", "2"] if words[0] == "simulate" else []
+        quick += ["--pictures", "none", "--epochs", "3"] if words[0] == "classify" else []
         quick += ["--jobs", "1"] if "--sweep" in words else []
         assert main([*words, *quick]) == 0, " ".join(words)
     made = [clone / name for name in ("plate.png", "sphere.vtu", "run1/config.toml", "run1/report.html")]
@@ -116,6 +117,19 @@ def test_an_exchange_is_the_same_by_all_its_names(given: list[str], clone: Path)
     u = steady(Diffusion(space) + Dirichlet("left", 0.0) + Robin("right", 3.0, 6.0), u0).value
     with np.load(clone / "run" / "fields" / "run.npz") as kept:
         assert np.allclose(kept["states"][-1, :, 0], space.at_points(u)[:, 0].numpy(), atol=1e-9)
+
+
+def test_the_guide_to_classification(clone: Path) -> None:
+    """Its snippets and command lines in their order, with three epochs and without pictures."""
+    text = (ROOT / "docs/classification.md").read_text()
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S):
+        if language == "python":
+            executed(block)
+        for line in block.splitlines() if language == "" else ():
+            words = shlex.split(line, comments=True)[1:]
+            quick = ["--epochs", "3", "--pictures", "none"] if words[0] == "classify" else []
+            assert main([*words, *quick]) == 0, line
+    assert (clone / "from_python" / "report.html").exists() and (clone / "new.csv").exists()
 
 
 def test_the_fit_of_the_first_simulation(clone: Path) -> None:

@@ -52,7 +52,7 @@ SPACES: dict[str, Choices] = {
         "reaction": ("blurring_sharpening", "source", "fisher", "allen_cahn", "filter_bank"),
         "per_channel": (False, True),
     },
-    "rdgnn": {**EVOLVING, **ATTENTION, "diffusion": (0.1, 0.5, 1.0), "reaction": (0.1, 0.5, 1.0)},
+    "rdgnn": {**EVOLVING, **ATTENTION, "hidden": (32, 64), "diffusion": (0.1, 0.5, 1.0), "reaction": (0.1, 0.5, 1.0)},
     "acmp": {**EVOLVING, **ATTENTION, "beta": (0.0, 0.05, 0.2, 1.0), "delta": (0.1, 1.0)},
     "graff": {**EVOLVING, "time": (1.0, 2.0, 3.0, 4.0)},
     "graphcon": {"time": (2.0, 4.0, 8.0), **ATTENTION, "gamma": (0.1, 0.5, 1.0), "alpha": (0.1, 0.5, 1.0)},
@@ -62,7 +62,10 @@ SPACES: dict[str, Choices] = {
 
 FAMILY = ("grand", "grand++", "gread", "rdgnn", "acmp", "graff", "graphcon", "pde_gcn")
 BASELINES = ("mlp", "gcn", "gat", "sage", "appnp", "gcnii")
-STEPS = {"integration.stepper": "rk4", "integration.dt": 1.0}
+STEPS = {"acmp": ("rk4", 0.5), "pde_gcn": ("euler", 0.25), "rdgnn": ("euler", 0.5)}
+"""Stepper and step where rk4 with steps of 1 is unstable or costs too much."""
+SPEEDS = {"rdgnn": ("diffusion", "reaction", "decay"), "acmp": ("alpha", "delta")}
+"""Parameters that are logarithms, which a penalty would draw to a speed of 1."""
 
 
 class Setting(NamedTuple):
@@ -98,8 +101,11 @@ def draw(model: str, number: int, setting: Setting) -> Recipe:
     for name, values in {**COMMON, **SPACES[model]}.items():
         _put(table, name, rng.choice(values))
     if model in FAMILY:
-        for name, value in STEPS.items():
-            _put(table, name, value)
+        stepper, dt = STEPS.get(model, ("rk4", 1.0))
+        _put(table, "integration.stepper", stepper)
+        _put(table, "integration.dt", dt)
+    if model in SPEEDS:
+        _put(table, "training.groups", {name: {"penalty": 0.0} for name in SPEEDS[model]})
     _put(table, "training.epochs", setting.epochs)
     _put(table, "training.patience", setting.patience)
     return from_table(model, table)

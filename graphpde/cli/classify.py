@@ -29,9 +29,10 @@ Names: 'graphpde list models' and 'list datasets'. Without --root files are look
 perhaps train_mask, val_mask, test_mask, pos; pickles are not read.
 --set KEY=VALUE takes settings of the model and of training (training.rate, .epochs, .patience, .update, ...); what is
 not said comes from the recipe of the model on that data set, else from the model itself; recipe.toml in the run folder
-holds all of it, for --recipe. --split is a split that comes with the data (public, geom-gcn, yandex), or random,
-fractions, shchur, grand, drawn from the seed of the split. Validation nodes choose epoch and saved model; test nodes
-are looked at once a run. The same command with -o FOLDER of an earlier run computes what is missing there.
+holds all of it, for --recipe. --recipe reference takes what was published for the program of a paper.
+--split is one that comes with the data (public, geom-gcn, yandex), or random, fractions, shchur, grand, drawn from its
+number. Validation nodes choose epoch and saved model; test nodes are looked at once a run. The same command with -o
+FOLDER of an earlier run computes what is missing there.
 
 exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted (what is done is kept)"""
 
@@ -58,7 +59,7 @@ def add(verbs: Any, name: str) -> None:
     what.add_argument("--seeds", type=int, metavar="N", help="runs for each split (default: 5 if there is one split)")
     how = parser.add_argument_group("model")
     how.add_argument("--model", metavar="NAME", help="grand, gread, gcn, ...; see 'graphpde list models'")
-    how.add_argument("--recipe", metavar="FILE.toml", help="settings from a file: one table for each model")
+    how.add_argument("--recipe", metavar="FILE.toml", help="settings from a file, or 'reference': published")
     how.add_argument("--time", type=float, metavar="T", help="how long a diffusion model evolves")
     how.add_argument("--epochs", type=int, metavar="N", help="at most")
     how.add_argument(

@@ -187,7 +187,7 @@ def _models() -> Rows:
         settings = ", ".join(["hidden", *settings_of_model(kind)])
         what = re.sub(r":\w+:`([^`]*)`", r"\1", _first_sentence(kind)).replace("``", "")
         rows.append((name, evolves, ", ".join(recipes_of(name)), settings, what))
-    return ("model", "kind", "recipes for", "settings (--set)", "what it is"), rows
+    return ("model", "kind", "recipes", "settings (--set)", "what it is"), rows
 
 
 _TABLES = {

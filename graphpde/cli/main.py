@@ -21,6 +21,7 @@ from graphpde.cli import (
     predict,
     repair,
     simulate,
+    smooth,
     transfer,
     turing,
 )
@@ -42,6 +43,7 @@ VERBS = {
     "predict": predict,
     "repair": repair,
     "simulate": simulate,
+    "smooth": smooth,
     "transfer": transfer,
     "turing": turing,
 }
@@ -54,6 +56,7 @@ first steps:
   graphpde check part.msh -o part.png                  what is wrong with it, and where
   graphpde repair part.msh mended.vtu                  the same mesh without what can be mended
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
+  graphpde classify --dataset karate --model grand     learn the classes of the nodes of a graph
 
 exit codes: 0 done, 1 the run failed and its last good state is kept, 2 bad input, 130 interrupted (143 by SIGTERM).
 GRAPHPDE_DEBUG=1 shows the whole traceback of an error."""

@@ -266,8 +266,8 @@ def energy_decay(
 ) -> Decay:
     r"""<u, L u> / |u|^2 of heat from u0 [n, c] at rising times >= 0, and what the slowest modes say of it.
 
-    That is \sum_k \lambda_k a_k over |limit|^2 + \sum_k a_k with a_k = c_k^2 e^{-2 alpha lambda_k t}. The other arguments
-    are those of :func:`collapse_time`.
+    That is \sum_k \lambda_k a_k over |limit|^2 + \sum_k a_k with a_k = c_k^2 e^{-2 alpha lambda_k t}. The other
+    arguments are those of :func:`collapse_time`.
     """
     smoothing = Smoothing.of(graph, kind, loops)
     v0 = smoothing.straight(check_shape(u0, "n c", "u0", n=smoothing.graph.n).detach())

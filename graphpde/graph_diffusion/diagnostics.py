@@ -16,9 +16,13 @@ from graphpde.errors import InputError, ShapeError
 from graphpde.graph_diffusion.acmp import Acmp
 from graphpde.graph_diffusion.classification import known as told
 from graphpde.graph_diffusion.classifier import Classifier, Known
+from graphpde.graph_diffusion.grand import Grand
+from graphpde.graph_diffusion.grand_plus_plus import GrandPlusPlus
+from graphpde.graph_diffusion.gread import Gread
 from graphpde.graph_diffusion.label_propagation import LabelPropagation, indicators
 from graphpde.graph_diffusion.layered import Layered
 from graphpde.graph_diffusion.pde_gcn import PdeGcn
+from graphpde.graph_diffusion.rdgnn import Rdgnn
 from graphpde.graph_diffusion.smoothing import Smoothing
 from graphpde.nets.features import Features
 from graphpde.typing import State
@@ -112,6 +116,14 @@ def natural_kind(model: nn.Module) -> tuple[str, float]:
     """
     symmetric = getattr(model, "normalisation", "") == "symmetric" and not isinstance(model, Acmp | PdeGcn)
     return ("symmetric" if symmetric else "random_walk"), float(getattr(model, "loops", 1.0))
+
+
+def natural_speed(model: nn.Module) -> float:
+    """alpha of the diffusion -alpha L u in a model, the mean over channels where they have one each; 1 for others."""
+    with torch.no_grad():
+        if isinstance(model, Grand | GrandPlusPlus | Gread):
+            return float(torch.sigmoid(model.alpha).mean())
+        return float(model.diffusion.exp().mean()) if isinstance(model, Rdgnn) else 1.0
 
 
 def energies(

@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Task:
         """Every run."""
         return [number_of(k, s) for k in range(len(self.data.splits)) for s in range(self.partition.seeds)]
 
+    @cached_property
     def config(self) -> dict[str, Any]:
         """What the results belong to; how many splits and seeds there are does not matter."""
         recipe = {key: value for key, value in self.recipe.as_dict().items() if key != "source"}
@@ -137,11 +139,14 @@ def classify(
     results: Sequence[Any]
     try:
         results = over_seeds(
-            experiment, task.numbers, workers=workers, file=folder.path / RESULTS, config=task.config(),
+            experiment, task.numbers, workers=workers, file=folder.path / RESULTS, config=task.config,
             done=done.run, stop=stop,
         )  # fmt: skip
     except SolveError as error:
         results = error.result
+    except KeyboardInterrupt:
+        folder.write_manifest(manifest | {"status": "interrupted", "finished": now()})
+        raise
     stopped = stop is not None and stop()
     found = dict(zip(task.numbers, results, strict=True))
     rows = [row for row in results if not isinstance(row, Failed)]
@@ -181,7 +186,7 @@ def _opened(path: Path, task: Task) -> tuple[RunFolder, dict[str, Any]]:
         raise OutputError(f"'{path}' holds a run of another kind; name a new folder with -o, or remove that one")
     if before.get("status") == "running" and is_alive(before):
         raise OutputError(f"process {before['pid']} is at work in '{path}'; wait for it, or name another folder")
-    change = _difference(before.get("config"), task.config())
+    change = _difference(before.get("config"), task.config)
     if change:
         raise OutputError(
             f"'{path}' holds results of another configuration ({change}); name another folder with -o, or remove it"
@@ -224,8 +229,8 @@ def _manifest(task: Task) -> dict[str, Any]:
         "threads": 1,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "config": task.config(),
-        "dataset": {**about, "metric": data.metric, "sha256": fingerprint(data)},
+        "config": task.config,
+        "dataset": {**about, "metric": data.metric, "sha256": task.config["data"]["sha256"]},
         "recipe": task.recipe.as_dict(),
         "split": {"kind": task.partition.kind, "splits": len(data.splits), "seeds": task.partition.seeds},
         "warnings": [*task.partition.remarks, *data.warnings],

@@ -11,15 +11,14 @@ from torch import Tensor
 from graphpde.core.networks import layout
 from graphpde.errors import GraphpdeError
 from graphpde.graph_diffusion.classification import known
-from graphpde.nets.features import SparseFeatures
+from graphpde.graph_diffusion.diagnostics import energies, states_of
 from graphpde.run.classify import Prepared
 from graphpde.run.experiment import Reopened, file_of, number_of
 from graphpde.run.folder import RunFolder
 from graphpde.run.manifest import versions
-from graphpde.run.states import roughness, states_of
 from graphpde.train.metrics import mean_std
-from graphpde.viz import Picture, Report, Table, plot_curves, save_figure, write_report
-from graphpde.viz.classification import plot_classes, plot_confusion, plot_training
+from graphpde.viz import Picture, Report, Table, save_figure, write_report
+from graphpde.viz.classification import plot_classes, plot_confusion, plot_energy, plot_training
 
 if TYPE_CHECKING:
     from graphpde.run.classified import Classified
@@ -145,22 +144,15 @@ def read_history(folder: RunFolder, number: int) -> Mapping[str, list[float]]:
 
 
 def _smoothing(shown: Shown) -> Iterator[tuple[Any, str]]:
-    found = states_of(shown.opened.model, shown.ready, shown.told)
-    if found is None:
+    ready = shown.ready
+    found = energies(shown.opened.model, ready.graph, ready.x, known=shown.told)
+    if len(found.positions) < 3 or not any(value > 0 for value in found.energy):
         return
-    values = [roughness(shown.ready.graph, u) for u in found.states]
-    if not any(value > 0 for value in values):
-        return
-    deep = max(values) > 30 * min(values)
-    what = "time" if found.continuous else "layer"
-    figure = plot_curves(
-        found.times, {"roughness": values}, what, "roughness (0: neighbours agree)", log=deep, drifts=False,
-        title=f"{shown.which}: how much neighbours differ",
-    )  # fmt: skip
+    figure = plot_energy(found.positions, found.energy, found.unit, title=shown.which)
     yield (
         figure,
-        "Roughness of the state: its Dirichlet energy over edges against its norm weighted by degrees, between 0 "
-        f"(neighbours agree) and 2, over {what} ({shown.which}).",
+        f"Dirichlet energy of the state against its size, 0 where neighbours agree (Laplacian: "
+        f"{found.kind.replace('_', ' ')}), over {found.unit} ({shown.which}).",
     )
 
 
@@ -190,18 +182,18 @@ def _classes(shown: Shown) -> Iterator[tuple[Any, str]]:
 
 
 def _plane(shown: Shown) -> tuple[Tensor, str]:
-    """The two directions in which the final state, or the features where there is none, vary most [n, 2]."""
-    found = states_of(shown.opened.model, shown.ready, shown.told, ends_only=True)
-    if found is not None:
-        u, name = found.states[-1], "the two principal components of the final state"
+    """The two directions in which what is decoded varies most [n, 2], and what that is."""
+    found = states_of(shown.opened.model, shown.ready.graph, shown.ready.x, known=shown.told)
+    if found.unit == "time":
+        u, name = found.states[-1], "the final state"
     else:
-        x = shown.ready.x
-        u = x.to_dense() if isinstance(x, SparseFeatures) else x
-        name = "the two principal components of the features"
+        u, name = found.states[-2:][0], "what enters the last layer"
     u = u.to(torch.float64) - u.to(torch.float64).mean(0)
     _, _, directions = torch.linalg.svd(u.T @ u)
     plane = u @ directions[:2].T
-    return torch.cat([plane, plane.new_zeros(len(plane), 2 - plane.shape[1])], 1), name
+    return torch.cat(
+        [plane, plane.new_zeros(len(plane), 2 - plane.shape[1])], 1
+    ), f"the two principal components of {name}"
 
 
 _PICTURES = {"classes": _classes, "confusion": _confusion, "training": _training, "smoothing": _smoothing}

@@ -69,6 +69,11 @@ class Experiment:
         """The data as the model sees them."""
         return prepare(self.data, self.recipe)
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the data."""
+        return fingerprint(self.data)
+
     def __call__(self, number: int) -> dict[str, Any]:
         split, seed = divmod(number, _SEEDS)
         parts, stem = self.data.splits[split], file_of(number)
@@ -101,7 +106,7 @@ class Experiment:
             "class_names": list(self.data.class_names),
             "metric": self.data.metric,
             "data": self.data.name,
-            "data_sha256": fingerprint(self.data),
+            "data_sha256": self.sha256,
             "split": [self.kind, split],
             "seed": seed,
         }
@@ -176,10 +181,9 @@ class Reopened:
 
 
 def fingerprint(data: NodeData) -> str:
-    """SHA-256 of edges, weights, features and labels."""
-    x = data.x
-    features = [*x.relation.pairs(), x.values] if isinstance(x, SparseFeatures) else [x]
-    return checksum([*data.graph.edges.pairs(), data.graph.weight, *features, data.y])
+    """SHA-256 of edges, weights, features (dense or sparse alike) and labels."""
+    x = data.x if isinstance(data.x, SparseFeatures) else SparseFeatures.from_dense(data.x)
+    return checksum([*data.graph.edges.pairs(), data.graph.weight, *x.relation.pairs(), x.values, data.y])
 
 
 def checksum(tensors: Sequence[Tensor]) -> str:

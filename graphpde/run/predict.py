@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from graphpde.run.classified import KIND, read_manifest
 from graphpde.run.classify import prepare
 from graphpde.run.experiment import MODEL, Reopened, fingerprint
 from graphpde.run.graph_file import GraphFile, is_file, read_graph
-from graphpde.run.partition import partition
 from graphpde.train.metrics import METRICS
 from graphpde.train.split import SPLITS, Split
 
@@ -75,6 +74,9 @@ def predict(run: str | os.PathLike[str], graph: str, root: str | os.PathLike[str
             f"the model of '{os.fspath(run)}' reads {opened.about['features']} features and '{graph}' has "
             f"{data.features}; give a graph with the same columns as '{opened.about['data']}'"
         )
+    last = opened.about["classes"] - 1
+    if found.labelled and int(data.y.max()) > last:
+        raise InputError(f"'{graph}' has a label {int(data.y.max())} and {last} is the last class of the model")
     same = fingerprint(data) == opened.about["data_sha256"]
     split = _split_of(opened, data) if same else None
     told = split or (data.splits[0] if data.splits and found.labelled else None)
@@ -84,8 +86,6 @@ def predict(run: str | os.PathLike[str], graph: str, root: str | os.PathLike[str
             f"it is; add y and train_mask to it"
         )
     ready = prepare(data, opened.recipe)
-    if told is not None and int(data.y[told.train].max()) >= opened.about["classes"]:
-        raise InputError(f"'{graph}' has labels above {opened.about['classes'] - 1}, the last class of the model")
     logits = opened.logits(ready, None if told is None else told.train)
     return Predicted(opened.about, data, found.labelled, logits, split)
 
@@ -111,10 +111,10 @@ def _read(opened: Reopened, graph: str, root: str | os.PathLike[str] | None) -> 
     return GraphFile(load(graph, root, split), True)
 
 
-def _split_of(opened: Reopened, data: NodeData) -> Split:
-    """The parts of the graph that the model has learned from."""
+def _split_of(opened: Reopened, data: NodeData) -> Split | None:
+    """The parts of the graph that the model has learned from; None where the graph does not say them."""
     kind, number = opened.about["split"]
-    if data.splits and number < len(data.splits) and kind not in SPLITS:
-        return data.splits[number]
-    bare = replace(data, splits=())
-    return partition(lambda _: bare, (), name=kind, splits=number + 1).splits[number]
+    if kind in SPLITS:
+        drawn: Split = SPLITS[kind](data.y, seed=number)
+        return drawn
+    return data.splits[number] if number < len(data.splits) else None

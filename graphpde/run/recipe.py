@@ -163,7 +163,7 @@ def from_table(model: str, table: Mapping[str, Any]) -> Recipe:
 
 
 def recipes_of(model: str) -> list[str]:
-    """Data sets that have a recipe for a model, by the names of their files."""
+    """Names of the files that hold a recipe of a model: data sets, or "reference"."""
     return [file.stem for file in sorted(FOLDER.glob("*.toml")) if file.stem != "default" and model in _read(file)]
 
 

@@ -12,7 +12,7 @@ from graphpde.config import assign, merge
 from graphpde.errors import ConfigError, InputError
 from graphpde.graph_diffusion.models import MODELS
 from graphpde.registry import unknown
-from graphpde.run.recipe import Recipe, Training, from_table, recipe
+from graphpde.run.recipe import FOLDER, Recipe, Training, from_table, recipe
 
 _KINDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table"}
 
@@ -28,7 +28,8 @@ def asked_recipe(
 
     Args:
         model: may be None where the file is about one model only. dataset: whose recipe is taken without a file.
-        file: TOML with a table for each model, or the table of one. changes: nested tables of other values.
+        file: TOML with a table for each model, or the table of one; or the name of a file of the package.
+        changes: nested tables of other values.
 
     Raises:
         ConfigError: no model, a file that cannot be read, a value of the wrong kind. UnknownName: names.
@@ -73,6 +74,9 @@ def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _own_table(file: str | os.PathLike[str], model: str | None) -> tuple[str, Mapping[str, Any]]:
+    ours = FOLDER / f"{os.fspath(file)}.toml"
+    if not os.path.exists(file) and ours.is_file():
+        file = ours
     try:
         with open(file, "rb") as stream:
             table = tomllib.load(stream)

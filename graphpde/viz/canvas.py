@@ -33,6 +33,19 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def picture_kind(path: str | os.PathLike[str]) -> str:
+    """ "png", "svg" or "pdf", by the extension.
+
+    Raises:
+        InputError: another extension.
+    """
+    path = Path(path)
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"cannot save a picture as '{path.name}'; expected an ending of {', '.join(FORMATS)}")
+    return kind
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
     """Write a figure as PNG, SVG or PDF, by the extension, without a date; it appears complete or not at all.
 
@@ -40,9 +53,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) ->
         InputError: another extension. OutputError: the place cannot be written.
     """
     path = Path(path)
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise InputError(f"cannot save a picture as '{path.name}'; expected an ending of {', '.join(FORMATS)}")
+    kind = picture_kind(path)
     dates: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with written(path) as aside:
         figure.savefig(aside, format=kind, dpi=dpi, metadata=dates, **CROP)

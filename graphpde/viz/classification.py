@@ -12,6 +12,7 @@ from graphpde.viz.arrays import as_array
 from graphpde.viz.axes import style_axes
 from graphpde.viz.canvas import INK, entitle, new_figure, plain
 from graphpde.viz.colours import set_colours
+from graphpde.viz.curves import plot_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,6 +107,33 @@ def plot_training(
     return figure
 
 
+def plot_energy(positions: Any, energy: Any, unit: str, *, title: str | None = None) -> Figure:
+    """Dirichlet energy over time or from layer to layer; logarithmic where it falls by more than a factor of 30.
+
+    Args:
+        positions: [k]. energy: [k], against the size of the state. unit: what the positions are.
+
+    Raises:
+        ShapeError: lengths differ. InputError: no positive value.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    values = as_array(energy, "energy").reshape(-1)
+    drawn = values[values > 0]
+    deep = len(drawn) > 0 and drawn.max() > 30 * drawn.min()
+    figure = plot_curves(positions, {"Dirichlet energy": values}, unit, "u\u00b7Lu / |u|\u00b2", log=deep, drifts=False)
+    (axes,) = figure.axes
+    if unit == "layer":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.lines[0].set_marker("o")
+    if not deep:
+        axes.set_ylim(bottom=0)
+    axes.get_legend().remove()
+    axes.set_title("Dirichlet energy against the size of the state", fontsize=10, color=INK)
+    entitle(figure, title)
+    return figure
+
+
 def plot_classes(
     points: Any,
     classes: Any,
@@ -145,9 +173,17 @@ def plot_classes(
         mine = of == c
         style: dict[str, Any] = {"color": colours[c], "marker": _MARKERS[c // 8 % len(_MARKERS)]}
         axes.scatter(
-            *x[mine].T, s=size, label=f"{words[c]} ({mine.sum()})", edgecolors="white", linewidths=0.4, **style
+            x[mine, 0],
+            x[mine, 1],
+            s=size,
+            label=f"{words[c]} ({mine.sum()})",
+            edgecolors="white",
+            linewidths=0.4,
+            **style,
         )
-    axes.scatter(*x[bad].T, s=size, marker="x", color="black", linewidths=0.8, label=f"wrong ({bad.sum()})")
+    small = len(x) > 1000  # or they would hide the colours
+    cross = {"s": size * (0.5 if small else 1.0), "linewidths": 0.6 if small else 0.9}
+    axes.scatter(x[bad, 0], x[bad, 1], marker="x", color="black", label=f"wrong ({bad.sum()})", **cross)
     if 2 < count <= _NUMBERED:
         _name_groups(axes, x, of, words)
     axes.set_aspect("equal" if axes_names is None else "auto")
@@ -170,9 +206,9 @@ def _name_groups(axes: Axes, x: np.ndarray, of: np.ndarray, words: Sequence[str]
 
     for c, word in enumerate(words):
         if (of == c).any():
-            place = np.median(x[of == c], axis=0)
+            left, up = (float(v) for v in np.median(x[of == c], axis=0))
             halo = [withStroke(linewidth=3, foreground="white")]
-            axes.text(*place, word, ha="center", va="center", fontsize=11, fontweight="bold", path_effects=halo)
+            axes.text(left, up, word, ha="center", va="center", fontsize=11, fontweight="bold", path_effects=halo)
 
 
 def _draw_edges(axes: Axes, x: np.ndarray, pairs: np.ndarray) -> None:

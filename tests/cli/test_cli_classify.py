@@ -19,7 +19,7 @@ from graphpde.run import experiment
 from graphpde.run.classified import Task, classify
 from graphpde.run.partition import partition
 from graphpde.run.recipe import recipe
-from graphpde.viz.classification import plot_classes, plot_confusion, plot_training
+from graphpde.viz.classification import plot_classes, plot_confusion, plot_energy, plot_training
 
 QUICK = ("--pictures", "none", "--epochs", 3, "--set", "hidden=8")
 KARATE = ("classify", "--dataset", "karate", "--model", "gcn", *QUICK)
@@ -337,7 +337,7 @@ def test_folders_that_hold_something_else(graphpde) -> None:
 
 def test_the_lists_know_them(graphpde) -> None:
     models = graphpde("list", "models").out
-    assert "grand " in models and "cora" in models and ":func:" not in models
+    assert "grand " in models and "reference" in models and ":func:" not in models
     assert "karate" in graphpde("list", "datasets").out
 
 
@@ -360,6 +360,8 @@ def test_pictures_of_classes() -> None:
     colours = [tuple(dots.get_facecolor()[0]) for dots in figure.axes[0].collections if len(dots.get_facecolor())]
     assert len(set(colours[:9])) == 9
     assert len(plot_training([1, 2], {"loss": [2.0, 1.0]}, {"accuracy": [0.1, 0.5]}, chosen=2).axes) == 2
+    assert plot_energy([0, 1, 2], [1.0, 0.1, 0.01], "time").axes[0].get_yscale() == "log"
+    assert plot_energy([1, 2, 3], [1.0, 0.5, 0.4], "layer").axes[0].get_ylim()[0] == 0
     with pytest.raises(ShapeError, match=r"expected \[k, k\] and k names"):
         plot_confusion([[1, 2]])
     with pytest.raises(ShapeError, match=r"expected \[n, 2\], \[n\], \[n\]"):

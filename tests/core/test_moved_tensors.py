@@ -6,7 +6,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
-import torch.multiprocessing  # noqa: F401  teaches processes to share tensors
+import torch.multiprocessing  # it teaches pickles between processes to share tensors
 
 from graphpde.core.kernels import native
 from graphpde.core.relation import Relation
@@ -19,8 +19,6 @@ def test_a_relation_that_was_sent_to_another_process() -> None:
     src, dst = torch.randint(0, 300, (2, 4000), generator=rng)
     relation, x = Relation.from_edges(src, dst, 300, 300), torch.randn(300, 4, generator=rng)
     before = relation.propagate(x)
-    kept = relation._to_dst.plan if hasattr(relation._to_dst, "plan") else None
     ForkingPickler.dumps(relation)
     filled = [torch.full((4000,), 2**30, dtype=torch.int32) for _ in range(20)]  # takes the memory that was freed
     assert torch.equal(relation.propagate(x), before) and len(filled) == 20
-    assert kept is None or kept.native.place == kept.idx.data_ptr()

@@ -17,6 +17,8 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_m
 from graphpde.core.neighbors import knn
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
+from graphpde.graph_diffusion.graff import ChannelMixing
+from graphpde.graph_diffusion.gread import BlurredSharpening
 
 F64 = torch.float64
 N = 7
@@ -71,6 +73,8 @@ MAKERS: dict[type[LinearOperator], list[Callable[[], LinearOperator]]] = {
     BlockSparse: [lambda: block_sparse(3)],
     Interleaved: [lambda: Interleaved(block_sparse(1), 1)],
     Action: [action],
+    BlurredSharpening: [lambda: BlurredSharpening(sparse()), lambda: BlurredSharpening(sparse(3))],
+    ChannelMixing: [lambda: ChannelMixing(sparse(), *torch.randn(2, 3, 3, dtype=F64))],
     Pinned: [
         lambda: pin(edge_difference(), mask()),
         lambda: pin(edge_difference(3), mask()),
