@@ -73,7 +73,8 @@ def _epoch() -> Found | Absent:
         if epoch >= 3:
             ratios.append(spent / ((before + _matmul()) / 2))
     ours = statistics.median(ratios)
-    on = f"hidden {model.encoder.out_features}, dopri5, rtol {made.settings['integration']['rtol']:.1e}, T {model.time:.2f}"
+    rtol = made.settings["integration"]["rtol"]
+    on = f"hidden {model.encoder.out_features}, dopri5, rtol {rtol:.1e}, T {model.time:.2f}"
     note = (
         f"{ours:.0f} matmuls of 512 x 512 an epoch against {REFERENCE:.0f} (0.51 to 0.57 s); "
         f"{statistics.fmean(evaluations):.0f} evaluations a pass against about 50"

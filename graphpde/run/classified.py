@@ -133,7 +133,8 @@ def classify(
     folder.write("recipe.toml", dump({task.recipe.model: _as_table(task.recipe)}))
     manifest = before | _manifest(task)
     folder.write_manifest(manifest)
-    done = _Progress(task.numbers, task.recipe.training.epochs, progress, stop)
+    kept = _kept(folder.path / RESULTS, task.numbers)
+    done = _Progress(len(task.numbers) - kept, task.recipe.training.epochs, progress, stop)
     if workers == 1 and (progress is not None or stop is not None):
         experiment = replace(experiment, watch=done.epoch)
     results: Sequence[Any]
@@ -153,16 +154,16 @@ def classify(
     # where somebody asked to stop, what has no result was not tried to its end
     failed = {} if stopped else {file_of(n): row.reason for n, row in found.items() if isinstance(row, Failed)}
     status = "interrupted" if stopped and len(rows) < len(results) else "failed" if failed else "ok"
-    result = Classified(status, folder.path, task, rows, len(rows) - done.ended, failed)
+    result = Classified(status, folder.path, task, rows, kept, failed)
     _finish(result, folder, manifest)
     return result
 
 
 class _Progress:
-    """Epochs of all runs, as they come."""
+    """Epochs of all runs that are missing, as they come."""
 
-    def __init__(self, numbers: Sequence[int], epochs: int, told: Told | None, stop: Callable[[], bool] | None):
-        self.runs, self.epochs, self.told, self.stop = len(numbers), epochs, told, stop
+    def __init__(self, runs: int, epochs: int, told: Told | None, stop: Callable[[], bool] | None):
+        self.runs, self.epochs, self.told, self.stop = runs, epochs, told, stop
         self.ended = 0
 
     def epoch(self, epoch: int, epochs: int) -> bool:
@@ -175,6 +176,15 @@ class _Progress:
         self.ended += 1
         if self.told is not None:
             self.told(self.ended * self.epochs, self.runs * self.epochs, self.ended / self.runs)
+
+
+def _kept(path: Path, numbers: Sequence[int]) -> int:
+    """How many of these runs have a result; a file that cannot be read is told by whoever needs it."""
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+        return len({row["seed"] for row in rows} & set(numbers))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _opened(path: Path, task: Task) -> tuple[RunFolder, dict[str, Any]]:

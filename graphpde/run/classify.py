@@ -15,8 +15,10 @@ from graphpde.data.node_data import NodeData
 from graphpde.errors import InputError
 from graphpde.graph_diffusion.classification import NodeClassification, known
 from graphpde.graph_diffusion.classifier import Known
+from graphpde.graph_diffusion.sampling import NeighbourSampler
 from graphpde.nets.features import Features, SparseFeatures
-from graphpde.run.recipe import Recipe
+from graphpde.run.recipe import Recipe, Training
+from graphpde.train.batches import Epochs
 from graphpde.train.fit import Hook, fit
 from graphpde.train.history import History
 from graphpde.train.hooks import Best, EarlyStopping, Measure, evaluating
@@ -127,9 +129,10 @@ def learn(
         if not bool(getattr(split, part).any()):
             raise InputError(f"the split has no {part} nodes; give another one")
     training, ready, history = recipe.training, ready or prepare(data, recipe), History()
+    steps = -(-int(split.train.sum()) // training.batch) if training.fanouts else 1
     watched = _Watched(data, split, recipe, ready)
     best = Best(watched.column, watched.mode)
-    watching: list[Hook] = [Measure(watched), best, *hooks]
+    watching: list[Hook] = [Measure(watched, every=steps), best, *hooks]
     if training.patience:
         watching.append(EarlyStopping(watched.column, training.patience, watched.mode))
     with torch.random.fork_rng(devices=[]):
@@ -137,18 +140,34 @@ def learn(
         model = recipe.build(data.features, data.classes)
         wall, cpu = time.perf_counter(), time.process_time()
         if any(p.requires_grad for p in model.parameters()):
-            objective = NodeClassification(split.train, reveal=training.reveal, smoothing=training.smoothing)
-            how: dict[str, Any] = {"update": training.rule(), "steps": training.epochs, "hooks": watching}
-            history = fit(model, objective, [tuple(ready)], rng=torch.Generator().manual_seed(seed), **how)
+            objective = NodeClassification(split.train, ready.y, reveal=training.reveal, smoothing=training.smoothing)
+            how: dict[str, Any] = {"update": training.rule(), "steps": Epochs(training.epochs), "hooks": watching}
+            rng = torch.Generator().manual_seed(seed)
+            history = fit(model, objective, _batches(model, split, training, ready), rng=rng, **how)
             best.restore(model)
-        epochs = max(len(history), 1)
+        epochs = max(len(history) // steps, 1)
         wall, cpu = (time.perf_counter() - wall) / epochs, (time.process_time() - cpu) / epochs
         with evaluating(model):
             logits = watched.logits(model).detach()
     model.eval()
     test, val, train = (watched.metric(logits, ready.y, mask) for mask in (split.test, split.val, split.train))
     spent = watched.evaluations / epochs
-    return Learned(model, test, val, train, best.step, epochs, wall, cpu, spent, logits, history)
+    return Learned(model, test, val, train, best.step // steps, epochs, wall, cpu, spent, logits, history)
+
+
+def _batches(model: nn.Module, split: Split, training: Training, ready: Prepared) -> Any:
+    """The whole graph in every step, or parts of it around some of the training nodes.
+
+    Raises:
+        InputError: parts for a model that does not say how it normalises a graph, or that reads labels.
+    """
+    if not training.fanouts:
+        return [tuple(ready)]
+    if not hasattr(model, "normalisation"):
+        raise InputError(f"{type(model).__name__} cannot be trained on parts of a graph; leave fanouts out")
+    normalising: Any = model
+    seeds = split.train & (ready.y >= 0)
+    return NeighbourSampler(ready.graph, ready.x, training.fanouts, seeds, training.batch, model=normalising)
 
 
 def peak_megabytes() -> float:

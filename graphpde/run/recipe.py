@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Training:
     features: str = "rows"
     reveal: float = 0.5
     smoothing: float = 0.0
+    fanouts: Sequence[int] = ()
+    batch: int = 512
 
     def __post_init__(self) -> None:
         if self.update not in UPDATES:

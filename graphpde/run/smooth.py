@@ -146,7 +146,7 @@ class Smoothed:
                     gradients.append(Curve(name, norms.positions, norms.states, before, number))
         first = float(self.unit == "layer")  # what is averaged stands after the first layer
         alone = {} if self.decay is None else {"x": [first + t for t in self.decay.times], **self.decay._asdict()}
-        end = None if self.collapse is None else (self.collapse.predicted + first, self.collapse.measured + first)
+        end = None if self.collapse is None else (self.collapse.predicted, self.collapse.measured)
         picture = SmoothingPicture(self.unit, energy, gradients, alone, end, self.eigenvalues, self.spectrum.gap)
         figure = plot_smoothing(picture, title=f"{self.model} on {self.data}: energy, gradients and spectrum")
         return save_figure(figure, path)

@@ -128,7 +128,7 @@ def plot_energy(positions: Any, energy: Any, unit: str, *, title: str | None = N
         axes.lines[0].set_marker("o")
     if not deep:
         axes.set_ylim(bottom=0)
-    axes.get_legend().remove()
+    axes.legend().set_visible(False)
     axes.set_title("Dirichlet energy against the size of the state", fontsize=10, color=INK)
     entitle(figure, title)
     return figure
@@ -182,8 +182,9 @@ def plot_classes(
             **style,
         )
     small = len(x) > 1000  # or they would hide the colours
-    cross = {"s": size * (0.5 if small else 1.0), "linewidths": 0.6 if small else 0.9}
-    axes.scatter(x[bad, 0], x[bad, 1], marker="x", color="black", label=f"wrong ({bad.sum()})", **cross)
+    thick, cross = (0.6, 0.5 * size) if small else (0.9, size)
+    label = f"wrong ({bad.sum()})"
+    axes.scatter(x[bad, 0], x[bad, 1], s=cross, marker="x", color="black", linewidths=thick, label=label)
     if 2 < count <= _NUMBERED:
         _name_groups(axes, x, of, words)
     axes.set_aspect("equal" if axes_names is None else "auto")
