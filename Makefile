@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # The tests start some forty processes that import the package: without bytecode each of them compiles it anew.
 KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-graph lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -82,6 +82,9 @@ bench-physics: $(PEERS)/.installed ## verify orders, exactness, physics, referen
 
 bench-solvers: $(INSTALLED) ## a million unknowns beside pyamg and scipy, recycling, failures, flow, adaptivity, inverse problems
 	$(ONE_THREAD) $(PY) -m benchmarks.solvers
+
+bench-graph: $(INSTALLED) ## patterns, energies, node classification, depth, speed, checkpoints; writes docs/graph_diffusion.md
+	$(ONE_THREAD) $(PY) -m benchmarks.graph
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

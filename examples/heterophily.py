@@ -37,15 +37,16 @@ def accuracies(h: float) -> dict[str, float]:
 
 
 torch.set_num_threads(1)
-table = {h: accuracies(h) for h in HOMOPHILY}
-print("h    " + "  ".join(f"{shown:>8}" for shown in NAMES.values()))
-for h, row in table.items():
-    print(f"{h:.2f} " + "  ".join(f"{row[name]:8.1f}" for name in NAMES))
 
 if __name__ == "__main__":
     from matplotlib import pyplot as plt
 
     from graphpde.viz import save_figure
+
+    table = {h: accuracies(h) for h in HOMOPHILY}
+    print("h     " + "  ".join(f"{shown:>8}" for shown in NAMES.values()))
+    for h, row in table.items():
+        print(f"{h:.2f}  " + "  ".join(f"{row[name]:8.1f}" for name in NAMES))
 
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     for (name, shown), style in zip(NAMES.items(), (":", "--", "-", "-."), strict=True):

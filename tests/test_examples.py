@@ -134,6 +134,30 @@ def test_few_labels_are_enough_for_two_crescents() -> None:
         assert float(energies.diff().max()) <= 1e-11 * float(energies[0])  # the momentum is dropped where it would rise
 
 
+def test_reaction_and_repulsion_do_not_need_like_neighbours() -> None:
+    row = run("heterophily")["accuracies"](0.2)
+    assert row["graff"] > row["mlp"] and row["graff"] > row["gcn"] + 10
+
+
+def test_diffusion_finds_the_topics_of_papers() -> None:
+    graphs = EXAMPLES.parents[1] / "shared" / "data" / "graphs"
+    if not graphs.is_dir():
+        pytest.skip("the real graphs are not there")
+    _, _, found = run("cora_with_grand")["train"](str(graphs))
+    assert found.test > 0.75
+
+
+def test_diffusion_with_a_source_may_be_deep() -> None:
+    found = run("deep_without_collapse")
+    accuracy, energy = found["accuracy"], found["energy"]
+    assert all(values[0] > 90 for values in accuracy.values())
+    assert accuracy["diffusion + source"][-1] > 90
+    assert accuracy["GCN"][-1] < 40 and accuracy["GCN + residual"][-1] < 40
+    assert energy["diffusion + source"][-1] > 100 * energy["GCN + residual"][-1]
+    assert found["gradient"]["GCN"] < 1e-9 < 1e-5 < found["gradient"]["diffusion + source"]
+    assert found["alone"].predicted == pytest.approx(found["alone"].measured, rel=0.01)
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_every_example_stands_in_the_gallery(path: Path) -> None:
     docs = EXAMPLES.parent / "docs"

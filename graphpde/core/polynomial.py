@@ -31,10 +31,13 @@ def polynomial(
 
     Every derivative exists; in reverse mode alone it is one node of the graph of autograd.
     """
-    if route(w, d, u, v) is Route.REVERSE and not torch.compiler.is_compiling():
+    way = route(w, d, u, v)
+    if way is Route.REVERSE and not torch.compiler.is_compiling():
         kept: list[Tensor] = []
         return apply(_Polynomial, sides, w, d, u, v, c, kept), kept
     powers = _powers(sides, w, d, v, len(c))
+    if way is Route.DIRECT:
+        return _sum(u, c, powers), powers
     y = u
     for factor, power in zip(c, powers, strict=True):
         y = torch.add(y, power, alpha=factor)
@@ -48,6 +51,13 @@ def _powers(sides: Sides, w: Tensor, d: Tensor, v: Tensor, count: int) -> list[T
     return powers
 
 
+def _sum(u: Tensor, c: Coefficients, powers: Sequence[Tensor]) -> Tensor:
+    y = torch.add(u, powers[0], alpha=c[0])
+    for factor, power in zip(c[1:], powers[1:], strict=True):
+        y.add_(power, alpha=factor)
+    return y
+
+
 class _Polynomial(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
@@ -57,10 +67,7 @@ class _Polynomial(torch.autograd.Function):
         ctx.sides, ctx.c = sides, c
         ctx.save_for_backward(w, d, *powers)
         kept.extend(power.detach() for power in powers)
-        y = torch.add(u, v, alpha=c[0])
-        for factor, power in zip(c[1:], powers[1:], strict=True):
-            y.add_(power, alpha=factor)
-        return y
+        return _sum(u, c, powers)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:

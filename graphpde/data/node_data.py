@@ -261,7 +261,7 @@ def _truth(mask: Any) -> Tensor:
 
 
 def splits_of(fields: dict[str, Any], y: Tensor) -> tuple[Split, ...]:
-    """The splits in ``train_mask``, ``val_mask`` and ``test_mask``, each [n] or [n, k]; see :meth:`NodeData.from_pyg`."""
+    """The splits in the fields ``train_mask``, ... [n] or [n, k]; see :meth:`NodeData.from_pyg`."""
     given = {part: fields[f"{part}_mask"] for part in Split._fields if fields.get(f"{part}_mask") is not None}
     if "train" not in given:
         return ()

@@ -4,8 +4,10 @@ from graphpde.graph_diffusion.acmp import Acmp
 from graphpde.graph_diffusion.appnp import Appnp
 from graphpde.graph_diffusion.classification import NodeClassification, known
 from graphpde.graph_diffusion.classifier import Classifier, Dropout, Integration, Known
+from graphpde.graph_diffusion.collapse import Collapse, Spectrum, collapse_time, energy_decay, spectrum
 from graphpde.graph_diffusion.convex_split import Accelerated, ConvexSplit
 from graphpde.graph_diffusion.coupling import Attention, Coupling
+from graphpde.graph_diffusion.diagnostics import Energies, GradientNorms, States, energies, gradient_norms, states_of
 from graphpde.graph_diffusion.gat import Gat
 from graphpde.graph_diffusion.gcn import Gcn
 from graphpde.graph_diffusion.gcnii import Gcnii
@@ -33,6 +35,7 @@ from graphpde.graph_diffusion.rdgnn import Rdgnn
 from graphpde.graph_diffusion.rewire import diffused, two_hop
 from graphpde.graph_diffusion.sage import Sage
 from graphpde.graph_diffusion.sampling import NeighbourSampler, Sampled
+from graphpde.graph_diffusion.smoothing import Smoothing, dirichlet_energy
 
 __all__ = [
     "MODELS",
@@ -42,16 +45,19 @@ __all__ = [
     "Appnp",
     "Attention",
     "Classifier",
+    "Collapse",
     "ConvexSplit",
     "Coupling",
     "Descent",
     "DoubleWell",
     "Dropout",
+    "Energies",
     "EnergyDescent",
     "Gat",
     "Gcn",
     "Gcnii",
     "GinzburgLandau",
+    "GradientNorms",
     "Graff",
     "Grand",
     "GrandPlusPlus",
@@ -69,13 +75,23 @@ __all__ = [
     "Sage",
     "Sampled",
     "Segmentation",
+    "Smoothing",
+    "Spectrum",
     "Springs",
+    "States",
     "Swing",
+    "collapse_time",
     "diffused",
+    "dirichlet_energy",
+    "energies",
+    "energy_decay",
+    "gradient_norms",
     "known",
     "minimise",
     "propagate_labels",
     "segment",
+    "spectrum",
     "spread",
+    "states_of",
     "two_hop",
 ]

@@ -123,13 +123,17 @@ def _confusion(shown: Shown) -> Iterator[tuple[Any, str]]:
 
 def _training(shown: Shown) -> Iterator[tuple[Any, str]]:
     columns = read_history(shown.folder, shown.number)
-    if len(columns.get("step", [])) < 2:
+    steps = len(columns.get("step", [])) // shown.result.best["epochs"]
+    # where an epoch is of several steps, its last one is measured
+    measured = {name: values[steps - 1 :: steps] for name, values in columns.items()} if steps else {}
+    if len(measured.get("val", [])) < 2:
         return
-    losses = {"loss on training nodes": columns["loss"]}
-    if "val_loss" in columns:
-        losses["loss on validation nodes"] = columns["val_loss"]
-    metrics = {f"validation {_word(shown.result.task.data.metric)}": columns["val"]}
-    figure = plot_training(columns["step"], losses, metrics, chosen=shown.result.best["epoch"], title=shown.which)
+    losses = {"loss on training nodes": measured["loss"]}
+    if "val_loss" in measured:
+        losses["loss on validation nodes"] = measured["val_loss"]
+    metrics = {f"validation {_word(shown.result.task.data.metric)}": measured["val"]}
+    epochs = range(1, len(measured["val"]) + 1)
+    figure = plot_training(list(epochs), losses, metrics, chosen=shown.result.best["epoch"], title=shown.which)
     yield figure, f"Training of the run with the best validation value ({shown.which})."
 
 

@@ -136,7 +136,7 @@ class _Asked:
         self.watch, self.epochs = watch, epochs
 
     def __call__(self, progress: Progress) -> None:
-        if self.watch(progress.step, self.epochs):
+        if self.watch(progress.epoch, self.epochs):
             raise Stopped("interrupted")
 
     def state(self) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from graphpde.graph_diffusion.models import MODELS
 from graphpde.registry import unknown
 from graphpde.run.recipe import FOLDER, Recipe, Training, from_table, recipe
 
-_KINDS = {str: "a text", int: "a whole number", float: "a number", dict: "a table"}
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "a text"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    tuple: ((list, tuple), "a list"),
+    dict: ((Mapping,), "a table"),
+}
 
 
 def asked_recipe(
@@ -106,10 +112,9 @@ def _checked(table: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in training.items():
         if name not in defaults:
             raise unknown("training option", name, defaults)
-        kind = type(defaults[name])
-        allowed = (int, float) if kind is float else kind
+        allowed, word = _KINDS[type(defaults[name])]
         if not isinstance(value, allowed) or isinstance(value, bool):
-            raise ConfigError(f"training.{name} = {value!r}, expected {_KINDS.get(kind, 'a table')}")
+            raise ConfigError(f"training.{name} = {value!r}, expected {word}")
     if not isinstance(table.get("source", ""), str):
         raise InputError("source of a recipe is no text; say there where its numbers come from")
     return table

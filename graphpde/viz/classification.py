@@ -165,6 +165,23 @@ def plot_classes(
     figure = new_figure(7.4, 5.4)
     axes = figure.subplots()
     _draw_edges(axes, x, as_array(pairs, "pairs").reshape(-1, 2).astype(int))
+    count = _draw_nodes(axes, x, of, bad, names)
+    axes.set_aspect("equal" if axes_names is None else "auto")
+    style_axes(axes)
+    if axes_names is None:
+        axes.set_axis_off()
+    else:
+        axes.set_xlabel(plain(axes_names[0]))
+        axes.set_ylabel(plain(axes_names[1]))
+        axes.spines[["top", "right"]].set_visible(False)
+    columns = 1 if count <= 24 else 2 if count <= 48 else 3
+    figure.legend(loc="outside right center", frameon=False, fontsize=9, title="predicted class", ncols=columns)
+    entitle(figure, title)
+    return figure
+
+
+def _draw_nodes(axes: Axes, x: np.ndarray, of: np.ndarray, bad: np.ndarray, names: Sequence[str]) -> int:
+    """Dots, crosses and names; how many classes there are."""
     size = float(np.clip(12_000.0 / max(len(x), 1), 14.0, 60.0))
     count = max(int(of.max(initial=0)) + 1, len(names))
     words = [plain(name, 24) for name in names] or [str(c) for c in range(count)]
@@ -187,18 +204,7 @@ def plot_classes(
     axes.scatter(x[bad, 0], x[bad, 1], s=cross, marker="x", color="black", linewidths=thick, label=label)
     if 2 < count <= _NUMBERED:
         _name_groups(axes, x, of, words)
-    axes.set_aspect("equal" if axes_names is None else "auto")
-    style_axes(axes)
-    if axes_names is None:
-        axes.set_axis_off()
-    else:
-        axes.set_xlabel(plain(axes_names[0]))
-        axes.set_ylabel(plain(axes_names[1]))
-        axes.spines[["top", "right"]].set_visible(False)
-    columns = 1 if count <= 24 else 2 if count <= 48 else 3
-    figure.legend(loc="outside right center", frameon=False, fontsize=9, title="predicted class", ncols=columns)
-    entitle(figure, title)
-    return figure
+    return count
 
 
 def _name_groups(axes: Axes, x: np.ndarray, of: np.ndarray, words: Sequence[str]) -> None:

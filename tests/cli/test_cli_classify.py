@@ -180,6 +180,15 @@ def test_settings_and_recipes(graphpde) -> None:
     assert json.loads(Path("run/manifest.json").read_text())["results"]["nfe_per_epoch"] == 24  # 3 steps of 4, twice
 
 
+def test_parts_of_the_graph_at_a_time(graphpde) -> None:
+    """Mini-batches: an epoch is of several steps, and counts as one in tables, progress and pictures."""
+    line = ("classify", "--dataset", "two_moons", "--model", "sage", "--epochs", 3, "--seeds", 1, "-o", "run")
+    done = graphpde(*line, "--set", "training.fanouts=[5,5]", "training.batch=60", "--json")
+    assert done.code == 0 and done.json["epochs"] == 3
+    assert len(Path("run/history/split0-seed0.csv").read_text().splitlines()) == 1 + 3 * 4
+    assert Path("run/figures/training.png").exists()
+
+
 @pytest.mark.parametrize("model", ["label_propagation", "grand++", "graphcon"])
 def test_models_that_need_more_than_features(graphpde, model: str) -> None:
     epochs = ("--epochs", 2, "--pictures", "none") if model != "label_propagation" else ()
