@@ -14,14 +14,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.physics.record import commit
 from graphpde.errors import DatasetError, GraphpdeError
-from graphpde.run.recipe import Recipe, from_table
+from graphpde.run.recipe import Recipe, Training, from_table
 
 KEPT = Path(__file__).with_name("trials.jsonl")
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "graphs"
@@ -69,7 +69,10 @@ def kept_only() -> Iterator[None]:
 
 def trial(dataset: str, kind: str, number: int, seed: int, recipe: Recipe) -> Trial:
     """A trial of a recipe."""
-    table = {k: v for k, v in recipe.as_dict().items() if k != "source"}
+    training, usual = recipe.training, Training()
+    told = {f.name: getattr(training, f.name) for f in fields(Training)}
+    told = {name: value for name, value in told.items() if value != getattr(usual, name)}  # new options change no key
+    table = {"model": recipe.model, "settings": dict(recipe.settings), "training": told}
     return Trial(dataset, kind, number, seed, json.dumps(table, sort_keys=True))
 
 

@@ -20,9 +20,10 @@ from graphpde.run.classify import Prepared, learn, peak_megabytes, prepare
 from graphpde.run.recipe import Recipe, from_table
 from graphpde.train.checkpoint import SavedModel, load_model, save_model
 from graphpde.train.fit import Hook, Progress
+from graphpde.train.history import History
 from graphpde.train.hooks import evaluating
-from graphpde.train.log import Log
 from graphpde.train.metrics import confusion
+from graphpde.viz.files import written
 
 MODEL = "model.safetensors"
 _SEEDS = 1_000_000  # the most for each split
@@ -77,10 +78,9 @@ class Experiment:
     def __call__(self, number: int) -> dict[str, Any]:
         split, seed = divmod(number, _SEEDS)
         parts, stem = self.data.splits[split], file_of(number)
-        hooks: list[Hook] = [Log(self.folder / "history" / f"{stem}.csv")]
-        if self.watch is not None:
-            hooks.append(_Asked(self.watch, self.recipe.training.epochs))
+        hooks: list[Hook] = [] if self.watch is None else [_Asked(self.watch, self.recipe.training.epochs)]
         learned = learn(self.data, parts, self.recipe, seed, hooks=hooks, ready=self.ready)
+        _write_history(self.folder / "history" / f"{stem}.csv", learned.history)
         save_model(self.folder / "models" / f"{stem}.safetensors", learned.model, self._about(split, seed))
         return {
             "split": split,
@@ -145,6 +145,14 @@ class _Asked:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Nothing to go on from."""
+
+
+def _write_history(path: Path, history: History) -> None:
+    """A line for each step; what was not measured in it is empty."""
+    lines = [",".join(history.columns)]
+    lines += [",".join("" if value != value else f"{value:.10g}" for value in row.values()) for row in history.rows]
+    with written(path) as aside:
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class Reopened:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from graphpde.core.graph import Graph
 from graphpde.data.node_data import NodeData
 from graphpde.errors import GraphpdeError, InputError
 from graphpde.graph_diffusion.classification import known
@@ -97,7 +98,7 @@ class Smoothed:
     Attributes:
         model, data: names. unit: "layer" or "time". kind: of the Laplacian. rows: one for each depth.
         spectrum: of it. collapse, decay: of averaging alone from what the deepest model starts with; None where there
-            is no such thing, and then ``remark`` says why. eigenvalues: all, or none where there are too many.
+            is no such thing, and then ``remark`` says why. graph, loops: that the Laplacian belongs to.
     """
 
     model: str
@@ -109,7 +110,8 @@ class Smoothed:
     collapse: Collapse | None
     decay: Decay | None
     remark: str
-    eigenvalues: torch.Tensor
+    graph: Graph
+    loops: float
 
     def as_dict(self) -> dict[str, Any]:
         """For machines; what is not finite is None."""
@@ -147,7 +149,9 @@ class Smoothed:
         first = float(self.unit == "layer")  # what is averaged stands after the first layer
         alone = {} if self.decay is None else {"x": [first + t for t in self.decay.times], **self.decay._asdict()}
         end = None if self.collapse is None else (self.collapse.predicted, self.collapse.measured)
-        picture = SmoothingPicture(self.unit, energy, gradients, alone, end, self.eigenvalues, self.spectrum.gap)
+        few = self.graph.n <= _ALL
+        eigenvalues = every_eigenvalue(self.graph, self.kind, loops=self.loops) if few else ()
+        picture = SmoothingPicture(self.unit, energy, gradients, alone, end, eigenvalues, self.spectrum.gap)
         figure = plot_smoothing(picture, title=f"{self.model} on {self.data}: energy, gradients and spectrum")
         return save_figure(figure, path)
 
@@ -231,9 +235,8 @@ def _with_collapse(
         decay = energy_decay(ready.graph, first, _moments(deepest, steps), **how)
     except GraphpdeError as error:
         remark = f"averaging alone: {error}"
-    few = ready.graph.n <= _ALL
-    every = every_eigenvalue(ready.graph, kind, loops=loops) if few else torch.zeros(0, dtype=torch.float64)
-    return Smoothed(name, data.name, "layer" if steps else "time", kind, rows, ends, found, decay, remark, every)
+    unit = "layer" if steps else "time"
+    return Smoothed(name, data.name, unit, kind, rows, ends, found, decay, remark, ready.graph, loops)
 
 
 def _depth(value: float, key: str) -> float | int:

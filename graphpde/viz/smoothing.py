@@ -100,7 +100,7 @@ def _energies(axes: Axes, picture: SmoothingPicture) -> None:
         axes.axvline(measured_at, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=words)
     style_axes(axes)
     _log_both(axes, picture.unit)
-    axes.set_ylim(bottom=max(min(lowest) / 3, 1e-14))
+    axes.set_ylim(bottom=max(min(lowest, default=1.0) / 3, 1e-14))
     axes.set_xlabel(picture.unit)
     axes.set_ylabel("Dirichlet energy / squared norm")
     axes.legend(frameon=False, fontsize=7.5, loc="lower left")
@@ -132,6 +132,8 @@ def _eigenvalues(axes: Axes, picture: SmoothingPicture) -> None:
     values = as_array(picture.eigenvalues, "eigenvalues").reshape(-1)
     if len(values):
         axes.hist(values, bins=min(60, max(8, len(values) // 3)), color="#0072b2", alpha=0.85)
+    else:
+        axes.text(0.5, 0.5, "too many nodes for all of them", transform=axes.transAxes, ha="center", color=FAINT)
     style_axes(axes)
     axes.set_ylim(top=1.15 * axes.get_ylim()[1])  # for the legend
     if np.isfinite(picture.gap):

@@ -377,3 +377,18 @@ def test_pictures_of_classes() -> None:
         plot_classes(np.eye(3, 2), [0, 1], [0, 0, 0])
     with pytest.raises(ShapeError, match="'loss' has 1 values, expected 2"):
         plot_training([1, 2], {"loss": [2.0]}, {"accuracy": [0.1, 0.5]})
+
+
+def test_real_graphs(graphpde, shared_data: Path) -> None:
+    """Directed edges and a class that nobody trains; ROC-AUC where the source judges by it."""
+    root = shared_data / "graphs"
+    if not root.is_dir():
+        pytest.skip("the real graphs beside the checkout (../shared/data/graphs) are absent")
+    line = ("--root", root, "--model", "gcn", "--json", *QUICK)
+    done = graphpde("classify", "--dataset", "texas", *line, "--splits", 3, "-o", "texas")
+    assert done.code == 0 and done.json["splits"] == 3 and done.json["dataset"] == "Texas"
+    assert "warning: every split of 'Texas': no training node of class 1" in done.err
+    done = graphpde("classify", "--dataset", "Minesweeper", *line, "--splits", 1, "-o", "mines")
+    assert done.json["metric"] == "roc_auc" and 40 < done.json["test_accuracy_mean"] < 80
+    found = graphpde("predict", "mines", "Minesweeper", "--root", root, "--json").json
+    assert found["roc_auc"] == pytest.approx(done.json["test_accuracy_mean"]) and found["judged"] == "test nodes"
