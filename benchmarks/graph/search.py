@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.graph.trials import Trial, results, trial
+from benchmarks.graph.trials import Trial, results, told, trial
 from graphpde.run.recipe import FOLDER, Recipe, from_table, recipe
 
 Choices = Mapping[str, Sequence[Any]]
@@ -143,7 +143,7 @@ def search(dataset: str, model: str, draws: int) -> tuple[Recipe, float]:
 
 def as_toml(made: Recipe, source: str) -> str:
     """A section of a recipe file."""
-    training = {k: v for k, v in made.as_dict()["training"].items() if v not in ({}, None)}
+    training = told(made.training)
     name = made.model if made.model.isidentifier() else f'"{made.model}"'
     lines = [f"[{name}]", f'source = "{source}"', *(f"{k} = {_toml(v)}" for k, v in made.settings.items()), ""]
     return "\n".join([*lines, f"[{name}.training]", *(f"{k} = {_toml(v)}" for k, v in training.items()), ""])
@@ -172,8 +172,8 @@ def main() -> int:
     for model in args.models or (*BASELINES, *FAMILY):
         made, value = search(args.dataset, model, args.draws)
         print(f"{model}: validation {100 * value:.2f} %, {dict(made.settings)}, {made.training}")
-        told = made.source or f"best of {args.draws} draws and the published settings by validation"
-        sections.append(as_toml(made, told))
+        source = made.source or f"best of {args.draws} draws and the published settings by validation"
+        sections.append(as_toml(made, source))
     if args.write:
         file: Path = FOLDER / f"{args.dataset.lower()}.toml"
         file.write_text(f"# {args.dataset}\n\n" + "\n".join(sections), encoding="utf-8")

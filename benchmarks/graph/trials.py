@@ -69,11 +69,15 @@ def kept_only() -> Iterator[None]:
 
 def trial(dataset: str, kind: str, number: int, seed: int, recipe: Recipe) -> Trial:
     """A trial of a recipe."""
-    training, usual = recipe.training, Training()
-    told = {f.name: getattr(training, f.name) for f in fields(Training)}
-    told = {name: value for name, value in told.items() if value != getattr(usual, name)}  # new options change no key
-    table = {"model": recipe.model, "settings": dict(recipe.settings), "training": told}
+    table = {"model": recipe.model, "settings": dict(recipe.settings), "training": told(recipe.training)}
     return Trial(dataset, kind, number, seed, json.dumps(table, sort_keys=True))
+
+
+def told(training: Training) -> dict[str, Any]:
+    """The options that are not the usual ones, so that further options change no key."""
+    usual = Training()
+    options = {f.name: getattr(training, f.name) for f in fields(Training)}
+    return {name: value for name, value in options.items() if value != getattr(usual, name)}
 
 
 def available() -> bool:

@@ -52,6 +52,7 @@ class Training:
     batch: int = 512
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fanouts", tuple(self.fanouts))
         if self.update not in UPDATES:
             raise unknown("update rule", self.update, UPDATES)
         for given, known, what in ((self.features, FEATURES, "features"), (self.choose, CHOICES, "choose")):
