@@ -183,7 +183,10 @@ class Adaptive:
                 e, ratio = f.fixed.free(e), f.fixed.free(ratio)
             if not self.atol:  # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop
                 ratio = torch.where(e == 0, 0.0, ratio)
-            total += float(torch.linalg.vector_norm(ratio, dtype=torch.float64)) ** 2
+            size = float(torch.linalg.vector_norm(ratio))
+            if math.isinf(size):  # of finite numbers, perhaps: their squares may not be
+                size = float(torch.linalg.vector_norm(ratio, dtype=torch.float64))
+            total += size**2
             count += ratio.numel()
         return math.sqrt(total / max(count, 1))
 
@@ -221,10 +224,13 @@ class Adapting:
         return self._leg(leg.start, leg.end, leg.number, leg.gone)
 
     def _leg(self, start: Tensor, end: Tensor, number: int, gone: float) -> Leg:
-        """The wanted step, shortened so that a whole number of such steps ends the interval."""
+        """The wanted step, shortened so that no short one is left for the end of the interval.
+
+        Of an implicit method all are shortened a little, so that one length, and its factorisation, serves them all.
+        """
         left = float(end.detach() - start.detach()) - gone
         count = max(math.ceil(left / self.wanted * (1 - 1e-9)), 1)
-        dt = left / count
+        dt = left / count if count <= 2 or self.stepper.implicit else self.wanted
         if abs(dt - self.last) <= 1e-11 * dt:  # the same up to rounding: a factorisation is then still good
             dt = self.last
         t = start + gone

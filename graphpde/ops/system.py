@@ -138,7 +138,7 @@ class System:
     def load(self, t: Tensor, like: Tensor) -> Tensor | None:
         """The sum of the loads b(t) [n, c], or None."""
         loads = [(factor, term.load(t, like)) for factor, term in self.linear]
-        return _total([b * factor for factor, b in loads if b is not None])
+        return _total([_times(factor, b) for factor, b in loads if b is not None])
 
     def rest(self, t: Tensor, u: Tensor) -> Tensor | None:
         """The nonlinear part N(t, u) of the weak form, or None."""

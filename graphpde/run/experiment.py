@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from graphpde.data.node_data import NodeData
 from graphpde.errors import CheckpointError, GraphpdeError, InputError
-from graphpde.graph_diffusion.classification import known
+from graphpde.graph_diffusion.classification import NodeClassification, known
 from graphpde.nets.features import SparseFeatures
 from graphpde.run.classify import Prepared, learn, peak_megabytes, prepare
 from graphpde.run.recipe import Recipe, from_table
@@ -117,9 +118,11 @@ class Experiment:
         Raises:
             GraphpdeError: of whatever kind the model finds.
         """
+        training, first = self.recipe.training, self.data.splits[0]
+        NodeClassification(first.train, reveal=training.reveal, smoothing=training.smoothing)
         with torch.random.fork_rng(devices=[]):
             model = self.recipe.build(self.data.features, self.data.classes)
-        told = known(model, self.data.splits[0].train, self.ready.y, labels=True)
+        told = known(model, first.train, self.ready.y, labels=True)
         with evaluating(model):
             logits = model(self.ready.graph, self.ready.x, told)
         if not bool(torch.isfinite(logits).all()):
@@ -183,9 +186,20 @@ class Reopened:
     def logits(self, ready: Prepared, train: Tensor | None) -> Tensor:
         """Of all nodes [n, k]; ``train``: nodes whose labels a model that reads some is told [n], or None."""
         told = None if train is None else known(self.model, train, ready.y, labels=True)
-        with evaluating(self.model):
+        with evaluating(self.model), one_thread():
             found: Tensor = self.model(ready.graph, ready.x, told)
         return found
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As the runs themselves: sums in another number of parts round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def fingerprint(data: NodeData) -> str:

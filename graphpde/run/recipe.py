@@ -116,7 +116,9 @@ _TABLES = {"attention": Attention, "integration": Integration}
 
 def _value(name: str, value: Any) -> Any:
     if name == "dropout":
-        return Dropout(**value) if isinstance(value, Mapping) else Dropout(*value)
+        if isinstance(value, Mapping):
+            return Dropout(**value)
+        return Dropout(value, value) if isinstance(value, int | float) else Dropout(*value)
     if name in _TABLES and isinstance(value, Mapping):
         try:
             return _TABLES[name](**value)

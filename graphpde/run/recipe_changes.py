@@ -23,6 +23,9 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
 }
 
 
+_FIRST = {"attention": "heads = 4", "integration": "stepper = 'rk4'"}
+
+
 def asked_recipe(
     model: str | None,
     dataset: str = "",
@@ -47,7 +50,9 @@ def asked_recipe(
         raise ConfigError("no model is named; give --model NAME, one of 'graphpde list models', or --recipe FILE")
     else:
         base = recipe(model, dataset)
-    return changed(base, changes or {})
+    found = changed(base, changes or {})
+    _check(found)
+    return found
 
 
 def settings_of(texts: Iterable[str]) -> dict[str, Any]:
@@ -65,6 +70,8 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
 def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """The recipe with other values; its source says that it is not the published one any more.
 
+    Tolerances without a step take the step of the recipe away, so that steps adapt to them.
+
     Raises:
         UnknownName: a training option that there is not. ConfigError: a value of the wrong kind.
     """
@@ -76,6 +83,9 @@ def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
     words = ", ".join(_dotted(changes))
     source = f"{base.source}; changed: {words}" if base.source else ""
     whole = {**base.having(settings).settings, "training": {**kept["training"], **training}, "source": source}
+    asked = changes.get("integration", {})
+    if isinstance(asked, Mapping) and {"rtol", "atol"} & {*asked} and "dt" not in asked:  # steps that adapt are meant
+        whole["integration"] = {key: value for key, value in whole["integration"].items() if key != "dt"}
     return from_table(base.model, whole)
 
 
@@ -118,6 +128,29 @@ def _checked(table: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(table.get("source", ""), str):
         raise InputError("source of a recipe is no text; say there where its numbers come from")
     return table
+
+
+def _check(asked: Recipe) -> None:
+    """Refuse values of the settings that most models have and that are of the wrong kind."""
+    settings = asked.settings
+    for name, allowed, word in (("hidden", int, "a whole number"), ("time", int | float, "a number")):
+        value = settings.get(name, 1)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            raise ConfigError(f"{name} = {value!r}, expected {word}")
+    for name in ("attention", "integration"):
+        value = settings.get(name, {})
+        if not isinstance(value, Mapping) and (name, value) != ("attention", "none"):
+            raise ConfigError(f"{name} = {value!r}, expected a table such as {name}.{_FIRST[name]}")
+    shares = settings.get("dropout", 0.0)
+    listed = [*shares.values()] if isinstance(shares, Mapping) else shares if isinstance(shares, list) else [shares]
+    if any(not isinstance(p, int | float) or not 0 <= p < 1 for p in listed) or len(listed) > 2:
+        raise ConfigError(f"dropout = {shares!r}, expected probabilities in [0, 1): one, or of inputs and hidden ones")
+    for name, group in asked.training.groups.items():
+        if not isinstance(group, Mapping):
+            raise ConfigError(
+                f"training.groups.{name} = {group!r}, expected a table such as training.groups.{name}.rate"
+            )
+    asked.training.rule()
 
 
 def _dotted(table: Mapping[str, Any], before: str = "") -> list[str]:

@@ -48,7 +48,7 @@ from graphpde.viz.smoothing import Curve, SmoothingPicture, plot_smoothing
 DEPTHS, TIMES = (2.0, 4.0, 8.0, 16.0, 32.0), (1.0, 4.0, 16.0, 64.0)
 _MODES = 16  # slowest ones
 _ALL = 3000  # nodes up to which every eigenvalue is found for the picture
-_CHANNELS = 64  # of the state whose averaging is followed, at most
+_ENTRIES = 200_000  # of the state whose averaging is followed, at most: fewer channels of more nodes
 
 Told = Callable[[int, int, float], None]
 """progress(depths done, depths, share)."""
@@ -149,9 +149,10 @@ class Smoothed:
         first = float(self.unit == "layer")  # what is averaged stands after the first layer
         alone = {} if self.decay is None else {"x": [first + t for t in self.decay.times], **self.decay._asdict()}
         end = None if self.collapse is None else (self.collapse.predicted, self.collapse.measured)
-        few = self.graph.n <= _ALL
-        eigenvalues = every_eigenvalue(self.graph, self.kind, loops=self.loops) if few else ()
-        picture = SmoothingPicture(self.unit, energy, gradients, alone, end, eigenvalues, self.spectrum.gap)
+        whole, ends = self.graph.n <= _ALL, self.spectrum
+        known_ones = torch.cat([torch.zeros(ends.zeros), ends.values, ends.highest])
+        found = every_eigenvalue(self.graph, self.kind, loops=self.loops) if whole else known_ones
+        picture = SmoothingPicture(self.unit, energy, gradients, alone, end, found, whole, ends.gap)
         figure = plot_smoothing(picture, title=f"{self.model} on {self.data}: energy, gradients and spectrum")
         return save_figure(figure, path)
 
@@ -227,7 +228,8 @@ def _with_collapse(
     steps, remark = rows[-1].start.energies.unit == "layer", ""
     found, decay = None, None
     ends = spectrum(ready.graph, kind, _MODES, loops=loops)
-    first = states_of(model, ready.graph, ready.x, None if steps else [0.0]).states[0][:, :_CHANNELS]
+    first = states_of(model, ready.graph, ready.x, None if steps else [0.0]).states[0]
+    first = first[:, : max(8, _ENTRIES // max(ready.graph.n, 1))]
     how: dict[str, Any] = {"alpha": natural_speed(model), "kind": kind, "loops": loops, "steps": steps, "modes": _MODES}
     try:
         found = collapse_time(ready.graph, first, fraction, **how)

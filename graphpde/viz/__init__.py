@@ -6,6 +6,7 @@ Everything takes plain values (a mesh, arrays), never a solver. matplotlib is lo
 from graphpde.viz.agreement import plot_agreement
 from graphpde.viz.canvas import save_figure
 from graphpde.viz.certificate import Certificate
+from graphpde.viz.classification import plot_classes, plot_confusion, plot_energy, plot_training
 from graphpde.viz.curves import plot_curves
 from graphpde.viz.dispersion import plot_dispersion
 from graphpde.viz.movie import write_gif
@@ -30,8 +31,11 @@ __all__ = [
     "XdmfSeriesWriter",
     "mesh_table",
     "plot_agreement",
+    "plot_classes",
+    "plot_confusion",
     "plot_curves",
     "plot_dispersion",
+    "plot_energy",
     "plot_field",
     "plot_frames",
     "plot_graph",
@@ -39,6 +43,7 @@ __all__ = [
     "plot_multiples",
     "plot_profiles",
     "plot_stream",
+    "plot_training",
     "read_pvd",
     "save_figure",
     "write_gif",

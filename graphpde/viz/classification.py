@@ -22,6 +22,7 @@ _NUMBERED = 20  # classes up to which every count can be read
 _MARKERS = "os^Dv"  # beyond eight classes colours alone do not tell them apart
 _INSTEAD = "#7a7a7a"  # of black, which is for what is wrong
 _MOST_LINES = 30_000
+_FEW = 100
 
 
 def plot_confusion(counts: Any, names: Sequence[str] = (), *, title: str | None = None) -> Figure:
@@ -202,7 +203,7 @@ def _draw_nodes(axes: Axes, x: np.ndarray, of: np.ndarray, bad: np.ndarray, name
     thick, cross = (0.6, 0.5 * size) if small else (0.9, size)
     label = f"wrong ({bad.sum()})"
     axes.scatter(x[bad, 0], x[bad, 1], s=cross, marker="x", color="black", linewidths=thick, label=label)
-    if 2 < count <= _NUMBERED:
+    if 2 < count <= _NUMBERED and len(x) > _FEW:  # a name would hide one of few nodes
         _name_groups(axes, x, of, words)
     return count
 

@@ -39,7 +39,7 @@ class SmoothingPicture:
         unit: "layer" or "time". energy: of models. gradients: |d loss / d state| of models.
         alone: averaging alone: "measured" and "predicted" -> energies, and "x" -> positions; maybe empty.
         collapse: predicted and measured position at which averaging alone has ended, or None.
-        eigenvalues: of the Laplacian, zero included. gap: the smallest above zero.
+        eigenvalues: of the Laplacian, zero included. whole: all of them, not only both ends. gap: the smallest above 0.
     """
 
     unit: str
@@ -48,6 +48,7 @@ class SmoothingPicture:
     alone: Mapping[str, Sequence[float]] = field(default_factory=dict)
     collapse: tuple[float, float] | None = None
     eigenvalues: Any = ()
+    whole: bool = True
     gap: float = float("nan")
 
 
@@ -130,17 +131,21 @@ def _gradients(axes: Axes, picture: SmoothingPicture) -> None:
 
 def _eigenvalues(axes: Axes, picture: SmoothingPicture) -> None:
     values = as_array(picture.eigenvalues, "eigenvalues").reshape(-1)
-    if len(values):
+    if len(values) and picture.whole:
         axes.hist(values, bins=min(60, max(8, len(values) // 3)), color="#0072b2", alpha=0.85)
-    else:
-        axes.text(0.5, 0.5, "too many nodes for all of them", transform=axes.transAxes, ha="center", color=FAINT)
+    elif len(values):
+        axes.vlines(values, 0, 1, color="#0072b2", linewidth=0.8)
+        axes.set_title("the smallest and the largest", fontsize=9, color=INK, loc="left")
     style_axes(axes)
     axes.set_ylim(top=1.15 * axes.get_ylim()[1])  # for the legend
     if np.isfinite(picture.gap):
         axes.axvline(picture.gap, color="#d55e00", linewidth=1.3, label=f"gap {picture.gap:.4g}")
         axes.legend(frameon=False, fontsize=8)
     axes.set_xlabel("eigenvalue of the Laplacian")
-    axes.set_ylabel("number")
+    if picture.whole:
+        axes.set_ylabel("number")
+    else:
+        axes.set_yticks([])
 
 
 def _positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,11 @@ import pytest
 import torch
 
 from graphpde.data import karate, load
-from graphpde.errors import ShapeError
 from graphpde.run import experiment
 from graphpde.run.classified import Task, classify
 from graphpde.run.partition import partition
 from graphpde.run.recipe import recipe
-from graphpde.viz.classification import plot_classes, plot_confusion, plot_energy, plot_training
+from graphpde.run.recipe_changes import asked_recipe, changed
 
 QUICK = ("--pictures", "none", "--epochs", 3, "--set", "hidden=8")
 KARATE = ("classify", "--dataset", "karate", "--model", "gcn", *QUICK)
@@ -189,6 +188,16 @@ def test_parts_of_the_graph_at_a_time(graphpde) -> None:
     assert Path("run/figures/training.png").exists()
 
 
+def test_tolerances_mean_adaptive_steps() -> None:
+    fixed = asked_recipe("grand", changes={"integration": {"stepper": "rk4", "dt": 0.5}})
+    assert fixed.settings["integration"]["dt"] == 0.5
+    free = changed(fixed, {"integration": {"stepper": "dopri5", "rtol": 1e-5}, "dropout": 0.3})
+    assert free.settings["integration"] == {"stepper": "dopri5", "rtol": 1e-5}
+    model: Any = free.build(4, 2)
+    assert model.integration.dt is None and tuple(model.dropout) == (0.3, 0.3)
+    assert changed(fixed, {"hidden": 8}).settings["integration"]["dt"] == 0.5
+
+
 @pytest.mark.parametrize("model", ["label_propagation", "grand++", "graphcon"])
 def test_models_that_need_more_than_features(graphpde, model: str) -> None:
     epochs = ("--epochs", 2, "--pictures", "none") if model != "label_propagation" else ()
@@ -207,6 +216,13 @@ REFUSED = {
     "training.rate = 'fast', expected a number": (*KARATE[1:], "--set", "training.rate=fast"),
     "unknown setting of the model 'gcn' 'time'": (*KARATE[1:], "--time", "4"),
     "unknown stepper 'rk5'": ("--dataset", "karate", "--model", "grand", "--set", "integration.stepper=rk5"),
+    "hidden = 'abc', expected a whole number": (*KARATE[1:], "--set", "hidden=abc"),
+    "dropout = 2, expected probabilities": (*KARATE[1:], "--set", "dropout=2"),
+    "the rate is -1": (*KARATE[1:], "--set", "training.rate=-1"),
+    "reveal = 2, smoothing = 0, expected shares": (*KARATE[1:], "--set", "training.reveal=2"),
+    "attention = 5, expected a table": ("--dataset", "karate", "--model", "grand", "--set", "attention=5"),
+    "training.groups.a = 3, expected a table": (*KARATE[1:], "--set", "training.groups={a=3}"),
+    "training.fanouts = 3, expected a list": (*KARATE[1:], "--set", "training.fanouts=3"),
     "--seeds is 0, expected at least 1": (*KARATE[1:], "--seeds", "0"),
     "--splits is 2 and 'karate' comes with 1": (*KARATE[1:], "--splits", "2", "--split", "public"),
     "--workers is 0": (*KARATE[1:], "--workers", "0"),
@@ -358,25 +374,6 @@ def test_the_splits_that_are_drawn_are_those_of_the_library() -> None:
     assert found.kind == "fractions" and found.seeds == 1
     for k, split in enumerate(found.splits):
         assert all(torch.equal(a, b) for a, b in zip(split, fractions(data.y, seed=k), strict=True))
-
-
-def test_pictures_of_classes() -> None:
-    figure = plot_confusion([[3, 1], [0, 2]], ["cats", "dogs"])
-    assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1", "2"]
-    figure = plot_classes(np.eye(12, 2), np.arange(12), np.arange(12) < 2, pairs=[[0, 1], [1, 0]])
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[-1] == "wrong (2)" and len(legend) == 13
-    colours = [tuple(dots.get_facecolor()[0]) for dots in figure.axes[0].collections if len(dots.get_facecolor())]
-    assert len(set(colours[:9])) == 9
-    assert len(plot_training([1, 2], {"loss": [2.0, 1.0]}, {"accuracy": [0.1, 0.5]}, chosen=2).axes) == 2
-    assert plot_energy([0, 1, 2], [1.0, 0.1, 0.01], "time").axes[0].get_yscale() == "log"
-    assert plot_energy([1, 2, 3], [1.0, 0.5, 0.4], "layer").axes[0].get_ylim()[0] == 0
-    with pytest.raises(ShapeError, match=r"expected \[k, k\] and k names"):
-        plot_confusion([[1, 2]])
-    with pytest.raises(ShapeError, match=r"expected \[n, 2\], \[n\], \[n\]"):
-        plot_classes(np.eye(3, 2), [0, 1], [0, 0, 0])
-    with pytest.raises(ShapeError, match="'loss' has 1 values, expected 2"):
-        plot_training([1, 2], {"loss": [2.0]}, {"accuracy": [0.1, 0.5]})
 
 
 def test_real_graphs(graphpde, shared_data: Path) -> None:

@@ -15,7 +15,18 @@ from graphpde.core.normalise import normalised
 from graphpde.core.relation import Relation
 from graphpde.data import load
 from graphpde.errors import GraphError, InputError, ShapeError
-from graphpde.graph_diffusion import MODELS, Attention, Classifier, Dropout, Gcn, Grand, Integration, Known
+from graphpde.graph_diffusion import (
+    MODELS,
+    Acmp,
+    Attention,
+    Classifier,
+    Dropout,
+    Gcn,
+    Grand,
+    Integration,
+    Known,
+    PdeGcn,
+)
 from graphpde.graph_diffusion.classification import known as told
 from graphpde.graph_diffusion.collapse import collapse_time, energy_decay, every_eigenvalue, spectrum
 from graphpde.graph_diffusion.diagnostics import energies, gradient_norms, natural_kind, states_of
@@ -215,6 +226,7 @@ def test_gradients_through_time_are_those_of_the_linear_flow() -> None:
     data = load("karate").undirected()
     torch.manual_seed(0)
     model = Grand(34, 6, 4, time=2.0, attention=None, integration=Integration("rk4", dt=0.05)).double()
+    nn.init.constant_(model.beta, 0.3)  # a source that reads u(0) is no part of the gradient at the state at time 0
     x, train = data.x.double(), data.splits[0].train
     found = gradient_norms(model, data.graph, x, data.y, train, [0.0, 1.0])
     assert found.positions == [0.0, 1.0, 2.0]
@@ -244,6 +256,15 @@ def test_what_is_at_rest_in_a_model() -> None:
     for name in MODELS:
         kind, loops = natural_kind(MODELS[name](34, 8, 4))
         assert kind in KINDS and loops in (0.0, 1.0)
+    still = torch.rand(34, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for model in (Grand(34, 8, 4, attention=None), Grand(34, 8, 4), Acmp(34, 8, 4), PdeGcn(34, 8, 4)):
+        model = model.double()
+        kind, loops = natural_kind(model)
+        rest = Smoothing.of(data.graph, kind, loops).limit(still)
+        rest = rest / rest[:1]  # where it is constant it is 1, a minimum of the double well of ACMP
+        with torch.no_grad():
+            rate = model.term(model.prepare(data.graph), rest)(torch.tensor(0.0), rest)
+        assert float(rate.abs().max()) < 1e-13, type(model).__name__
     for coupling in (None, Attention()):  # the tolerance of a step is 1e-4 of the state
         model = Grand(34, 8, 4, time=400.0, source=False, attention=coupling)
         assert energies(model, data.graph, data.x, [0.0, 400.0]).energy[-1] < 1e-6
