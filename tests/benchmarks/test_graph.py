@@ -19,6 +19,11 @@ def test_every_candidate_can_be_built_and_is_the_same_each_time(model):
         assert made == search.draw(model, k, setting)
         made.build(10, 3)
         made.training.rule()
+    for made in (*search.published(model), search.draw(model, 0, setting)):
+        for k in range(6):
+            other = search.varied(made, k, setting)
+            assert other == search.varied(made, k, setting)
+            other.build(10, 3)
     assert all(made.model == model for made in search.published(model))
 
 
