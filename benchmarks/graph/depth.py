@@ -16,7 +16,12 @@ from benchmarks.physics.rows import NO_TARGET, Absent, Found, Row
 from graphpde.run.recipe import Recipe, from_table, recipe
 
 SECTION = "Depth"
-SOURCES = ("graphpde/graph_diffusion", "graphpde/nets", "graphpde/run/classify.py", "benchmarks/graph/trials.py")
+SOURCES = (
+    *(f"graphpde/{part}" for part in ("core", "dynamics", "nets", "train", "graph_diffusion", "run/classify.py")),
+    "graphpde/run/recipe.py",
+    "graphpde/run/recipes/*.toml",
+    "benchmarks/graph/*.py",
+)
 DEPTHS = (2, 8, 32, 64)
 DEEP = (32, 64)
 SEEDS = tuple(range(5))

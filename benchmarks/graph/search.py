@@ -11,6 +11,7 @@ import json
 import random
 import statistics
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,6 +194,13 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
+def _others(file: Path, models: Sequence[str]) -> list[str]:
+    """The sections of a recipe file for models that are not searched now."""
+    kept = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    made = [from_table(model, table) for model, table in kept.items() if model not in models]
+    return [as_toml(one, one.source) for one in made]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", choices=sorted(SETTINGS))
@@ -200,14 +208,14 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=24)
     parser.add_argument("--write", action="store_true", help="write the best ones into the recipes of the package")
     args = parser.parse_args()
-    sections = []
+    file: Path = FOLDER / f"{args.dataset.lower()}.toml"
+    sections = _others(file, args.models or (*BASELINES, *FAMILY))
     for model in args.models or (*BASELINES, *FAMILY):
         made, value = search(args.dataset, model, args.draws)
         print(f"{model}: validation {100 * value:.2f} %, {dict(made.settings)}, {made.training}")
         source = made.source or f"best of {args.draws} candidates and the published settings by validation"
         sections.append(as_toml(made, source))
     if args.write:
-        file: Path = FOLDER / f"{args.dataset.lower()}.toml"
         file.write_text(f"# {args.dataset}\n\n" + "\n".join(sections), encoding="utf-8")
     return 0
 

@@ -14,7 +14,8 @@ KINDS = ("none", "incoming", "outgoing", "symmetric")
 def normalised(graph: Graph, kind: str = "symmetric", *, loops: float = 0.0, dtype: torch.dtype | None = None) -> Graph:
     r"""The graph with weights w_ij of the edges j -> i divided by degrees d_i = \sum_j w_ij.
 
-    Asked for the same thing twice it is the same object, so that a model pays for it once.
+    Asked for the same thing twice it is the same object, so that a model pays for it once, unless the weights of the
+    graph are being learned.
 
     Args:
         graph: edges with weights >= 0.
@@ -34,9 +35,12 @@ def normalised(graph: Graph, kind: str = "symmetric", *, loops: float = 0.0, dty
     if not 0 <= loops < float("inf"):
         raise InputError(f"loops = {loops:g}, expected a finite weight >= 0")
     key = (kind, float(loops), dtype or graph.dtype)
+    if graph.weight.requires_grad:  # what is being learned changes from call to call
+        return _made(graph, *key)
     made = graph.derived.get(key)
     if made is None:
-        made = graph.derived[key] = _made(graph, *key)
+        with torch.inference_mode(False):  # what is kept must serve calls with gradients as well
+            made = graph.derived[key] = _made(graph, *key)
     return made
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.dynamics.state import leaves
-from graphpde.errors import InputError
+from graphpde.errors import InputError, SolveError
 from graphpde.ops.system import System
 from graphpde.ops.term import Term
 from graphpde.typing import State
@@ -48,10 +48,39 @@ def by_adjoint(f: Any, u0: Tensor, times: Tensor, solve: Solve) -> Any:
         if System(f, path.domain, times[0].detach()).fixed is not None:
             raise InputError("the adjoint does not know held values (Dirichlet conditions); use grad='checkpoint'")
     if torch.is_grad_enabled():
-        read = tuple(w for w in (f.tensors() if isinstance(f, Term) else f.parameters()) if w.requires_grad)
+        given = f.tensors() if isinstance(f, Term) else f.parameters()
+        read = tuple({id(w): w for w in given if w.requires_grad}.values())  # one that is read twice is one
+        _require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0.detach(), read)
         states = _Adjoint.apply(f, solve, path, u0, times, *read)
         return type(path)(path.times, states, path.domain, path.steps, path.statistics)
     return path
+
+
+def _require_all_read(f: System, t: Tensor, u: Tensor, read: Sequence[Tensor]) -> None:
+    """Refuse what is learned and not told of: its gradient would be missing without a word.
+
+    Raises:
+        InputError: the rate depends on a tensor that requires a gradient and that no term says it reads.
+    """
+    known = {id(w) for w in read}
+    stops = {w.grad_fn for w in read if w.grad_fn is not None}
+    seen: set[Any] = set()
+    front = [f.rate(t, u).grad_fn]
+    while front:
+        node = front.pop()
+        if node is None or node in stops or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in known:
+            raise InputError(
+                f"the rate depends on a tensor of shape {list(leaf.shape)} that requires a gradient and no term says it "
+                "reads, such as one in a plain function; make it part of a module, or use grad='checkpoint'"
+            )
+        front += [following for following, _ in node.next_functions]
+
+
+_LOST = 0.3  # of the size of the state: beyond it the gradient has nothing to do with the run
 
 
 class _Adjoint(torch.autograd.Function):
@@ -68,17 +97,20 @@ class _Adjoint(torch.autograd.Function):
         with torch.enable_grad():  # what it merges must hang on the tensors that f reads
             system = System(ctx.f, ctx.domain, times[0].detach())
         backwards = _Backwards(system, read)
+        size = float(g.abs().max()) or 1.0  # tolerances are absolute as well, and a loss may have any scale
+        g = g / size
         a, found = g[-1], [torch.zeros_like(w) for w in read]
         in_time = torch.zeros_like(times)
         for k in range(len(times) - 1, 0, -1):
             in_time[k] = (g[k] * system.rate(times[k], states[k])).sum()
             backwards.until = times[k]
             path = ctx.solve(backwards, (states[k], a, *found), torch.stack([times[0] * 0, times[k] - times[k - 1]]))
-            _, a, *found = (x[-1] for x in leaves(path.states))
+            back, a, *found = (x[-1] for x in leaves(path.states))
+            _require_return(back, states[k - 1], states[k])
             a = a + g[k - 1]
         _undo_detours(read, found)
         in_time[0] = -((a - g[0]) * system.rate(times[0], states[0])).sum()
-        return None, None, None, a, in_time, *found
+        return None, None, None, a * size, in_time * size, *(w * size for w in found)
 
 
 class _Backwards:
@@ -97,6 +129,21 @@ class _Backwards:
             found = torch.autograd.grad(rate, (u, *self.read), a, retain_graph=True, allow_unused=True)
         parts = [torch.zeros_like(w) if g is None else g for g, w in zip(found, (u, *self.read), strict=True)]
         return (-rate.detach(), *parts)
+
+
+def _require_return(back: Tensor, before: Tensor, after: Tensor) -> None:
+    """Refuse a gradient along a path that did not lead back.
+
+    Raises:
+        SolveError: the state found backwards is far from the one it should be.
+    """
+    scale = max(float(before.norm()), float(after.norm()))
+    off = float((back - before).norm())
+    if not off <= _LOST * scale:
+        raise SolveError(
+            f"the adjoint lost its way: the state found backwards is {off / scale:.2g} of its size from where it came "
+            "from; use grad='checkpoint', save more times, or tighten the tolerances"
+        )
 
 
 def _undo_detours(read: Sequence[Tensor], found: list[Tensor]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from graphpde.dynamics.control import Equal, Leg
-from graphpde.dynamics.loop import Loop
+from graphpde.dynamics.loop import Loop, Tried
 from graphpde.dynamics.stepper import Carry
 from graphpde.typing import State
 
@@ -20,8 +20,8 @@ _UNKNOWN = 16  # steps between kept states where nobody knows how many there wil
 def interval(loop: Loop, start: Tensor, end: Tensor, u: State, carry: Carry) -> tuple[State, Carry]:
     """Every step from start to end; only about sqrt(steps) states of them are kept for the gradient.
 
-    The steps in between are taken once more in the backward pass, with the lengths that were accepted, so that the
-    gradient is that of the run. Random numbers of torch's own generator are repeated as well.
+    The steps in between, refused ones as well, are taken once more in the backward pass, so that the gradient is that
+    of the run. Random numbers of torch's own generator are repeated.
 
     Reference: Griewank and Walther 2000, ACM Trans. Math. Softw. 26 (schedules that are optimal for a given memory).
     """
@@ -35,16 +35,13 @@ def _chunk(loop: Loop, leg: Leg, u: State, carry: Carry) -> tuple[State, Carry, 
     most = _UNKNOWN
     if isinstance(loop.pace, Equal):
         most = max(math.ceil(math.sqrt(sum(loop.pace.counts))), 1)
-    legs: list[Leg] = []
+    tried: list[Tried] = []
     ends: list[Any] = []
 
     def run(u: State, carry: Carry) -> tuple[State, Carry]:
-        if legs:  # the backward pass
-            for taken in legs:
-                step = loop.taken(taken, u, carry)
-                u, carry = step.u, step.carry
-            return u, carry
-        u, carry, following = loop.some(leg, u, carry, most, legs)
+        if tried:  # the backward pass
+            return loop.repeated(tried, u, carry)
+        u, carry, following = loop.some(leg, u, carry, most, tried)
         ends.append(following)
         return u, carry
 

@@ -75,7 +75,9 @@ def evolve(
     _check_inputs(u0, dt)
     if _through(grad, stepper) is by_adjoint:
         how: dict[str, Any] = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
-        mine = {**how, "domain": domain, "save": save, "watch": watch}
+        mine = {**how, "domain": domain, "watch": watch}
+        if save is not None:
+            raise InputError("the adjoint starts from the states at all times; leave save= out")
         return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **(mine if g is f else how)))
     system = System(f, domain, times[0].detach())
     system.check_state(u0)

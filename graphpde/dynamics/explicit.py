@@ -131,7 +131,7 @@ class RungeKutta:
         def error() -> State:
             return combine(tree_map(lambda x: x * 0, u), [dt * e for e in weights or ()], slopes)
 
-        last = slopes[-1] if table.first_same_as_last and f.fixed is None else None
+        last = slopes[-1] if table.first_same_as_last and f.fixed is None and not f.frozen else None
         work = {"evaluations": len(slopes) - (carry is not None)}
         return Step(new, error if weights else None, last, work)
 
@@ -153,7 +153,8 @@ class RungeKutta:
                 e.add_(power, alpha=factor)
             return e
 
-        return Step(new, error if weights else None, last, {"evaluations": len(table.a) - (carry is not None)})
+        work = {"evaluations": len(table.a) - (carry is not None)}
+        return Step(new, error if weights else None, None if f.frozen else last, work)
 
     def real_extent(self) -> float:
         return _real_extent(self.name)

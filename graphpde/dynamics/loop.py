@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from graphpde.ops.system import System
 from graphpde.typing import State
 
 Watch = Callable[[int, int, float, State], None]
+Tried = tuple[Leg, bool]
+"""A step that was tried, and whether it stands."""
 _CHECK = 16  # equal steps between finite checks; the exact step is found by going over them again
 
 
@@ -41,14 +43,17 @@ class Loop:
         return u, carry
 
     def some(
-        self, leg: Leg | None, u: State, carry: Carry, most: float = math.inf, legs: list[Leg] | None = None
+        self, leg: Leg | None, u: State, carry: Carry, most: float = math.inf, tried: list[Tried] | None = None
     ) -> tuple[State, Carry, Leg | None]:
-        """At most so many accepted steps from a leg on, and the leg after them; ``legs`` gets those that were taken."""
+        """At most so many accepted steps from a leg on, and the leg after them; ``tried`` gets all that were taken."""
         good: tuple[Leg | None, State, Carry] = (leg, u, carry)
         last = self.done + most
         while leg is not None and self.done < last:
             step = self._step(leg, u, carry)
-            if not self.pace.accepts(self.f, leg, step, u):
+            stands = self.pace.accepts(self.f, leg, step, u)
+            if tried is not None:
+                tried.append((leg, stands))
+            if not stands:
                 self.counted["rejected"] += 1
                 leg = self.pace.again(leg)
                 continue
@@ -56,8 +61,6 @@ class Loop:
             u, carry = step.u, step.carry
             self.done += 1
             self.counted["accepted"] += 1
-            if legs is not None:
-                legs.append(leg)
             if self.watch is not None:
                 self.watch(self.done, self.done + self.pace.steps_left(leg, leg.until), leg.until, u)
             following = self.pace.after(leg)
@@ -69,10 +72,17 @@ class Loop:
             leg = following
         return u, carry, leg
 
-    def taken(self, leg: Leg, u: State, carry: Carry) -> Step:
-        """A step that was accepted before, once more."""
-        f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
-        return self.stepper.step(f, leg.t, leg.dt, u, carry)
+    def repeated(self, tried: Sequence[Tried], u: State, carry: Carry) -> tuple[State, Carry]:
+        """The steps that were tried before, once more; refused ones too, for they draw numbers and keep tensors."""
+        for leg, stands in tried:
+            f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+            try:
+                step = self.stepper.step(f, leg.t, leg.dt, u, carry)
+            except SolveError:
+                continue  # refused for that
+            if stands:
+                u, carry = step.u, step.carry
+        return u, carry
 
     def _step(self, leg: Leg, u: State, carry: Carry) -> Step | None:
         """The step, or None where it has no solution and a controller can try a shorter one."""

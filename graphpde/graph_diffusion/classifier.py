@@ -161,7 +161,7 @@ class Classifier(nn.Module):
         if x.shape[-2] != graph.n:
             raise ShapeError(f"x has {x.shape[-2]} rows, expected one for each of {graph.n} nodes")
         u0 = self.encode(x, known)
-        return self.integrate(self.term(graph, u0, known), self.begin(u0), times or [0.0, self.time])
+        return self.integrate(self.term(graph, u0, known), self.begin(u0), [0.0, self.time] if times is None else times)
 
     def forward(self, graph: Any, x: Features, known: Known | None = None) -> Tensor:
         path = self.trajectory(graph, x, known=known)

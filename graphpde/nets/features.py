@@ -123,8 +123,12 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
 
     On a CPU torch's own draws one number of a Bernoulli distribution after the other; this takes a third of that.
     """
+    if not 0 <= p <= 1:
+        raise InputError(f"dropout = {p:g}, expected a probability in [0, 1]")
     if not training or p == 0:
         return x
+    if p == 1:
+        return torch.zeros_like(x) * x
     if x.device.type != "cpu":
         return torch.nn.functional.dropout(x, p)
     kept = torch.rand(x.shape, dtype=torch.float32).ge_(p).mul_(1 / (1 - p))

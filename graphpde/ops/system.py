@@ -41,6 +41,7 @@ class System:
     Attributes:
         operator: L or None. fixed: the Dirichlet nodes or None. mass: lumped [n], operator or None = identity.
         controlled: how many leaves of the state have a say in the length of a step; None = all of them.
+        frozen: whether it holds what depends on the state as it was at the start of one step, and serves for that only.
 
     Raises:
         ConditionError: conditions without a domain, clashing ones, or a flux where only values are held. UnknownName: a
@@ -50,6 +51,7 @@ class System:
     def __init__(self, f: Any, domain: Graph | None, t: Tensor):
         total = Sum.of(f)
         self.controlled: int | None = getattr(f, "controlled", None)
+        self.frozen = False
         own = total.domain
         self.domain = domain if own is None else own
         parts = [(factor, piece) for factor, term in total.parts for piece in term.pieces()]
@@ -247,7 +249,7 @@ class System:
         if all(new is old for (_, new), (_, old) in zip(fresh, parts, strict=True)):
             return self
         again = System(Sum(fresh), self.domain, t)
-        again.fixed = self.fixed
+        again.fixed, again.frozen = self.fixed, True
         if again.mass is self.mass and "_mass_solver" in self.__dict__:
             again.__dict__["_mass_solver"] = self._mass_solver
         return again

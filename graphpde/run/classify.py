@@ -96,7 +96,8 @@ class _Watched:
         self._count(model)
         found = {"val": self.metric(logits, y, self.split.val)}
         if self.loss:
-            found["val_loss"] = float(nn.functional.cross_entropy(logits[self.split.val], y[self.split.val]))
+            at = self.split.val & (y >= 0)
+            found["val_loss"] = float(nn.functional.cross_entropy(logits[at], y[at]))
         return found
 
     def _count(self, model: nn.Module) -> None:
@@ -128,8 +129,12 @@ def learn(
     for part in ("train", "val", "test"):
         if not bool(getattr(split, part).any()):
             raise InputError(f"the split has no {part} nodes; give another one")
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        shared = int((getattr(split, one) & getattr(split, other)).sum())
+        if shared:
+            raise InputError(f"the split has {shared} nodes in both {one} and {other}; the parts must not overlap")
     training, ready, history = recipe.training, ready or prepare(data, recipe), History()
-    steps = -(-int(split.train.sum()) // training.batch) if training.fanouts else 1
+    steps = -(-int((split.train & (ready.y >= 0)).sum()) // training.batch) if training.fanouts else 1
     watched = _Watched(data, split, recipe, ready)
     best = Best(watched.column, watched.mode)
     watching: list[Hook] = [Measure(watched, every=steps), best, *hooks]
@@ -159,7 +164,7 @@ def _batches(model: nn.Module, split: Split, training: Training, ready: Prepared
     """The whole graph in every step, or parts of it around some of the training nodes.
 
     Raises:
-        InputError: parts for a model that does not say how it normalises a graph, or that reads labels.
+        InputError: parts for a model that does not say how it normalises a graph.
     """
     if not training.fanouts:
         return [tuple(ready)]

@@ -5,8 +5,8 @@ import torch
 
 from graphpde import Graph, Relation, evolve
 from graphpde.dynamics import Adaptive
-from graphpde.errors import InputError
-from graphpde.ops import Dirichlet, Reaction
+from graphpde.errors import InputError, SolveError
+from graphpde.ops import Diffusion, Dirichlet, Reaction, Term
 from graphpde.ops.weighted_diffusion import HeldRate, WeightedDiffusion
 
 N, TIMES = 12, [0.0, 0.5, 2.0]
@@ -113,3 +113,86 @@ def test_what_the_adjoint_cannot_serve_is_refused(f, u0, stepper, message):
 def test_an_unknown_way_is_refused():
     with pytest.raises(InputError, match="grad='guess', expected one of: direct, checkpoint, adjoint"):
         evolve(Plain(), torch.ones(3, 1), [0.0, 1.0], stepper="rk4", dt=0.1, grad="guess")
+
+
+def graph_of(n=8):
+    src = torch.arange(n)
+    both = torch.cat([src, (src + 1) % n]), torch.cat([(src + 1) % n, src])
+    return Graph(Relation.from_edges(*both, n, n))
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("stepper", ["heun", "dopri5", "tsit5", "backward_euler", "sdirk2", "tr_bdf2"])
+def test_refused_steps_are_taken_again_with_the_others(stepper):
+    k = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    u0 = torch.rand(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = []
+    for grad in ("direct", "checkpoint"):
+        f = k * Diffusion(graph_of()) + Reaction(lambda u: u - k * u**3)
+        path = evolve(f, u0, [0, 0.5, 1], stepper=stepper, control=Adaptive(1e-4, 1e-6, dt0=0.5), grad=grad)
+        assert path.statistics["rejected"] > 0
+        found.append(torch.autograd.grad(path.final.square().sum(), k)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-13, atol=0.0)
+
+
+@pytest.mark.grad
+def test_a_tensor_that_is_read_twice_counts_once():
+    k = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    u0 = torch.rand(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    diffusion, fine = Diffusion(graph_of()), Adaptive(1e-10, 1e-10)
+    for f in (k * diffusion + k * diffusion, k * (k * diffusion)):
+        direct, adjoint = (
+            torch.autograd.grad(
+                evolve(f, u0, [0, 1], stepper="dopri5", control=fine, grad=grad).final.square().sum(), k
+            )[0]
+            for grad in ("direct", "adjoint")
+        )
+        torch.testing.assert_close(direct, adjoint, rtol=1e-7, atol=0.0)
+
+
+def test_what_is_learned_and_not_told_of_is_refused():
+    k = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    u0 = torch.ones(8, 1, dtype=torch.float64)
+    for f in (Diffusion(graph_of()) + (lambda t, u: -k * u), Diffusion(graph_of()) + Reaction(lambda u: -k * u)):
+        with pytest.raises(InputError, match=r"a tensor of shape \[\] .* no term says it reads"):
+            evolve(f, u0, [0, 1], stepper="rk4", dt=0.1, grad="adjoint")
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("scale", [1.0, 1e-8])
+def test_the_error_of_the_adjoint_does_not_depend_on_the_scale_of_the_loss(scale):
+    u0 = torch.rand(8, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    found = []
+    for grad, rtol in (("direct", 1e-10), ("adjoint", 1e-3)):
+        path = evolve(Diffusion(graph_of()), u0, [0, 1], stepper="dopri5", control=Adaptive(rtol, rtol / 10), grad=grad)
+        found.append(torch.autograd.grad(scale * (path.final[0] - path.final[3]).sum(), u0)[0])
+    assert float((found[0] - found[1]).norm()) <= 2e-3 * float(found[0].norm())
+
+
+def test_an_adjoint_that_does_not_find_back_is_refused():
+    u0 = torch.rand(8, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    path = evolve(3 * Diffusion(graph_of()), u0, [0, 8], stepper="dopri5", control=Adaptive(1e-3, 1e-4), grad="adjoint")
+    with pytest.raises(SolveError, match="lost its way.*use grad='checkpoint'"):
+        path.final.square().sum().backward()
+
+
+@pytest.mark.parametrize("stepper", ["bosh3", "dopri5", "rk4"])
+def test_weights_that_are_frozen_over_a_step_are_those_of_its_start(stepper):
+    class Lagged(Term):
+        mass = None
+
+        def __init__(self):
+            super().__init__()
+            self.domain = graph_of()
+
+        def at(self, t, u):
+            src, dst = self.domain.edges.pairs()
+            return WeightedDiffusion(self.domain, torch.exp(-(u[src] - u[dst]).square().sum(1)))
+
+        def forward(self, t, u):
+            return self.at(t, u)(t, u)
+
+    u = u0 = torch.randn(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for _ in range(5):
+        u = evolve(Lagged().at(None, u), u, [0, 0.2], stepper=stepper).final
+    torch.testing.assert_close(evolve(Lagged(), u0, [0, 1], stepper=stepper, dt=0.2).final, u, rtol=1e-13, atol=1e-14)

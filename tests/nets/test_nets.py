@@ -9,6 +9,7 @@ from graphpde.core import normalise
 from graphpde.core.bridges import from_networkx
 from graphpde.errors import GraphError, InputError, ShapeError
 from graphpde.nets import EdgeAttention, Linear, Mlp, SparseFeatures
+from graphpde.nets.features import dropout
 
 
 def features(rows=9, columns=5, full=0.4, dtype=torch.float64):
@@ -145,3 +146,32 @@ def test_weights_without_degrees_are_refused():
         normalise.normalised(graph)
     with pytest.raises(InputError, match="normalisation 'rows'"):
         normalise.normalised(Graph(directed()), "rows")
+
+
+def test_weights_that_are_learned_are_normalised_anew():
+    weight = torch.nn.Parameter(torch.rand(7, dtype=torch.float64) + 0.5)
+    graph = Graph(directed(), weight=weight)
+    for _ in range(2):
+        normalise.normalised(graph, "incoming").weight.square().sum().backward()
+    before = normalise.normalised(graph, "incoming").weight.detach().clone()
+    with torch.no_grad():
+        weight.mul_(torch.arange(1.0, 8.0))
+    assert not torch.allclose(normalise.normalised(graph, "incoming").weight, before)
+
+
+def test_a_first_call_in_inference_mode_does_not_spoil_the_graph():
+    graph, layer = Graph(directed()), torch.nn.Parameter(torch.rand(5, 2, dtype=torch.float64))
+    with torch.inference_mode():
+        normalise.normalised(graph, "symmetric", loops=1.0)
+    made = normalise.normalised(graph, "symmetric", loops=1.0)
+    made.edges.propagate(layer, weight=made.weight).sum().backward()
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5])
+def test_dropout_is_a_probability(p):
+    with pytest.raises(InputError, match=r"expected a probability in \[0, 1\]"):
+        dropout(torch.ones(3), p)
+
+
+def test_everything_may_be_dropped():
+    assert torch.equal(dropout(torch.ones(3), 1.0), torch.zeros(3))

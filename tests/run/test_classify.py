@@ -137,3 +137,15 @@ def test_an_unknown_model_or_training_option_names_the_nearest():
 def test_karate_from_its_own_split():
     data = karate()
     assert learn(data, data.splits[0], recipe("grand").having({}, {"epochs": 60}), 0).test >= 0.6
+
+
+def test_overlapping_parts_are_refused():
+    with pytest.raises(InputError, match="nodes in both train and test; the parts must not overlap"):
+        learn(DATA, SPLIT._replace(test=SPLIT.test | SPLIT.train), short("gcn"), 0)
+
+
+def test_unknown_labels_among_those_that_choose_do_not_count():
+    y = DATA.y.clone()
+    y[SPLIT.val.nonzero()[:3, 0]] = -1
+    found = learn(replace(DATA, y=y), SPLIT, short("gcn", choose="loss"), 0)
+    assert all(value == value for value in found.history["val_loss"])
