@@ -112,8 +112,9 @@ def results(trials: Sequence[Trial], *, fresh: bool = False) -> list[dict[str, A
 def _kept() -> Iterator[tuple[str, dict[str, Any]]]:
     if KEPT.is_file():
         for line in KEPT.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            yield entry["key"], entry
+            with contextlib.suppress(json.JSONDecodeError):  # the last line of a run that was cut off
+                entry = json.loads(line)
+                yield entry["key"], entry
 
 
 def _one_thread() -> None:

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 from torch._C import _functorch, _len_torch_dispatch_stack
 from torch.autograd import forward_ad
+from torch.autograd.graph import saved_tensors_hooks
+
+KEEPING = saved_tensors_hooks(lambda x: x, lambda x: x)
+"""Within it autograd keeps tensors as usual: derivatives that are used up at once are no business of whoever keeps
+those of the whole run elsewhere, such as checkpoints, which could not answer before the run is over."""
 
 
 class Route(enum.Enum):

@@ -74,8 +74,8 @@ def _require_all_read(f: System, t: Tensor, u: Tensor, read: Sequence[Tensor]) -
         leaf = getattr(node, "variable", None)
         if leaf is not None and id(leaf) not in known:
             raise InputError(
-                f"the rate depends on a tensor of shape {list(leaf.shape)} that requires a gradient and no term says it "
-                "reads, such as one in a plain function; make it part of a module, or use grad='checkpoint'"
+                f"the rate depends on a tensor of shape {list(leaf.shape)} that requires a gradient and no term says "
+                "it reads, such as one in a plain function; make it part of a module, or use grad='checkpoint'"
             )
         front += [following for following, _ in node.next_functions]
 

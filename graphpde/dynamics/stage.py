@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from graphpde.core.linear_operator import Diagonal, LinearOperator, as_matrix
+from graphpde.core.tracing import KEEPING
 from graphpde.ops.system import System, mass_operator
 from graphpde.solve.implicit_gradient import implicit
 from graphpde.solve.linear import LinearSolver
@@ -81,10 +81,6 @@ def _linear(f: System, known: Tensor, guess: Tensor, kept: Factored) -> Tensor:
     return f.fixed.put(free, values)
 
 
-_KEEPING_TENSORS = saved_tensors_hooks(lambda x: x, lambda x: x)
-"""Jacobians inside a solve are used up at once: whoever keeps the tensors of the run elsewhere need not see theirs."""
-
-
 def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factored) -> Solved:
     h, mass, solver, fixed = kept.h, kept.mass, kept.solver, f.fixed
 
@@ -103,7 +99,7 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
     def precondition(r: Tensor) -> Tensor:
         return solver.approximately(r)
 
-    with torch.no_grad(), _KEEPING_TENSORS:
+    with torch.no_grad(), KEEPING:
         parts = known.abs() + _by_diagonal(solver.a, guess).abs()
         if fixed is not None:  # eliminated rows have diagonal 1: beside the masses of a small body they are huge
             parts = fixed.clear(parts)

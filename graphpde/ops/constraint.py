@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._C import _functorch
 
+from graphpde.core.tracing import KEEPING
 from graphpde.errors import ConditionError
 from graphpde.ops.values import require_finite, spread
 
@@ -56,7 +57,7 @@ class Constraint:
         if _functorch.maybe_current_level() is not None:  # vmap, jvp or grad around the whole run
             return torch.func.jvp(self.value, (t,), (torch.ones_like(t),))[1]
         keep = torch.is_grad_enabled() and (t.requires_grad or self._learned)
-        with torch.enable_grad():
+        with torch.enable_grad(), KEEPING:
             now = t if t.requires_grad else t.detach().requires_grad_()
             value = self.value(now)
             v = torch.zeros_like(value, requires_grad=True)

@@ -24,6 +24,11 @@ FEATURES = ("given", "rows")
 CHOICES = ("metric", "loss")
 
 
+def _require(value: Any, kind: Any, name: str, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ConfigError(f"{name} = {value!r}, expected {what}")
+
+
 @dataclass(frozen=True)
 class Training:
     """How a model is trained.
@@ -52,14 +57,23 @@ class Training:
     batch: int = 512
 
     def __post_init__(self) -> None:
+        if isinstance(self.fanouts, str) or not isinstance(self.fanouts, Sequence):
+            raise ConfigError(
+                f"fanouts = {self.fanouts!r}, expected a list with one number for each layer, such as [10, 5]"
+            )
         object.__setattr__(self, "fanouts", tuple(self.fanouts))
+        for name in ("rate", "penalty", "decay", "reveal", "smoothing"):
+            _require(getattr(self, name), (int, float), name, "a number")
+        for name in ("epochs", "patience", "batch"):
+            _require(getattr(self, name), int, name, "a whole number")
         if self.update not in UPDATES:
             raise unknown("update rule", self.update, UPDATES)
         for given, known, what in ((self.features, FEATURES, "features"), (self.choose, CHOICES, "choose")):
             if given not in known:
                 raise ConfigError(f"{what} = '{given}', expected one of: {', '.join(known)}")
-        if self.epochs < 1 or self.patience < 0:
-            raise ConfigError(f"epochs = {self.epochs}, patience = {self.patience}; expected >= 1 and >= 0")
+        if self.epochs < 1 or self.patience < 0 or self.batch < 1:
+            told = f"epochs = {self.epochs}, patience = {self.patience}, batch = {self.batch}"
+            raise ConfigError(f"{told}; expected >= 1, >= 0 and >= 1")
 
     def rule(self) -> FirstOrder:
         """The update rule."""
@@ -119,6 +133,9 @@ def _value(name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
             return Dropout(**value)
         return Dropout(value, value) if isinstance(value, int | float) else Dropout(*value)
+    if name in _TABLES and not isinstance(value, (Mapping, _TABLES[name])) and value not in (None, "none"):
+        known = ", ".join(f.name for f in fields(_TABLES[name]))
+        raise ConfigError(f"{name} = {value!r}, expected a table that may hold: {known}")
     if name in _TABLES and isinstance(value, Mapping):
         try:
             return _TABLES[name](**value)
@@ -160,6 +177,7 @@ def from_table(model: str, table: Mapping[str, Any]) -> Recipe:
     """
     settings = dict(table)
     training, source = settings.pop("training", {}), settings.pop("source", "")
+    _require(training, Mapping, "training", "a table")
     known = [f.name for f in fields(Training)]
     for name in training:
         if name not in known:

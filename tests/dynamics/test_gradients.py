@@ -196,3 +196,16 @@ def test_weights_that_are_frozen_over_a_step_are_those_of_its_start(stepper):
     for _ in range(5):
         u = evolve(Lagged().at(None, u), u, [0, 0.2], stepper=stepper).final
     torch.testing.assert_close(evolve(Lagged(), u0, [0, 1], stepper=stepper, dt=0.2).final, u, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("stepper", ["rk4", "backward_euler", "exp_rosenbrock"])
+def test_derivatives_inside_a_step_do_not_disturb_checkpoints(stepper):
+    k = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    u0 = torch.rand(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = []
+    for grad in ("direct", "checkpoint"):
+        f = k * Diffusion(graph_of()) + Reaction(lambda u: u - u**3) + Dirichlet([0], lambda x, t: torch.sin(3 * t))
+        path = evolve(f, u0, [0, 0.5], stepper=stepper, dt=0.05, grad=grad)
+        found.append(torch.autograd.grad(path.final.square().sum(), k)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=0.0)

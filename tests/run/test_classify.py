@@ -120,6 +120,12 @@ def test_recipes_are_changed_key_by_key():
         ({}, {"update": "adm"}, UnknownName, "unknown update rule 'adm'.*adam"),
         ({}, {"epochs": 0}, ConfigError, "epochs = 0"),
         ({}, {"features": "columns"}, ConfigError, "features = 'columns'"),
+        ({}, {"fanouts": 5}, ConfigError, r"fanouts = 5, expected a list .* such as \[10, 5\]"),
+        ({}, {"rate": "fast"}, ConfigError, "rate = 'fast', expected a number"),
+        ({}, {"epochs": 2.5}, ConfigError, "epochs = 2.5, expected a whole number"),
+        ({}, {"batch": 0}, ConfigError, "batch = 0; expected"),
+        ({"integration": "rk4"}, {}, ConfigError, "integration = 'rk4', expected a table that may hold: stepper, dt"),
+        ({"attention": "cosine"}, {}, ConfigError, "attention = 'cosine', expected a table"),
     ],
 )
 def test_what_a_recipe_cannot_say_is_refused(settings, training, error, message):
