@@ -73,11 +73,9 @@ def evolve(
     """
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
-    if _through(grad, stepper) is by_adjoint:
+    if _through(grad, stepper, save) is by_adjoint:
         how: dict[str, Any] = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
         mine = {**how, "domain": domain, "watch": watch}
-        if save is not None:
-            raise InputError("the adjoint starts from the states at all times; leave save= out")
         return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **(mine if g is f else how)))
     system = System(f, domain, times[0].detach())
     system.check_state(u0)
@@ -86,7 +84,7 @@ def evolve(
     u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
     loop = Loop(system, stepper, _pace(system, stepper, u, times, dt, control, allow_unstable), watch)
     (save := save or SaveAll()).add(times[0], u0)
-    _advance(loop, u, times, save, _through(grad, stepper))
+    _advance(loop, u, times, save, _through(grad, stepper, None))
     return _left_behind(save, loop, system.domain or domain)
 
 
@@ -98,16 +96,18 @@ def _advance(loop: Loop, u: State, times: Tensor, save: Save, over: Any) -> None
         save.add(end, u)
 
 
-def _through(grad: str, stepper: Stepper) -> Any:
+def _through(grad: str, stepper: Stepper, save: Save | None) -> Any:
     """What takes gradients through the steps.
 
     Raises:
-        InputError: an unknown way, or the adjoint of an implicit stepper.
+        InputError: an unknown way, the adjoint of an implicit stepper, or one that may not keep every state.
     """
     if grad not in GRADS:
         raise InputError(f"grad='{grad}', expected one of: {', '.join(GRADS)}")
     if grad == "adjoint" and stepper.implicit:
         raise InputError(f"the adjoint equation is stepped explicitly, not by {stepper.name}; use grad='checkpoint'")
+    if grad == "adjoint" and save is not None:
+        raise InputError("the adjoint starts from the states at all times; leave save= out")
     return {"direct": Loop.interval, "checkpoint": checkpointed.interval, "adjoint": by_adjoint}[grad]
 
 

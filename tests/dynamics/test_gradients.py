@@ -209,3 +209,10 @@ def test_derivatives_inside_a_step_do_not_disturb_checkpoints(stepper):
         path = evolve(f, u0, [0, 0.5], stepper=stepper, dt=0.05, grad=grad)
         found.append(torch.autograd.grad(path.final.square().sum(), k)[0])
     torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=0.0)
+
+
+def test_the_adjoint_needs_every_saved_state():
+    from graphpde.dynamics import SaveAll
+
+    with pytest.raises(InputError, match="leave save= out"):
+        evolve(Plain(), torch.ones(3, 1), [0, 1], stepper="rk4", dt=0.1, grad="adjoint", save=SaveAll())
