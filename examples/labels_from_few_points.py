@@ -7,25 +7,14 @@ Dondl, Gupta, Onwunta and Wojtowytsch 2025). The energy falls at every step; wit
     python examples/labels_from_few_points.py
 """
 
-import math
-
 import torch
 
-from graphpde.core import Graph, Relation
-from graphpde.core.neighbors import knn
+from graphpde.data import two_moons
 from graphpde.graph_diffusion.ginzburg_landau import GinzburgLandau, minimise, segment
 
-rng = torch.Generator().manual_seed(0)
-n = 1000
-angle, classes = math.pi * torch.rand(n, generator=rng, dtype=torch.float64), torch.arange(n) % 2
-crescent = torch.stack([angle.cos(), angle.sin()], 1)
-turned = torch.tensor([1.0, 0.5], dtype=torch.float64) - crescent
-points = torch.where((classes == 0)[:, None], crescent, turned)
-points = points + 0.12 * torch.randn(n, 2, generator=rng, dtype=torch.float64)
-
-near, each = knn(points, 10).pairs()
-edges = Relation.from_edges(torch.cat([near, each]), torch.cat([each, near]), n, n, coalesce=True)
-graph = Graph(edges, pos=points)
+n, rng = 1000, torch.Generator().manual_seed(0)
+data = two_moons(n, noise=0.12)
+graph, classes, points = data.graph, data.y, data.graph.pos
 known = torch.zeros(n, dtype=torch.bool)
 known[torch.randperm(n, generator=rng)[: n // 20]] = True
 

@@ -39,12 +39,14 @@ def put_tables(known: Known, out: Path) -> None:
     text = out.read_text(encoding="utf-8") if out.is_file() else "# Diffusion and reaction on graphs\n"
     here = [row for row in graph_rows() if row.name in known]
     for section in dict.fromkeys(row.section for row in here):
-        lines = table([row for row in here if row.section == section], known)
+        mine = [row for row in here if row.section == section]
+        missed = [row for row in mine if row.because and not row.check(known[row.name]["value"])]
+        lines = [f"## {section}", "", *table(mine, known), *(f"\n**{row.name}**: {row.because}" for row in missed)]
         text = between_markers(text, section.lower(), "\n".join(lines))
     tables = {f"accuracy {name}".lower(): partial(accuracy.table, name) for name in accuracy.STUDIES}
     for name, lines_of in {**tables, "depths": depth.table, "few labels": depth.few_table}.items():
         with contextlib.suppress(NotRun), kept_only():
-            text = between_markers(text, name, "\n".join(lines_of()))
+            text = between_markers(text, name, "\n".join([f"### {name.capitalize()}", "", *lines_of()]))
     out.write_text(text, encoding="utf-8")
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.physics.rows import NO_TARGET, SOLVING, Found, Row, at_most
-from graphpde.core import Graph, Relation
-from graphpde.core.neighbors import knn
+from graphpde.core import Graph
+from graphpde.data import sbm, two_moons
 from graphpde.graph_diffusion.ginzburg_landau import GinzburgLandau, minimise, segment
 from graphpde.mesh import CellSpace, jittered, rectangle
 from graphpde.mesh.corner_space import CornerSpace
@@ -30,19 +30,23 @@ SOURCES = (
 )
 D = torch.float64
 SEEDS, LABELLED = 5, 0.05
+FEW = (
+    "In one draw of five the classes have 6, 16, 13 and 25 known nodes, and the one with 6 is taken up by that with 25 "
+    "(26 % wrong); the other four draws have 0.6 to 1.1 %. Nothing in the energy asks for classes of equal size."
+)
 TAUS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e4, 1e6)  # in units of the time in which the well separates
 
 
 def rows() -> list[Row]:
     """Figures of the Ginzburg-Landau classifier and of discrete total variation."""
 
-    def row(name: str, target: str, bound: float, measure: Callable[[], Found]) -> Row:
-        return Row(SECTION, name, target, at_most(bound), measure, sources=SOURCES)
+    def row(name: str, target: str, bound: float, measure: Callable[[], Found], because: str = "") -> Row:
+        return Row(SECTION, name, target, at_most(bound), measure, because, SOURCES)
 
     return [
         row("two moons from 5 % of the labels, errors", "< 5 %", 0.05, _two_moons),
         row("two blocks from 5 % of the labels, errors", "< 5 %", 0.05, _two_blocks),
-        row("four blocks from 5 % of the labels, errors", "< 5 %", 0.05, _four_blocks),
+        row("four blocks from 5 % of the labels, errors", "< 5 %", 0.05, _four_blocks, FEW),
         row("split descent, largest rise of the energy", "none, any step", 1e-12, _rises),
         row("momentum at a large step, steps to 1.01 x final energy", "< those without", 0.999, _momentum_large),
         row("momentum at a small step, steps to 1.01 x final energy", NO_TARGET, math.inf, _momentum_small),
@@ -54,23 +58,15 @@ def rows() -> list[Row]:
 
 
 def moons(n: int, noise: float, seed: int) -> tuple[Graph, Tensor]:
-    """Two half circles that reach into each other, joined to their 10 nearest neighbours, and their classes."""
-    g = torch.Generator().manual_seed(seed)
-    angle, y = math.pi * torch.rand(n, generator=g, dtype=D), torch.arange(n) % 2
-    upper = torch.stack([angle.cos(), angle.sin()], 1)
-    pos = torch.where((y == 0)[:, None], upper, torch.tensor([1.0, 0.5], dtype=D) - upper)
-    pos = pos + noise * torch.randn(n, 2, generator=g, dtype=D)
-    i, j = knn(pos, 10).pairs()
-    edges = Relation.from_edges(torch.cat([i, j]), torch.cat([j, i]), n, n, coalesce=True)
-    return Graph(edges, pos=pos), y
+    """Two half circles joined to their 10 nearest neighbours, and their classes."""
+    data = two_moons(n, noise, seed=seed)
+    return data.graph, data.y
 
 
 def blocks(n: int, inside: float, between: float, classes: int, seed: int) -> tuple[Graph, Tensor]:
     """A stochastic block model and its classes."""
-    y = torch.arange(n) % classes
-    chance = torch.where(y[:, None] == y[None], inside, between)
-    i, j = torch.triu(torch.rand(n, n, generator=torch.Generator().manual_seed(seed)) < chance, 1).nonzero().unbind(1)
-    return Graph(Relation.from_edges(torch.cat([i, j]), torch.cat([j, i]), n, n)), y
+    chance = torch.full((classes, classes), between, dtype=D)
+    return sbm([n // classes] * classes, chance.fill_diagonal_(inside), seed=seed)
 
 
 def known_few(y: Tensor, seed: int) -> Tensor:

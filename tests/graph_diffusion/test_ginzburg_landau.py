@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core import Graph, Relation
-from graphpde.core.neighbors import knn
+from graphpde.data import sbm, two_moons
 from graphpde.dynamics import evolve
 from graphpde.errors import InputError, ShapeError
 from graphpde.graph_diffusion.convex_split import Accelerated, ConvexSplit
@@ -28,23 +28,13 @@ def both_ways(i: Tensor, j: Tensor, n: int, weight: Tensor | None = None) -> Gra
 
 
 def moons(n: int, noise: float, seed: int) -> tuple[Graph, Tensor]:
-    """Two half circles that reach into each other, joined to their 10 nearest neighbours."""
-    g = seeded(seed)
-    angle, y = math.pi * torch.rand(n, generator=g, dtype=D), torch.arange(n) % 2
-    upper = torch.stack([angle.cos(), angle.sin()], 1)
-    pos = torch.where((y == 0)[:, None], upper, torch.tensor([1.0, 0.5], dtype=D) - upper)
-    pos = pos + noise * torch.randn(n, 2, generator=g, dtype=D)
-    i, j = knn(pos, 10).pairs()
-    edges = Relation.from_edges(torch.cat([i, j]), torch.cat([j, i]), n, n, coalesce=True)
-    return Graph(edges, pos=pos), y
+    data = two_moons(n, noise, seed=seed)
+    return data.graph, data.y
 
 
 def blocks(n: int, inside: float, between: float, classes: int, seed: int) -> tuple[Graph, Tensor]:
-    """The stochastic block model."""
-    y = torch.arange(n) % classes
-    chance = torch.where(y[:, None] == y[None], inside, between)
-    i, j = torch.triu(torch.rand(n, n, generator=seeded(seed)) < chance, 1).nonzero().unbind(1)
-    return both_ways(i, j, n), y
+    chance = torch.full((classes, classes), between, dtype=D)
+    return sbm([n // classes] * classes, chance.fill_diagonal_(inside), seed=seed)
 
 
 def known_few(y: Tensor, share: float, seed: int) -> Tensor:
