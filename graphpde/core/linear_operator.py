@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.heads import operated
-from graphpde.core.polynomial import polynomial
+from graphpde.core.polynomial import Polynomial, in_powers, polynomial
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
 from graphpde.typing import Scalar
@@ -66,15 +66,23 @@ class LinearOperator:
         """Every tensor the map reads that may need a gradient."""
         return ()
 
-    def polynomial(self, u: Tensor, v: Tensor, c: Sequence[float]) -> tuple[Tensor, Sequence[Tensor]]:
-        """(u + sum_j c_j A^j v, the powers A^j v without gradients), u and v [*, n, k]."""
-        y, power = torch.add(u, v, alpha=c[0]), v
-        powers = [v.detach()]
-        for factor in c[1:]:
-            power = self.matvec(power)
-            y = torch.add(y, power, alpha=factor)
-            powers.append(power.detach())
-        return y, powers
+    def powers(self, v: Tensor, count: int) -> list[Tensor]:
+        """A^j v for j < count, v [*, n, k]."""
+        found = [v]
+        while len(found) < count:
+            found.append(self.matvec(found[-1]))
+        return found
+
+    def polynomial(
+        self, u: Tensor, v: Tensor, c: Sequence[float], *, slope: bool = False, known: Sequence[Tensor] = ()
+    ) -> Polynomial:
+        """y = u + sum_j c_j A^j v and, where ``slope`` is wanted, v + A (y - u); u and v [*, n, k].
+
+        ``known``: the powers, where they have been worked out before.
+        """
+        if not known or any(x.requires_grad for x in (u, v, *self.tensors())):
+            known = self.powers(v, len(c) + slope)
+        return in_powers(u, c, known, slope)
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> LinearOperator:
         """The same map elsewhere."""
@@ -178,10 +186,12 @@ class Sparse(LinearOperator):
     def matvec(self, x: Tensor) -> Tensor:
         return operated(self.relation.sides, x, self.weight, self.diag, self.relation.n_edges)
 
-    def polynomial(self, u: Tensor, v: Tensor, c: Sequence[float]) -> tuple[Tensor, Sequence[Tensor]]:
+    def polynomial(
+        self, u: Tensor, v: Tensor, c: Sequence[float], *, slope: bool = False, known: Sequence[Tensor] = ()
+    ) -> Polynomial:
         if u.dim() > 3 or u.shape != v.shape or not u.dtype == v.dtype == self.weight.dtype == self.diag.dtype:
-            return super().polynomial(u, v, c)
-        return polynomial(self.relation.sides, self.weight, self.diag, u, v, tuple(c))
+            return super().polynomial(u, v, c, slope=slope, known=known)
+        return polynomial(self.relation.sides, (self.weight, self.diag), u, v, c, slope=slope, known=known)
 
     def transpose(self) -> Sparse:
         if self.symmetric:

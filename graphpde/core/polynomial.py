@@ -1,10 +1,11 @@
 """Polynomials of a sparse map: what an explicit method does to a linear system in one step.
 
-    y = u + sum_{j <= m} c_j A^j v,     (A x)_i = d_i x_i + sum_{e: j->i} w_e x_j
+    y = u + sum_{j < m} c_j A^j v,     s = v + A (y - u) = v + sum_{j < m} c_j A^{j+1} v,
+    (A x)_i = d_i x_i + sum_{e: j->i} w_e x_j
 
-Horner's rule backward, g the gradient of y:
+s is the slope at y where v is that at u. Horner's rule backward, g and h the gradients of y and s:
 
-    G_m = c_m g,   G_j = c_j g + A^T G_{j+1},   du = g,   dv = G_0,
+    G_m = c_{m-1} h,   G_j = c_j g + c_{j-1} h + A^T G_{j+1} with c_{-1} = 1,   du = g,   dv = G_0,
     dw = sum_j sddmm(G_{j+1}, A^j v),           dd = sum_j sum over channels of G_{j+1} (A^j v)
 
 so that no multiple of a power is ever kept, only the powers themselves.
@@ -13,81 +14,113 @@ so that no multiple of a power is ever kept, only the powers themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from graphpde.core.blend import blend
 from graphpde.core.message import Sides, apply, operate, sddmm
 from graphpde.core.tracing import Route, route
 
-Coefficients = tuple[float, ...]
+
+class Polynomial(NamedTuple):
+    """What a step makes of a linear system.
+
+    Attributes:
+        value: y. slope: s, where it was asked for. powers: A^j v without gradients.
+    """
+
+    value: Tensor
+    slope: Tensor | None
+    powers: Sequence[Tensor]
 
 
 def polynomial(
-    sides: Sides, w: Tensor, d: Tensor, u: Tensor, v: Tensor, c: Coefficients
-) -> tuple[Tensor, Sequence[Tensor]]:
-    """(y, [A^j v for j <= m] without gradients), u and v [n, k] or [g, n, k], w [e] or [e, k], d [n] or [n, k].
+    sides: Sides,
+    weights: tuple[Tensor, Tensor],
+    u: Tensor,
+    v: Tensor,
+    c: Sequence[float],
+    *,
+    slope: bool = False,
+    known: Sequence[Tensor] = (),
+) -> Polynomial:
+    """y and, where ``slope`` is wanted, s; u and v [n, k] or [g, n, k], weights w [e] or [e, k], d [n] or [n, k].
 
-    Every derivative exists; in reverse mode alone it is one node of the graph of autograd.
+    Every derivative exists; in reverse mode alone it is one node of the graph of autograd. ``known``: the powers, where
+    they have been worked out before.
     """
-    way = route(w, d, u, v)
+    way = route(*weights, u, v)
     if way is Route.REVERSE and not torch.compiler.is_compiling():
         kept: list[Tensor] = []
-        return apply(_Polynomial, sides, w, d, u, v, c, kept), kept
-    powers = _powers(sides, w, d, v, len(c))
-    if way is Route.DIRECT:
-        return _sum(u, c, powers), powers
-    y = u
-    for factor, power in zip(c, powers, strict=True):
-        y = torch.add(y, power, alpha=factor)
-    return y, [p.detach() for p in powers]
+        y, *rest = apply(_Polynomial, sides, *weights, u, v, tuple(c), slope, known, kept)
+        return Polynomial(y, rest[0] if slope else None, kept)
+    if way is not Route.DIRECT or not known:
+        known = powers(sides, weights, v, len(c) + slope)
+    return in_powers(u, c, known, slope)
 
 
-def _powers(sides: Sides, w: Tensor, d: Tensor, v: Tensor, count: int) -> list[Tensor]:
-    powers = [v]
-    while len(powers) < count:
-        powers.append(operate(sides, w, d, powers[-1]))
-    return powers
+def in_powers(u: Tensor, c: Sequence[float], known: Sequence[Tensor], slope: bool) -> Polynomial:
+    """The polynomial from the powers A^j v, j up to m where ``slope`` is wanted, else to m - 1."""
+    m = len(c)
+    s = blend(known[0], c, known[1 : m + 1]) if slope else None
+    return Polynomial(blend(u, c, known[:m]), s, [p.detach() for p in known])
 
 
-def _sum(u: Tensor, c: Coefficients, powers: Sequence[Tensor]) -> Tensor:
-    y = torch.add(u, powers[0], alpha=c[0])
-    for factor, power in zip(c[1:], powers[1:], strict=True):
-        y.add_(power, alpha=factor)
-    return y
+def powers(sides: Sides, weights: tuple[Tensor, Tensor], v: Tensor, count: int) -> list[Tensor]:
+    """A^j v for j < count."""
+    found = [v]
+    while len(found) < count:
+        found.append(operate(sides, *weights, found[-1]))
+    return found
 
 
 class _Polynomial(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, sides: Sides, w: Tensor, d: Tensor, u: Tensor, v: Tensor, c: Coefficients, kept: list[Tensor]
-    ) -> Tensor:
-        powers = _powers(sides, w, d, v, len(c))
+        ctx: Any,
+        sides: Sides,
+        w: Tensor,
+        d: Tensor,
+        u: Tensor,
+        v: Tensor,
+        c: tuple[float, ...],
+        slope: bool,
+        known: Sequence[Tensor],
+        kept: list[Tensor],
+    ) -> tuple[Tensor, ...]:
+        found = known or powers(sides, (w, d), v, len(c) + slope)
         ctx.sides, ctx.c = sides, c
-        ctx.save_for_backward(w, d, *powers)
-        kept.extend(power.detach() for power in powers)
-        return _sum(u, c, powers)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(w, d, v, *found[1 : len(c) - 1 + slope])
+        y, s, same = in_powers(u, c, found, slope)
+        kept.extend(same)
+        return (y,) if s is None else (y, s)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        w, d, *powers = ctx.saved_tensors
+    def backward(ctx: Any, g: Tensor | None, h: Tensor | None = None) -> Any:
+        w, d, *found = ctx.saved_tensors
         sides, c = ctx.sides, ctx.c
         if torch.is_grad_enabled():  # somebody will differentiate this: the powers must hang on what they came from
-            powers = _powers(sides, w, d, powers[0], len(c))
-        _, want_w, want_d, want_u, want_v, _, _ = ctx.needs_input_grad
+            found = powers(sides, (w, d), found[0], len(found))
+        _, want_w, want_d, want_u, want_v = ctx.needs_input_grad[:5]
         grad_w = grad_d = None
         back, turned, conjugate = sides.flip(), w.conj(), d.conj()
-        backwards = g * c[-1]
-        for factor, power in zip(c[-2::-1], powers[-2::-1]):
+        degree = len(c) if h is not None else len(c) - 1
+        backwards = h * c[-1] if h is not None else None if g is None else g * c[-1]
+        if backwards is None:
+            return (None,) * 9
+        for j in range(degree - 1, -1, -1):
             if want_w:
-                part = sddmm(sides, backwards, power.conj(), 1 if w.dim() == 1 else w.shape[-1], shared=True)
+                part = sddmm(sides, backwards, found[j].conj(), 1 if w.dim() == 1 else w.shape[-1], shared=True)
                 grad_w = part if grad_w is None else grad_w + part
             if want_d:
-                part = (backwards * power.conj()).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape)
+                part = (backwards * found[j].conj()).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape)
                 part = part.view(d.shape)
                 grad_d = part if grad_d is None else grad_d + part
+            added = [(c[j], g), (c[j - 1] if j else 1.0, h)]
             product = operate(back, turned, conjugate, backwards)
-            backwards = torch.add(product, g, alpha=factor) if product.requires_grad else product.add_(g, alpha=factor)
+            backwards = blend(product, [f for f, x in added if x is not None], [x for _, x in added if x is not None])
         grad_w = None if grad_w is None else grad_w.view(w.shape)
-        return None, grad_w, grad_d, g if want_u else None, backwards if want_v else None, None, None
+        return None, grad_w, grad_d, g if want_u else None, backwards if want_v else None, None, None, None, None

@@ -11,13 +11,16 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from graphpde.core import kernels
 from graphpde.dynamics.state import combine, is_finite, largest, leaves
-from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
+from graphpde.dynamics.stepper import STEPPERS, Foresight, Step, Stepper
 from graphpde.errors import InputError, StepUnderflow
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
 _SMALL = 0.1  # of the tolerance: the next step then follows from this error alone
+_FAR = 0.3  # of the tolerance: below it a longer step is worth looking for
+_TRIALS = 12  # lengths that are looked at before a step
 
 
 class Leg(NamedTuple):
@@ -56,6 +59,10 @@ class Pace(Protocol):
 
     def again(self, leg: Leg) -> Leg:
         """A shorter leg in place of a rejected one."""
+        ...
+
+    def fit(self, leg: Leg, ahead: Foresight, u: Tensor) -> Leg:
+        """The leg whose error is foreseen to be about what is allowed."""
         ...
 
     def steps_left(self, leg: Leg, after: float) -> int:
@@ -97,6 +104,9 @@ class Equal:
         return True
 
     def again(self, leg: Leg) -> Leg:
+        return leg
+
+    def fit(self, leg: Leg, ahead: Foresight, u: Tensor) -> Leg:
         return leg
 
     def steps_left(self, leg: Leg, after: float) -> int:
@@ -177,18 +187,18 @@ class Adaptive:
                 continue
             if f.massless is not None:  # pressures follow, and may jump
                 e = e.masked_fill(f.massless, 0.0)
-            allowed = torch.maximum(a.abs(), b.abs()).mul_(self.rtol).add_(self.atol)
-            ratio = torch.div(e, allowed, out=allowed) if e.dtype == allowed.dtype else e / allowed
             if f.fixed is not None:
-                e, ratio = f.fixed.free(e), f.fixed.free(ratio)
-            if not self.atol:  # an entry that is 0 and stays 0 has no relative error: 0 / 0 is no reason to stop
-                ratio = torch.where(e == 0, 0.0, ratio)
-            size = float(torch.linalg.vector_norm(ratio))
-            if math.isinf(size):  # of finite numbers, perhaps: their squares may not be
-                size = float(torch.linalg.vector_norm(ratio, dtype=torch.float64))
-            total += size**2
-            count += ratio.numel()
+                e, a, b = (f.fixed.free(x) for x in (e, a, b))
+            total += kernels.backend(e).deviation(e, a, b, self.rtol, self.atol)
+            count += e.numel()
         return math.sqrt(total / max(count, 1))
+
+    def size_ahead(self, ahead: Foresight, dt: float, u: Tensor) -> float:
+        """The same of a step of length dt that has not been taken, inf where that overflows."""
+        factors, errors = ahead.factors(dt)
+        with torch.no_grad():
+            total = kernels.backend(u).deviation_of_sums(u, factors, errors, ahead.powers, self.rtol, self.atol)
+        return math.sqrt(total / max(u.numel(), 1)) if total < math.inf else math.inf
 
 
 class Adapting:
@@ -210,6 +220,7 @@ class Adapting:
         self.wanted = min(max(first, self.shortest), self.longest)
         self.before, self.refused, self.last = _SMALL, 0, 0.0
         self.smallest, self.largest = math.inf, 0.0
+        self.foreseen: tuple[float, float] | None = None  # a length and its error
 
     def enter(self, start: Tensor, end: Tensor) -> Leg:
         return self._leg(start, end, 0, 0.0)
@@ -222,6 +233,29 @@ class Adapting:
 
     def again(self, leg: Leg) -> Leg:
         return self._leg(leg.start, leg.end, leg.number, leg.gone)
+
+    def fit(self, leg: Leg, ahead: Foresight, u: Tensor) -> Leg:
+        """Lengths are tried until the error is within the tolerance and not far below it."""
+        good: tuple[Leg, float] | None = None
+        for _ in range(_TRIALS):
+            dt = float(leg.dt)
+            error = self.control.size_ahead(ahead, dt, u)
+            self.foreseen = dt, error
+            if error <= 1:
+                good = leg, error
+                if error >= _FAR:
+                    break
+            elif good is not None:  # too long: the one before was short, but stands
+                leg = good[0]
+                self.wanted, self.foreseen = float(leg.dt), (float(leg.dt), good[1])
+                break
+            factor = self.control.safety * max(error, 1e-15) ** (-1 / self.power) if math.isfinite(error) else 0.0
+            self.wanted = min(max(dt * max(factor, 0.1), self.shortest), self.longest)
+            fitted = self.again(leg)
+            if abs(float(fitted.dt) - dt) <= 0.05 * dt:
+                break
+            leg = fitted
+        return leg
 
     def _leg(self, start: Tensor, end: Tensor, number: int, gone: float) -> Leg:
         """The wanted step, shortened so that no short one is left for the end of the interval.
@@ -248,7 +282,9 @@ class Adapting:
         dt, control = float(torch.as_tensor(leg.dt, dtype=torch.float64).detach()), self.control
         least, most = control.limits
         most = min(most, getattr(self.stepper, "longest_ratio", math.inf))  # where a method of several steps has one
-        error = self._error(f, step, u)
+        foreseen = self.foreseen is not None and self.foreseen[0] == dt
+        error = self.foreseen[1] if self.foreseen is not None and foreseen else self._error(f, step, u)
+        self.foreseen = None
         if not error <= 1:
             shrink = 0.25 if not math.isfinite(error) else max(least, control.safety * error ** (-1 / self.power))
             self.wanted, self.refused = dt * min(shrink, 0.9), self.refused + 1
@@ -256,7 +292,7 @@ class Adapting:
                 raise self._underflow(f, leg, step, u)
             return False
         bounded = max(error, 1e-10)
-        if error < _SMALL:  # far from the bound there is nothing to damp
+        if error < _SMALL or foreseen:  # there is nothing to damp
             factor = control.safety * bounded ** (-1 / self.power)
         else:
             factor = control.safety * bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from graphpde.core.blend import blend
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.dynamics.state import combine, tree_map
-from graphpde.dynamics.stepper import STEPPERS, Carry, Step
+from graphpde.dynamics.stepper import STEPPERS, Carry, Foresight, Step
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
@@ -139,25 +141,35 @@ class RungeKutta:
         self, f: System, matrix: LinearOperator, at: tuple[Tensor, float], u: Tensor, carry: Carry
     ) -> Step:
         (t, dt), table = at, self.tableau
-        stages = _polynomials(self.name)
-        first = f.rate(t, u) if carry is None else carry
-        new, powers = matrix.polynomial(u, first, _times_powers(table.b, stages, dt))
+        seen = carry if isinstance(carry, _Seen) else _Seen(f.rate(t, u) if carry is None else carry, carry is None)
         reuses = table.first_same_as_last
-        last = f.rate(t + dt, new) if reuses else None
-        weights = table.error or ()
+        factors = _of_powers(self.name, "b", dt)
+        new, last, powers = matrix.polynomial(u, seen.slope, factors, slope=reuses, known=seen.powers)
+        error = partial(_blended, _of_powers(self.name, "error", dt), powers) if table.error else None
+        work = {"evaluations": len(table.a) - (not seen.fresh)}
+        return Step(new, error, None if f.frozen else last, work)
 
-        def error() -> Tensor:
-            inner = weights if last is None else weights[:-1]
-            e = powers[0] * 0 if last is None else last.detach() * (dt * weights[-1])
-            for factor, power in zip(_times_powers(inner, stages, dt), powers, strict=False):
-                e.add_(power, alpha=factor)
-            return e
-
-        work = {"evaluations": len(table.a) - (carry is not None)}
-        return Step(new, error if weights else None, None if f.frozen else last, work)
+    def foresee(self, f: System, t: Tensor, u: State, carry: Carry) -> Foresight | None:
+        """Of a linear system, what steps of every length from here would do: their products are the same."""
+        matrix = f.autonomous_map
+        if matrix is None or not isinstance(u, Tensor) or not self.tableau.error:
+            return None
+        seen = _Seen(f.rate(t, u) if carry is None else carry, carry is None)
+        degree = len(_of_powers(self.name, "error", 1.0))
+        with torch.no_grad():
+            powers = matrix.powers(seen.slope.detach(), degree)
+        return Foresight(seen._replace(powers=powers), powers, partial(_both, self.name))
 
     def real_extent(self) -> float:
         return _real_extent(self.name)
+
+
+class _Seen(NamedTuple):
+    """The first slope of a step, whether it was worked out for this step, and the powers of a linear map on it."""
+
+    slope: Tensor
+    fresh: bool
+    powers: Sequence[Tensor] = ()
 
 
 @cache
@@ -172,11 +184,25 @@ def _polynomials(name: str) -> np.ndarray:
     return p
 
 
-def _times_powers(weights: Sequence[float], stages: np.ndarray, dt: float) -> list[float]:
-    """Coefficients of A^j k_0 in dt sum_i weights_i k_i, up to the last that is not zero."""
-    total = np.asarray(weights) @ stages[: len(weights)]
-    degree = int(np.flatnonzero(total)[-1])
-    return [float(c) * dt ** (j + 1) for j, c in enumerate(total[: degree + 1])]
+@cache
+def _of_unit_step(name: str, weights: str) -> tuple[float, ...]:
+    """Coefficients of A^j k_0 in sum_i weights_i k_i for dt = 1, up to the last that is not zero."""
+    total = np.asarray(getattr(TABLEAUS[name], weights)) @ _polynomials(name)
+    return tuple(float(c) for c in total[: int(np.flatnonzero(total)[-1]) + 1])
+
+
+def _of_powers(name: str, weights: str, dt: float) -> list[float]:
+    """Coefficients of A^j k_0 in dt sum_i weights_i k_i, the weights "b" or "error" of the tableau."""
+    return [c * dt ** (j + 1) for j, c in enumerate(_of_unit_step(name, weights))]
+
+
+def _both(name: str, dt: float) -> tuple[Sequence[float], Sequence[float]]:
+    return _of_powers(name, "b", dt), _of_powers(name, "error", dt)
+
+
+def _blended(factors: Sequence[float], powers: Sequence[Tensor]) -> Tensor:
+    with torch.no_grad():
+        return blend(powers[0] * factors[0], factors[1:], powers[1 : len(factors)])
 
 
 @cache

@@ -49,7 +49,7 @@ class Loop:
         good: tuple[Leg | None, State, Carry] = (leg, u, carry)
         last = self.done + most
         while leg is not None and self.done < last:
-            step = self._step(leg, u, carry)
+            leg, step = self._step(leg, u, carry)
             stands = self.pace.accepts(self.f, leg, step, u)
             if tried is not None:
                 tried.append((leg, stands))
@@ -84,26 +84,35 @@ class Loop:
                 u, carry = step.u, step.carry
         return u, carry
 
-    def _step(self, leg: Leg, u: State, carry: Carry) -> Step | None:
-        """The step, or None where it has no solution and a controller can try a shorter one."""
+    def _step(self, leg: Leg, u: State, carry: Carry) -> tuple[Leg, Step | None]:
+        """The step and its leg; None where it has no solution and a controller can try a shorter one."""
         f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+        leg, carry = self._foreseen(f, leg, u, carry)
         try:
             step = self.stepper.step(f, leg.t, leg.dt, u, carry)
         except SolveError as error:
             if self.pace.adapts:
-                return None
+                return leg, None
             total = self.done + 1 + self.pace.steps_left(leg, leg.until)
             where = f"step {self.done + 1} of {total} (t={float(leg.t):.6g}, {self.stepper.name})"
             named = blamed(f, (leg.t, leg.t + leg.dt), u, error) if isinstance(u, Tensor) else error
             raise SolveError(f"{where}: {named}", error.result) from error
         self.counted.update(step.work)
-        return step
+        return leg, step
+
+    def _foreseen(self, f: System, leg: Leg, u: State, carry: Carry) -> tuple[Leg, Carry]:
+        """The best leg and what has been worked out for it, where controller and method can tell before the step."""
+        foresee = getattr(self.stepper, "foresee", None)
+        if foresee is None or not self.pace.adapts or isinstance(leg.dt, Tensor) or not isinstance(u, Tensor):
+            return leg, carry
+        ahead = foresee(f, leg.t, u, carry)
+        return (leg, carry) if ahead is None else (self.pace.fit(leg, ahead, u), ahead.carry)
 
     def _find_divergence(self, leg: Leg | None, u: State, carry: Carry, until: int, bad: State) -> None:
         """Go over the steps since the last check again and name the first bad one."""
         with torch.no_grad():
             while leg is not None:
-                step = self._step(leg, u, carry)
+                leg, step = self._step(leg, u, carry)
                 assert step is not None
                 if not is_finite(step.u) or leg.number == until:
                     # a function that answers differently the second time hides the step, not the node

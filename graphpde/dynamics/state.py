@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
+from graphpde.core.blend import blend
 from graphpde.typing import Scalar, State
 
 
@@ -26,11 +27,13 @@ def leaves(u: State) -> list[Tensor]:
 
 def combine(u: State, factors: Sequence[Scalar], slopes: Sequence[State]) -> State:
     """u + sum of factor * slope; zero factors are skipped."""
-    for factor, slope in zip(factors, slopes, strict=False):
-        if isinstance(factor, Tensor):
-            u = tree_map(lambda a, b, h=factor: a + h.to(a.dtype) * b, u, slope)
-        elif factor != 0.0:
-            u = tree_map(lambda a, b, h=factor: torch.add(a, b, alpha=h), u, slope)
+    used = [(f, s) for f, s in zip(factors, slopes, strict=False) if isinstance(f, Tensor) or f != 0.0]
+    numbers = [f for f, _ in used if not isinstance(f, Tensor)]
+    if len(numbers) == len(used):
+        return tree_map(lambda x, *terms: blend(x, numbers, terms), u, *(s for _, s in used))
+    for factor, slope in used:
+        h = torch.as_tensor(factor)
+        u = tree_map(lambda a, b, h=h: a + h.to(a) * b, u, slope)
     return u
 
 

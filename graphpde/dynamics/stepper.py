@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -33,6 +33,19 @@ class Step(NamedTuple):
     error: Estimate | None
     carry: Carry
     work: Mapping[str, int] = NOTHING
+
+
+class Foresight(NamedTuple):
+    """What is known of all steps from one state, of methods that can tell (an optional method ``foresee``).
+
+    Attributes:
+        carry: with which a step of any length costs no further evaluation. powers: what the new state and the error
+            estimate are sums of, without gradients. factors: those of both, by the length of the step.
+    """
+
+    carry: Carry
+    powers: Sequence[Tensor]
+    factors: Callable[[float], tuple[Sequence[float], Sequence[float]]]
 
 
 class Stepper(Protocol):

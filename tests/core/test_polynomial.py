@@ -26,14 +26,14 @@ def given(*shape, channels=None):
 @pytest.mark.parametrize("channels", [None, 3])
 def test_the_value_is_that_of_the_powers(shape, channels):
     relation, w, d, u, v = given(*shape, channels=channels)
-    y, powers = polynomial(relation.sides, w, d, u, v, C)
+    y, _, powers = polynomial(relation.sides, (w, d), u, v, C)
     matrix, power, want = Sparse(relation, w, d), v, u
     for c, kept in zip(C, powers, strict=True):
         torch.testing.assert_close(kept, power.detach())
         want = want + c * power
         power = matrix(power)
     torch.testing.assert_close(y, want)
-    plain, _ = LinearOperator.polynomial(matrix, u, v, C)
+    plain, *_ = LinearOperator.polynomial(matrix, u, v, C)
     torch.testing.assert_close(y, plain)
 
 
@@ -42,15 +42,36 @@ def test_the_value_is_that_of_the_powers(shape, channels):
 @pytest.mark.parametrize("channels", [None, 2])
 def test_first_and_second_derivatives(shape, channels):
     relation, *tensors = given(*shape, channels=channels)
-    f = lambda *x: polynomial(relation.sides, *x, C)[0]  # noqa: E731
-    assert torch.autograd.gradcheck(f, tensors)
-    assert torch.autograd.gradgradcheck(f, tensors)
+    for slope in (False, True):
+        f = lambda w, d, *x, slope=slope: polynomial(relation.sides, (w, d), *x, C, slope=slope)[: 1 + slope]  # noqa: E731
+        assert torch.autograd.gradcheck(f, tensors)
+        assert torch.autograd.gradgradcheck(f, tensors)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_slope_at_the_new_state(count):
+    relation, w, d, u, v = given(N, 2)
+    matrix = Sparse(relation, w, d)
+    for known in ((), matrix.powers(v.detach(), count + 1)):
+        y, slope, _ = matrix.polynomial(u, v, C[:count], slope=True, known=[p.detach() for p in known])
+        want = v + matrix(y - u)
+        torch.testing.assert_close(slope, want)
+        plain = LinearOperator.polynomial(matrix, u, v, C[:count], slope=True, known=known)
+        torch.testing.assert_close(plain.slope, want)
+        ours, theirs, alone = (
+            torch.autograd.grad((z**2).sum(), (w, d, u, v), retain_graph=True, materialize_grads=True)
+            for z in (slope, want, plain.slope)
+        )
+        for a, b, c in zip(ours, theirs, alone, strict=True):
+            torch.testing.assert_close(a, b)
+            torch.testing.assert_close(c, b)
 
 
 @pytest.mark.grad
 def test_forward_mode_agrees_with_reverse_mode():
     relation, w, d, u, v = given(N, 2)
-    f = lambda v: polynomial(relation.sides, w, d, u, v, C)[0]  # noqa: E731
+    f = lambda v: polynomial(relation.sides, (w, d), u, v, C)[0]  # noqa: E731
     direction = torch.randn_like(v)
     _, along = torch.func.jvp(f, (v,), (direction,))
     back = torch.autograd.grad(f(v), v, along)[0]

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphpde.core.networks import watts_strogatz
 from graphpde.dynamics import STEPPERS, Adaptive, CrankNicolson, Dopri5, Esdirk4, Heun, Tsit5, evolve
 from graphpde.errors import InputError, StepUnderflow
 from graphpde.mesh import Space, interval
 from graphpde.ops import Diffusion, Dirichlet, Reaction
+from graphpde.ops.weighted_diffusion import WeightedDiffusion
 
 ABLE = [name for name, kind in STEPPERS.items() if kind().error_power is not None]
 
@@ -138,3 +140,29 @@ def test_a_stepper_without_an_estimate_is_refused() -> None:
         evolve(lambda t, u: -u, one(), [0.0, 1.0], stepper=CrankNicolson(), control=Adaptive())
     with pytest.raises(InputError, match=r"got dt = 0\.1 and a control, expected one of them"):
         evolve(lambda t, u: -u, one(), [0.0, 1.0], stepper=Dopri5(), dt=0.1, control=Adaptive())
+
+
+@pytest.mark.parametrize("stepper", ["heun", "bosh3", "dopri5", "tsit5"])
+@pytest.mark.parametrize("speed", [1.0, 300.0])
+def test_a_linear_system_takes_the_longest_steps_and_refuses_none(stepper: str, speed: float) -> None:
+    """The products of a step are known before its length: none is lost, whether accuracy or stability limits it."""
+    graph = watts_strogatz(60, 4, 0.2, seed=1)
+    f = WeightedDiffusion(graph, speed=speed)
+    u = torch.rand(graph.n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    control = Adaptive(rtol=1e-5, atol=1e-7)
+    foreseen = evolve(f, u, [0.0, 1.0], stepper=stepper, control=control)
+    tried = evolve(lambda t, x: f(t, x), u, [0.0, 1.0], stepper=stepper, control=control)
+    exact = evolve(f, u, [0.0, 1.0], stepper="etd1")
+    assert foreseen.statistics["rejected"] == 0
+    assert foreseen.statistics["evaluations"] <= 1.02 * tried.statistics["evaluations"]
+    error = [float((path.final - exact.final).abs().max()) for path in (foreseen, tried)]
+    assert error[0] <= max(4 * error[1], 2e-5)
+
+
+def test_a_linear_system_at_rest_is_stepped_over_at_once() -> None:
+    graph = watts_strogatz(20, 4, 0.2, seed=1)
+    path = evolve(
+        WeightedDiffusion(graph), torch.zeros(20, 1).double(), [0.0, 50.0], stepper="dopri5", control=Adaptive()
+    )
+    assert path.statistics["accepted"] <= 10
+    assert not path.final.any()

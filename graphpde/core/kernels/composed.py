@@ -82,7 +82,7 @@ class Kernels:
         self.name = name
         self.spmm, self.sddmm = module.spmm, module.sddmm
         self.adds_diagonal = getattr(module, "ADDS_DIAGONAL", False)
-        for kernel in ("extreme", "softmax", "logsumexp"):
+        for kernel in ("extreme", "softmax", "logsumexp", "blend", "deviation", "deviation_of_sums"):
             setattr(self, kernel, getattr(module, kernel, getattr(oracle, kernel)))
         self.attend = getattr(module, "attend", partial(attend, self))
         self.attend_back = getattr(module, "attend_back", partial(attend_back, self))
@@ -90,3 +90,6 @@ class Kernels:
     extreme: Any
     softmax: Any
     logsumexp: Any
+    blend: Any
+    deviation: Any
+    deviation_of_sums: Any

@@ -6,8 +6,9 @@ Half-precision numbers are widened to float32, summed and rounded once. Threads 
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -31,6 +32,10 @@ _SHARE = 1 << 13  # slots and rows in one share of the work
 _CACHE = 1 << 20  # bytes of node values beyond which the order of memory accesses counts
 _PLAN = struct.Struct("8q")  # as Plan and the rest of Job in src/native.h
 _JOB = struct.Struct("8q d 9q")
+_TERMS = 16  # of one sum, as MOST in src/native.h
+_BLEND = struct.Struct(f"4q {_TERMS}q {_TERMS}d")
+_DEVIATION = struct.Struct(f"5q {_TERMS}q {2 * _TERMS}d 2d")
+_FEW = 1 << 15  # entries that one thread is through with before a second has begun
 
 
 @cache
@@ -45,11 +50,13 @@ def _found() -> ctypes.CDLL | str:
         size = found.graphpde_job_size()
     except (OSError, AttributeError) as error:  # built for another machine, or another version
         return f"cannot be loaded ({error}); install graphpde again"
-    if size != _PLAN.size + _JOB.size:
+    if size != _PLAN.size + _JOB.size + _BLEND.size + _DEVIATION.size:
         return "built from another version; install graphpde again"
     found.graphpde_instructions.restype = ctypes.c_char_p
     found.graphpde_run.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
     found.graphpde_run.restype = None
+    found.graphpde_blend.argtypes = found.graphpde_deviation.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
+    found.graphpde_blend.restype, found.graphpde_deviation.restype = None, ctypes.c_double
     found.graphpde_threads()
     found.graphpde_instructions(b"best")
     return found
@@ -195,6 +202,56 @@ def attend_back(
     a = grad.contiguous()
     _run(ATTEND_BACK, plan, q, q.shape[0], heads, c, f=f, scale=scale, a=a, x=k, v=v, p=p, s=ds, y=dq)
     return dq, p, ds
+
+
+def blend(u: Tensor, factors: Sequence[float], terms: Sequence[Tensor]) -> Tensor:
+    """As :func:`reference.blend`, every array read once."""
+    count = len(terms)
+    if not 1 < count <= _TERMS or not _alike(u, *terms):
+        return reference.blend(u, factors, terms)
+    y, none = torch.empty_like(u), [0] * (_TERMS - count)
+    addresses = [t.data_ptr() for t in terms]
+    job = _BLEND.pack(u.numel(), count, u.data_ptr(), y.data_ptr(), *addresses, *none, *factors, *none)
+    compiled().graphpde_blend(u.element_size() == 8, _threads(u), job)  # type: ignore[union-attr]
+    return y
+
+
+def deviation(e: Tensor, a: Tensor, b: Tensor, rtol: float, atol: float) -> float:
+    """As :func:`reference.deviation`, every array read once."""
+    if not atol or not _alike(e, a, b):
+        return reference.deviation(e, a, b, rtol, atol)
+    none = [0] * (3 * _TERMS)
+    job = _DEVIATION.pack(e.numel(), 0, a.data_ptr(), b.data_ptr(), e.data_ptr(), *none, rtol, atol)
+    total = compiled().graphpde_deviation(e.element_size() == 8, _threads(e), job)  # type: ignore[union-attr]
+    # of finite numbers, perhaps: their squares may not be
+    return total if total < math.inf else reference.deviation(e, a, b, rtol, atol)
+
+
+def deviation_of_sums(
+    a: Tensor, factors: Sequence[float], errors: Sequence[float], terms: Sequence[Tensor], rtol: float, atol: float
+) -> float:
+    """As :func:`reference.deviation_of_sums`, every array read once and nothing written."""
+    count = len(terms)
+    if not atol or not 0 < count <= _TERMS or not _alike(a, *terms):
+        return reference.deviation_of_sums(a, factors, errors, terms, rtol, atol)
+    none = [0] * (_TERMS - count)
+    padded = (*factors, *[0.0] * (_TERMS - len(factors)), *errors, *[0.0] * (_TERMS - len(errors)))
+    addresses = [t.data_ptr() for t in terms]
+    job = _DEVIATION.pack(a.numel(), count, a.data_ptr(), 0, 0, *addresses, *none, *padded, rtol, atol)
+    return compiled().graphpde_deviation(a.element_size() == 8, _threads(a), job)  # type: ignore[union-attr]
+
+
+def _alike(*tensors: Tensor) -> bool:
+    """Whether entry i of all lies at place i, in numbers known here."""
+    kind, shape = tensors[0].dtype, tensors[0].shape
+    return kind in _OWN and all(
+        t.dtype is kind and t.shape == shape and t.is_contiguous() and t.device.type == "cpu" and not t.is_neg()
+        for t in tensors
+    )
+
+
+def _threads(x: Tensor) -> int:
+    return torch.get_num_threads() if x.numel() > _FEW else 1
 
 
 def _run(

@@ -7,7 +7,9 @@ scatter_add, not index_add onto fresh zeros: the latter gives wrong numbers unde
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -94,3 +96,33 @@ attend, attend_back = (
     partial(composed.attend, sys.modules[__name__]),
     partial(composed.attend_back, sys.modules[__name__]),
 )
+
+
+def blend(u: Tensor, factors: Sequence[float], terms: Sequence[Tensor]) -> Tensor:
+    """u + sum of factor * term, added in their order; all of one shape and type."""
+    if not terms:
+        return u.clone()
+    y = torch.add(u, terms[0], alpha=factors[0])
+    for factor, term in zip(factors[1:], terms[1:], strict=True):
+        y.add_(term, alpha=factor)
+    return y
+
+
+def deviation(e: Tensor, a: Tensor, b: Tensor, rtol: float, atol: float) -> float:
+    """The sum of (e / (atol + rtol max(|a|, |b|)))^2 over all entries; where atol = 0, 0 / 0 counts as 0."""
+    allowed = torch.maximum(a.abs(), b.abs()).mul_(rtol).add_(atol)
+    ratio = torch.div(e, allowed, out=allowed) if e.dtype == allowed.dtype else e / allowed
+    if not atol:  # an entry that is 0 and stays 0 has no relative error: no reason to stop
+        ratio = torch.where(e == 0, 0.0, ratio)
+    size = float(torch.linalg.vector_norm(ratio))
+    if math.isinf(size):  # of finite numbers, perhaps: their squares may not be
+        size = float(torch.linalg.vector_norm(ratio, dtype=torch.float64))
+    return size**2
+
+
+def deviation_of_sums(
+    a: Tensor, factors: Sequence[float], errors: Sequence[float], terms: Sequence[Tensor], rtol: float, atol: float
+) -> float:
+    """:func:`deviation` of e = sum of error * term at a and b = a + sum of factor * term."""
+    e = blend(terms[0] * errors[0], errors[1:], terms[1 : len(errors)])
+    return deviation(e, a, blend(a, factors, terms[: len(factors)]), rtol, atol)

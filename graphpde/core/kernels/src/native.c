@@ -31,7 +31,9 @@
      {spmm_##isa##_f, sddmm_##isa##_f, extreme_##isa##_f, softmax_##isa##_f, logsumexp_##isa##_f,            \
       attend_##isa##_f, attend_back_##isa##_f},                                                               \
      {spmm_##isa##_d, sddmm_##isa##_d, extreme_##isa##_d, softmax_##isa##_d, logsumexp_##isa##_d,            \
-      attend_##isa##_d, attend_back_##isa##_d}}
+      attend_##isa##_d, attend_back_##isa##_d},                                                               \
+     {blend_##isa##_f, blend_##isa##_d},                                                                      \
+     {deviation_##isa##_f, deviation_##isa##_d}}
 
 #define TARGET
 #define TERMS 6
@@ -85,8 +87,8 @@ PUBLIC const char *graphpde_instructions(const char *name) {
     return 0;
 }
 
-/* Bytes of a call's description, by which the caller knows that it speaks of the same one. */
-PUBLIC int graphpde_job_size(void) { return (int)sizeof(Job); }
+/* Bytes of the descriptions of calls, by which the caller knows that it speaks of the same ones. */
+PUBLIC int graphpde_job_size(void) { return (int)(sizeof(Job) + sizeof(Blend) + sizeof(Deviation)); }
 
 typedef void (*Parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
 static Parallel parallel;
@@ -126,4 +128,50 @@ PUBLIC void graphpde_run(int operation, int twice, int threads, const Job *job) 
         return;
     }
     for (int64_t group = 0; group < groups; group++) rows(job, group, 0, job->plan.n_out);
+}
+
+/* Whole arrays are shared out in pieces of fixed size, so that sums do not depend on the number of threads. */
+
+#define PIECE (1 << 14)
+#define PIECES 256 /* whose sums are kept at once */
+
+typedef struct {
+    const Blend *blend;
+    const Deviation *deviation;
+    double sums[PIECES];
+    int64_t from, n, pieces, next;
+    int twice;
+} Crew;
+
+static void piecewise(void *data) {
+    Crew *crew = data;
+    for (;;) {
+        const int64_t i = __atomic_fetch_add(&crew->next, 1, __ATOMIC_RELAXED);
+        if (i >= crew->pieces) return;
+        const int64_t begin = crew->from + i * PIECE, end = begin + PIECE < crew->n ? begin + PIECE : crew->n;
+        if (crew->blend) chosen->blend[crew->twice](crew->blend, begin, end);
+        else crew->sums[i] = chosen->deviation[crew->twice](crew->deviation, begin, end);
+    }
+}
+
+static void go(Crew *crew, int threads) {
+    if (threads > 1 && crew->pieces > 1 && parallel) parallel(piecewise, crew, (unsigned)threads, 0);
+    else piecewise(crew);
+}
+
+PUBLIC void graphpde_blend(int twice, int threads, const Blend *job) {
+    Crew crew = {.blend = job, .n = job->n, .pieces = (job->n + PIECE - 1) / PIECE, .twice = twice};
+    go(&crew, threads);
+}
+
+PUBLIC double graphpde_deviation(int twice, int threads, const Deviation *job) {
+    double total = 0;
+    for (int64_t from = 0; from < job->n; from += (int64_t)PIECES * PIECE) {
+        const int64_t left = (job->n - from + PIECE - 1) / PIECE;
+        Crew crew = {.deviation = job, .from = from, .n = job->n, .twice = twice};
+        crew.pieces = left < PIECES ? left : PIECES;
+        go(&crew, threads);
+        for (int64_t i = 0; i < crew.pieces; i++) total += crew.sums[i];
+    }
+    return total;
 }

@@ -35,6 +35,27 @@ typedef struct {
     int64_t *slot;        /* extreme: winning slots, or 0 */
 } Job;
 
+#define MOST 16 /* terms of one sum */
+
+/* y = u + sum of factor * x, all [n] */
+typedef struct {
+    int64_t n, count;
+    const void *u;
+    void *y;
+    const void *x[MOST];
+    double factor[MOST];
+} Blend;
+
+/* e against what the tolerances allow at a and b, all [n]; or, where there are terms,
+   e = sum of error * x and b = a + sum of factor * x */
+typedef struct {
+    int64_t n, count;
+    const void *a, *b, *e;
+    const void *x[MOST];
+    double factor[MOST], error[MOST];
+    double rtol, atol;
+} Deviation;
+
 /* rows [begin, end) of the visiting order, for one group */
 typedef void (*Rows)(const Job *job, int64_t group, int64_t begin, int64_t end);
 
@@ -43,6 +64,8 @@ enum { SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, OPERATIONS
 typedef struct {
     const char *name;
     Rows single[OPERATIONS], twice[OPERATIONS]; /* float32, float64 */
+    void (*blend[2])(const Blend *job, int64_t begin, int64_t end);
+    double (*deviation[2])(const Deviation *job, int64_t begin, int64_t end);
 } Table;
 
 #endif

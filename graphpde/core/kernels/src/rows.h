@@ -773,6 +773,8 @@ LOOP void NAME(attend_back)(const Job *job, int64_t group, int64_t begin, int64_
     }
 }
 
+#include "elements.h"
+
 #undef V
 #undef VI
 #undef FN
