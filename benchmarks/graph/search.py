@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import statistics
 import sys
 import tomllib
@@ -182,18 +183,27 @@ def _judged(dataset: str, candidates: Sequence[Recipe], setting: Setting) -> lis
 def as_toml(made: Recipe, source: str) -> str:
     """A section of a recipe file."""
     training = told(made.training)
-    name = made.model if made.model.isidentifier() else f'"{made.model}"'
-    lines = [f"[{name}]", f'source = "{source}"', *(f"{k} = {_toml(v)}" for k, v in made.settings.items()), ""]
+    name = _key(made.model)
+    lines = [
+        f"[{name}]",
+        f"source = {_toml(source)}",
+        *(f"{_key(k)} = {_toml(v)}" for k, v in made.settings.items()),
+        "",
+    ]
     return "\n".join([*lines, f"[{name}.training]", *(f"{k} = {_toml(v)}" for k, v in training.items()), ""])
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        return json.dumps(value)  # whose escapes TOML knows
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return repr(value)

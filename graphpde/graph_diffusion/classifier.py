@@ -125,12 +125,18 @@ class Classifier(nn.Module):
         return normalised(as_graph(graph), self.normalisation, loops=self.loops, dtype=self.encoder.weight.dtype)
 
     def encode(self, x: Features, known: Known | None = None) -> Tensor:
-        """u(0) [n, c]."""
+        """u(0) [n, c].
+
+        Raises:
+            InputError: a known label that is none of the classes.
+        """
         u = self.encoder(drop(x, self.dropout.inputs, self.training))
         if self.label is None or known is None:
             return u
-        mask = known.mask[:, None]
-        return u + torch.where(mask, self.label(known.labels.clamp(min=0)), torch.zeros_like(u))
+        mask, labels = known.mask[:, None], known.labels.clamp(min=0).masked_fill(~known.mask, 0)
+        if bool((labels >= self.classes).any()):
+            raise InputError(f"a known label is {int(labels.max())}, expected classes 0 to {self.classes - 1}")
+        return u + torch.where(mask, self.label(labels), torch.zeros_like(u))
 
     def term(self, graph: Graph, u0: Tensor, known: Known | None = None) -> Term:
         """F on a prepared graph, for a state that starts from u0 [n, c]."""

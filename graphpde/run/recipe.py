@@ -61,6 +61,9 @@ class Training:
             raise ConfigError(
                 f"fanouts = {self.fanouts!r}, expected a list with one number for each layer, such as [10, 5]"
             )
+        for fanout in self.fanouts:
+            if isinstance(fanout, bool) or not isinstance(fanout, int) or fanout < 1:
+                raise ConfigError(f"fanouts = {list(self.fanouts)}, expected whole numbers >= 1, such as [10, 5]")
         object.__setattr__(self, "fanouts", tuple(self.fanouts))
         for name in ("rate", "penalty", "decay", "reveal", "smoothing"):
             _require(getattr(self, name), (int, float), name, "a number")

@@ -76,6 +76,8 @@ def test_labels_as_input_reach_other_nodes_and_test_labels_reach_none():
         other = model(DATA.graph, x, Known(TRAIN, torch.where(TRAIN, y, (y + 1) % 3)))
         changed = model(DATA.graph, x, Known(TRAIN, torch.where(TRAIN, (y + 1) % 3, y)))
     assert torch.equal(one, other) and float((one - changed).abs().max()) > 1e-3
+    with pytest.raises(InputError, match="a known label is 3, expected classes 0 to 2"):
+        model(DATA.graph, x, Known(TRAIN, torch.where(TRAIN, 3, y)))
 
 
 def test_parts_of_a_graph_with_all_neighbours_give_the_loss_of_the_whole():

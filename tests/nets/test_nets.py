@@ -175,3 +175,18 @@ def test_dropout_is_a_probability(p):
 
 def test_everything_may_be_dropped():
     assert torch.equal(dropout(torch.ones(3), 1.0), torch.zeros(3))
+
+
+def test_rows_are_selected_in_their_order_and_only_those_there_are():
+    x = torch.rand(6, 4) * (torch.rand(6, 4) < 0.5)
+    s = SparseFeatures.from_dense(x)
+    for nodes in (torch.tensor([4, 0, 4]), torch.tensor([], dtype=torch.int64), x[:, 0] > 0):
+        torch.testing.assert_close(s.select(nodes).to_dense(), x[nodes])
+    for nodes, error, said in (
+        (torch.tensor([0, 6]), InputError, "nodes run from 0 to 6, expected 0 to 5"),
+        (torch.tensor([-1]), InputError, "nodes run from -1 to -1, expected 0 to 5"),
+        (torch.tensor([1.0]), InputError, "expected integers"),
+        (torch.ones(5, dtype=torch.bool), ShapeError, r"the mask of nodes has shape \[5\], expected \[6\]"),
+    ):
+        with pytest.raises(error, match=said):
+            s.select(nodes)

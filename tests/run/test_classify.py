@@ -121,6 +121,8 @@ def test_recipes_are_changed_key_by_key():
         ({}, {"epochs": 0}, ConfigError, "epochs = 0"),
         ({}, {"features": "columns"}, ConfigError, "features = 'columns'"),
         ({}, {"fanouts": 5}, ConfigError, r"fanouts = 5, expected a list .* such as \[10, 5\]"),
+        ({}, {"fanouts": [5, 0]}, ConfigError, r"fanouts = \[5, 0\], expected whole numbers >= 1"),
+        ({}, {"fanouts": [2.5]}, ConfigError, r"fanouts = \[2.5\], expected whole numbers"),
         ({}, {"rate": "fast"}, ConfigError, "rate = 'fast', expected a number"),
         ({}, {"epochs": 2.5}, ConfigError, "epochs = 2.5, expected a whole number"),
         ({}, {"batch": 0}, ConfigError, "batch = 0; expected"),
