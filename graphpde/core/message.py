@@ -59,6 +59,27 @@ def operate(sides: Sides, w: Tensor, d: Tensor, x: Tensor) -> Tensor:
     return spmm(sides, w, x) + (d[:, None] if d.dim() == 1 else d) * x
 
 
+def gradients(sides: Sides, w: Tensor, d: Tensor | None, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """(dw, dx) of :func:`operate`, or without d of :func:`spmm`, g the gradient of its result; differentiable.
+
+    One pass over the values where the backend can and nobody watches.
+    """
+    if route(w, d, x, g) is Route.DIRECT and x.dtype == w.dtype == g.dtype and not x.is_complex():
+        grouped = x.dim() == 3
+        weights = w.unsqueeze(0) if w.dim() == 2 else w.view(1, -1, 1) if w.dim() == 1 else w
+        given, seen = (g, x) if grouped else (g.unsqueeze(0), x.unsqueeze(0))
+        dx, dw = kernels.backend(x).spmm_sddmm(sides.backward, weights, given, d, seen)
+        return dw.view(w.shape), dx if grouped else dx.squeeze(0)
+    dw = _weight_gradient(sides, w, x, g)
+    back = sides.flip()
+    return dw, spmm(back, w.conj(), g) if d is None else operate(back, w.conj(), d.conj(), g)
+
+
+def _weight_gradient(sides: Sides, w: Tensor, x: Tensor, g: Tensor) -> Tensor:
+    heads, shared = (w.shape[-1], w.shape[0] == 1) if w.dim() == 3 else (1 if w.dim() == 1 else w.shape[1], True)
+    return sddmm(sides, g, x.conj(), heads, shared).view(w.shape)
+
+
 def _fused(chosen: Any, sides: Sides, w: Tensor, d: Tensor, x: Tensor) -> Tensor:
     if x.dim() == 2:
         return chosen.spmm(sides.forward, _lifted(w), x.unsqueeze(0), d).squeeze(0)
@@ -113,11 +134,9 @@ def apply(function: Any, *args: Any) -> Tensor:
 
 def _spmm_backward(ctx: Any, g: Tensor, want_w: bool, want_x: bool) -> tuple[Tensor | None, Tensor | None]:
     w, x = ctx.saved_tensors
-    grad_w = None
-    if want_w:
-        heads, shared = (w.shape[-1], w.shape[0] == 1) if w.dim() == 3 else (1 if w.dim() == 1 else w.shape[1], True)
-        grad_w = sddmm(ctx.sides, g, x.conj(), heads, shared)
-        grad_w = grad_w if w.dim() == 3 else grad_w.view(w.shape)
+    if want_w and want_x:
+        return gradients(ctx.sides, w, None, x, g)
+    grad_w = _weight_gradient(ctx.sides, w, x, g) if want_w else None
     grad_x = spmm(ctx.sides.flip(), None if w is None else w.conj(), g) if want_x else None
     return grad_w, grad_x
 
@@ -156,12 +175,16 @@ class _Operate(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         w, d, x = ctx.saved_tensors
         _, want_w, want_d, want_x = ctx.needs_input_grad
-        grad_w = grad_d = None
-        if want_w:
-            grad_w = sddmm(ctx.sides, g, x.conj(), 1 if w.dim() == 1 else w.shape[-1], shared=True).view(w.shape)
+        grad_w = grad_d = grad_x = None
+        if want_w and want_x:
+            grad_w, grad_x = gradients(ctx.sides, w, d, x, g)
+        elif want_w:
+            grad_w = _weight_gradient(ctx.sides, w, x, g)
+        elif want_x:
+            grad_x = operate(ctx.sides.flip(), w.conj(), d.conj(), g)
         if want_d:
             grad_d = (g * x.conj()).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape).view(d.shape)
-        return None, grad_w, grad_d, operate(ctx.sides.flip(), w.conj(), d.conj(), g) if want_x else None
+        return None, grad_w, grad_d, grad_x
 
 
 class _SddmmReverse(torch.autograd.Function):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.blend import blend
-from graphpde.core.message import Sides, apply, operate, sddmm
+from graphpde.core.message import Sides, apply, gradients, operate
 from graphpde.core.tracing import Route, route
 
 
@@ -112,15 +112,15 @@ class _Polynomial(torch.autograd.Function):
         if backwards is None:
             return (None,) * 9
         for j in range(degree - 1, -1, -1):
-            if want_w:
-                part = sddmm(sides, backwards, found[j].conj(), 1 if w.dim() == 1 else w.shape[-1], shared=True)
-                grad_w = part if grad_w is None else grad_w + part
             if want_d:
                 part = (backwards * found[j].conj()).sum_to_size(d[:, None].shape if d.dim() == 1 else d.shape)
                 part = part.view(d.shape)
                 grad_d = part if grad_d is None else grad_d + part
             added = [(c[j], g), (c[j - 1] if j else 1.0, h)]
-            product = operate(back, turned, conjugate, backwards)
+            if want_w:
+                part, product = gradients(sides, w, d, found[j], backwards)
+                grad_w = part if grad_w is None else grad_w + part
+            else:
+                product = operate(back, turned, conjugate, backwards)
             backwards = blend(product, [f for f, x in added if x is not None], [x for _, x in added if x is not None])
-        grad_w = None if grad_w is None else grad_w.view(w.shape)
         return None, grad_w, grad_d, g if want_u else None, backwards if want_v else None, None, None, None, None

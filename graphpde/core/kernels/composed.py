@@ -41,6 +41,20 @@ def own_order(plan: Plan, slots: Tensor) -> Tensor:
     return out
 
 
+def spmm_sddmm(
+    kernels: Any, plan: Plan, w: Tensor, x: Tensor, diagonal: Tensor | None, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A weighted sum (with ``diagonal`` * x of a square relation) and the dot products of the same columns with y.
+
+    w [g or 1, e, h] in own order, x [g, n_in, h k], y [g, n_out, h k] -> [g, n_out, h k] and [g or 1, e, h]: both
+    gradients of a weighted sum, seen from its other side.
+    """
+    total = kernels.spmm(plan, w, x)
+    if diagonal is not None:
+        total = total + (diagonal[:, None] if diagonal.dim() == 1 else diagonal) * x
+    return total, kernels.sddmm(plan, y, x, w.shape[2], w.shape[0] == 1)
+
+
 def attend(
     kernels: Any, plan: Plan, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float
 ) -> tuple[Tensor, Tensor]:
@@ -84,6 +98,7 @@ class Kernels:
         self.adds_diagonal = getattr(module, "ADDS_DIAGONAL", False)
         for kernel in ("extreme", "softmax", "logsumexp", "blend", "deviation", "deviation_of_sums"):
             setattr(self, kernel, getattr(module, kernel, getattr(oracle, kernel)))
+        self.spmm_sddmm = getattr(module, "spmm_sddmm", partial(spmm_sddmm, self))
         self.attend = getattr(module, "attend", partial(attend, self))
         self.attend_back = getattr(module, "attend_back", partial(attend_back, self))
 

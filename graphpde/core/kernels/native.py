@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -21,7 +22,7 @@ from torch import Tensor
 from graphpde.core.kernels import composed, reference
 from graphpde.core.kernels.plan import Plan, is_scattered
 
-SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK = range(7)  # as in src/native.h
+SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, SPMM_SDDMM = range(8)  # as in src/native.h
 DEVICES = ("cpu",)
 ADDS_DIAGONAL = True  # spmm takes one and adds it in the same pass
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -145,6 +146,19 @@ def sddmm(plan: Plan, y: Tensor, x: Tensor, heads: int, shared: bool) -> Tensor:
         return s.zero_()
     _run(SDDMM, plan, x, g, heads, c // heads, shared=shared, a=y, x=x, s=s)
     return s if plan.perm is None else composed.own_order(plan, s)
+
+
+@_kernel
+def spmm_sddmm(plan: Plan, w: Tensor, x: Tensor, diagonal: Tensor | None, y: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`composed.spmm_sddmm`, the columns of a row read once for both."""
+    if w.shape[0] > 1 or w.shape[2] > 1 or x.shape[0] > 1:
+        return composed.spmm_sddmm(sys.modules[__name__], plan, w, x, diagonal, y)
+    x, y, w = x.contiguous(), y.contiguous(), w.contiguous()
+    total, s = torch.empty_like(y), torch.empty_like(w)
+    if diagonal is not None:
+        diagonal = diagonal.contiguous()
+    _run(SPMM_SDDMM, plan, x, 1, 1, x.shape[2], w=w, d=diagonal, a=y, x=x, y=total, s=s)
+    return total, s
 
 
 @_kernel

@@ -92,9 +92,10 @@ def _tops(plan: Plan, s: Tensor) -> Tensor:
     return zeros.scatter_reduce(1, index, s, "amax", include_self=False)
 
 
-attend, attend_back = (
+attend, attend_back, spmm_sddmm = (
     partial(composed.attend, sys.modules[__name__]),
     partial(composed.attend_back, sys.modules[__name__]),
+    partial(composed.spmm_sddmm, sys.modules[__name__]),
 )
 
 

@@ -29,9 +29,9 @@
 #define KERNELS(isa)                                                                                          \
     {#isa,                                                                                                    \
      {spmm_##isa##_f, sddmm_##isa##_f, extreme_##isa##_f, softmax_##isa##_f, logsumexp_##isa##_f,            \
-      attend_##isa##_f, attend_back_##isa##_f},                                                               \
+      attend_##isa##_f, attend_back_##isa##_f, spmm_sddmm_##isa##_f},                                                               \
      {spmm_##isa##_d, sddmm_##isa##_d, extreme_##isa##_d, softmax_##isa##_d, logsumexp_##isa##_d,            \
-      attend_##isa##_d, attend_back_##isa##_d},                                                               \
+      attend_##isa##_d, attend_back_##isa##_d, spmm_sddmm_##isa##_d},                                                               \
      {blend_##isa##_f, blend_##isa##_d},                                                                      \
      {deviation_##isa##_f, deviation_##isa##_d}}
 

@@ -59,7 +59,7 @@ typedef struct {
 /* rows [begin, end) of the visiting order, for one group */
 typedef void (*Rows)(const Job *job, int64_t group, int64_t begin, int64_t end);
 
-enum { SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, OPERATIONS };
+enum { SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, SPMM_SDDMM, OPERATIONS };
 
 typedef struct {
     const char *name;

@@ -450,6 +450,35 @@ LOOP void NAME(sddmm)(const Job *job, int64_t group, int64_t begin, int64_t end)
     }
 }
 
+/* a weighted sum and, while its columns are at hand, their products with the row's values `a`; one head, one group;
+   s [e] in own order */
+FN void NAME(sums_and_dots)(const Job *job, int64_t begin, int64_t end, const int mode) {
+    const int64_t c = job->k;
+    const REAL *w = job->w, *x = job->x, *a = job->a;
+    REAL *y = job->y, *out = job->s;
+    const int32_t *perm = job->plan.perm;
+    EACH_ROW
+        NAME(channels)(y + row * c, job, w, x, s, stop, c, mode);
+        if (job->d) NAME(add_diagonal)(y + row * c, job, x + row * c, row, c);
+        if (!perm) {
+            NAME(dots_row)(out + s, plan, a + row * c, x, s, stop, 1, 1, c, 1);
+            continue;
+        }
+        REAL found[BLOCK];
+        for (int64_t t = s; t < stop; t += BLOCK) {
+            const int64_t until = t + BLOCK < stop ? t + BLOCK : stop;
+            NAME(dots_row)(found, plan, a + row * c, x, t, until, 1, 1, c, 1);
+            for (int64_t u = t; u < until; u++) out[perm[u]] = found[u - t];
+        }
+    }
+}
+
+LOOP void NAME(spmm_sddmm)(const Job *job, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    if (job->plan.perm) NAME(sums_and_dots)(job, begin, end, NAME(permuted));
+    else NAME(sums_and_dots)(job, begin, end, NAME(own));
+}
+
 /* a NaN wins, and the first of equal values */
 LOOP void NAME(extreme)(const Job *job, int64_t group, int64_t begin, int64_t end) {
     const int64_t c = job->heads * job->k;
