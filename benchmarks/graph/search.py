@@ -48,7 +48,6 @@ SPACES: dict[str, Choices] = {
     "grand": {
         **EVOLVING,
         "attention.heads": (2, 4, 8), "attention.dim": (32, 64), "attention.over": ("incoming", "outgoing"),
-        "source": (True, True, False),
     },
     "grand++": {**EVOLVING, **ATTENTION},
     "gread": {
@@ -191,13 +190,13 @@ def _judged(
     return list(zip(candidates, means, strict=True))
 
 
-def as_toml(made: Recipe, source: str) -> str:
+def as_toml(made: Recipe, origin: str) -> str:
     """A section of a recipe file."""
     training = told(made.training)
     name = _key(made.model)
     lines = [
         f"[{name}]",
-        f"source = {_toml(source)}",
+        f"origin = {_toml(origin)}",
         *(f"{_key(k)} = {_toml(v)}" for k, v in made.settings.items()),
         "",
     ]
@@ -224,7 +223,7 @@ def _others(file: Path, models: Sequence[str]) -> list[str]:
     """The sections of a recipe file for models that are not searched now."""
     kept = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     made = [from_table(model, table) for model, table in kept.items() if model not in models]
-    return [as_toml(one, one.source) for one in made]
+    return [as_toml(one, one.origin) for one in made]
 
 
 def main() -> int:
@@ -240,8 +239,8 @@ def main() -> int:
         made, value = search(args.dataset, model, args.draws)
         print(f"{model}: validation {100 * value:.2f} %, {dict(made.settings)}, {made.training}")
         draws = args.draws or SETTINGS[args.dataset].draws
-        source = made.source or f"best of {draws} candidates and the published settings by validation"
-        sections.append(as_toml(made, source))
+        origin = made.origin or f"best of {draws} candidates and the published settings by validation"
+        sections.append(as_toml(made, origin))
     if args.write:
         file.write_text(f"# {args.dataset}\n\n" + "\n".join(sections), encoding="utf-8")
     return 0

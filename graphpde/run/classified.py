@@ -59,7 +59,7 @@ class Task:
     @cached_property
     def config(self) -> dict[str, Any]:
         """What the results belong to; how many splits and seeds there are does not matter."""
-        recipe = {key: value for key, value in self.recipe.as_dict().items() if key != "source"}
+        recipe = {key: value for key, value in self.recipe.as_dict().items() if key != "origin"}
         masks = [mask for split in self.partition.given for mask in split]
         data = {"name": self.data.name, "sha256": fingerprint(self.data), "masks_sha256": checksum(masks)}
         return {"data": data, "split": self.partition.kind, **json.loads(json.dumps(recipe))}
@@ -288,7 +288,7 @@ def _write_results(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None
 
 
 def _as_table(recipe: Recipe) -> dict[str, Any]:
-    return {"source": recipe.source, **recipe.settings, "training": recipe.as_dict()["training"]}
+    return {"origin": recipe.origin, **recipe.settings, "training": recipe.as_dict()["training"]}
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:

@@ -109,8 +109,8 @@ def _about(result: Classified) -> Iterator[Table]:
     recipe = task.recipe.as_dict()
     values = {**recipe["settings"], **{f"training.{k}": v for k, v in recipe["training"].items()}}
     rows = [(name, str(value)) for name, value in values.items() if value not in ("", {}, [])]
-    source = recipe["source"] or "the defaults of the model where nothing is said here"
-    yield Table(f"Recipe: {task.recipe.model}", [*rows, ("source", source)])
+    origin = recipe["origin"] or "the defaults of the model where nothing is said here"
+    yield Table(f"Recipe: {task.recipe.model}", [*rows, ("origin", origin)])
 
 
 def _confusion(shown: Shown) -> Iterator[tuple[Any, str]]:

@@ -173,7 +173,7 @@ class Reopened:
         self.about = saved.config
         try:
             said = saved.config["recipe"]
-            table = {**said["settings"], "training": said["training"], "source": said["source"]}
+            table = {**said["settings"], "training": said["training"], "origin": said["origin"]}
             self.recipe = from_table(said["model"], table)
             self.model = self.recipe.build(int(self.about["features"]), int(self.about["classes"]))
         except (KeyError, TypeError) as error:

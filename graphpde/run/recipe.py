@@ -1,4 +1,4 @@
-"""Recipes: what a model is built and trained with on a data set, from TOML files that name their source."""
+"""Recipes: what a model is built and trained with on a data set, from TOML files that say where it is from."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class Recipe:
 
     Attributes:
         model: its name in ``MODELS``. settings: arguments of its constructor, values of tables as in TOML.
-        training: see :class:`Training`. source: where the numbers come from.
+        training: see :class:`Training`. origin: where the numbers come from.
     """
 
     model: str
     settings: Mapping[str, Any]
     training: Training = Training()
-    source: str = ""
+    origin: str = ""
 
     def build(self, in_channels: int, classes: int) -> nn.Module:
         """The model.
@@ -103,12 +103,15 @@ class Recipe:
         Raises:
             UnknownName: a setting that the model does not have. ConfigError: a value that it cannot use.
         """
-        settings = {**self.settings}
-        hidden = settings.pop("hidden", 64)
-        known = ["hidden", *settings_of_model(MODELS[self.model])]
-        for name in settings:
+        settings = {"hidden": 64, **self.settings}
+        known = {"hidden": 64, **settings_of_model(MODELS[self.model])}
+        for name, value in settings.items():
             if name not in known:
                 raise unknown(f"setting of the model '{self.model}'", name, known)
+            kind, what = _KINDS.get(type(known[name]), (object, ""))
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool, object)):
+                raise ConfigError(f"{name} = {value!r}, expected {what}")
+        hidden = settings.pop("hidden")
         try:
             return MODELS[self.model](in_channels, hidden, classes, **{k: _value(k, v) for k, v in settings.items()})
         except TypeError as error:
@@ -125,36 +128,46 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """For manifests."""
         training = {f.name: getattr(self.training, f.name) for f in fields(Training)}
-        return {"model": self.model, "settings": dict(self.settings), "training": training, "source": self.source}
+        return {"model": self.model, "settings": dict(self.settings), "training": training, "origin": self.origin}
 
 
-_TABLES = {"attention": Attention, "integration": Integration}
+_TABLES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "attention": (Attention, tuple(f.name for f in fields(Attention))),
+    "integration": (Integration, tuple(f.name for f in fields(Integration))),
+    "dropout": (Dropout, Dropout._fields),
+}
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "a text"),
+}
+"""Type of a default -> what may stand in its place."""
 
 
 def _value(name: str, value: Any) -> Any:
+    """What a constructor takes, from what stands in a file."""
+    if name not in _TABLES or (name == "attention" and value in (None, "none")):
+        return None if name in _TABLES else value
+    made, known = _TABLES[name]
+    if isinstance(value, made):
+        return value
+    if isinstance(value, Mapping):
+        if not {*value} <= {*known}:
+            raise ConfigError(f"{name} = {dict(value)!r}, a table that cannot be used; it may hold: {', '.join(known)}")
+        return made(**value)
     if name == "dropout":
-        if isinstance(value, Mapping):
-            return Dropout(**value)
         return Dropout(value, value) if isinstance(value, int | float) else Dropout(*value)
-    if name in _TABLES and not isinstance(value, (Mapping, _TABLES[name])) and value not in (None, "none"):
-        known = ", ".join(f.name for f in fields(_TABLES[name]))
-        raise ConfigError(f"{name} = {value!r}, expected a table that may hold: {known}")
-    if name in _TABLES and isinstance(value, Mapping):
-        try:
-            return _TABLES[name](**value)
-        except TypeError as error:
-            known = ", ".join(f.name for f in fields(_TABLES[name]))
-            raise ConfigError(f"the table '{name}' cannot be used ({error}); it may hold: {known}") from error
-    return None if value == "none" and name == "attention" else value
+    raise ConfigError(f"{name} = {value!r}, expected a table that may hold: {', '.join(known)}")
 
 
-def settings_of_model(model: type[nn.Module]) -> list[str]:
-    """Names of what a constructor takes by keyword, those of its base included."""
+def settings_of_model(model: type[nn.Module]) -> dict[str, Any]:
+    """What a constructor takes by keyword and its defaults, those of its base included."""
     own = inspect.signature(model.__init__).parameters
-    names = [name for name, p in own.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    found = {name: p.default for name, p in own.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own.values()):
-        names += [name for name in settings_of_model(Classifier) if name not in names]
-    return names
+        found = {**found, **{k: v for k, v in settings_of_model(Classifier).items() if k not in found}}
+    return found
 
 
 def recipe(model: str, dataset: str = "") -> Recipe:
@@ -173,19 +186,19 @@ def recipe(model: str, dataset: str = "") -> Recipe:
 
 
 def from_table(model: str, table: Mapping[str, Any]) -> Recipe:
-    """A recipe from a table of a TOML file: settings of the model, "training" and "source".
+    """A recipe from a table of a TOML file: settings of the model, "training" and "origin".
 
     Raises:
         UnknownName: a training option that there is not. ConfigError: a value that cannot be used.
     """
     settings = dict(table)
-    training, source = settings.pop("training", {}), settings.pop("source", "")
+    training, origin = settings.pop("training", {}), settings.pop("origin", "")
     _require(training, Mapping, "training", "a table")
     known = [f.name for f in fields(Training)]
     for name in training:
         if name not in known:
             raise unknown("training option", name, known)
-    return Recipe(model, settings, Training(**training), source)
+    return Recipe(model, settings, Training(**training), origin)
 
 
 def recipes_of(model: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from graphpde.config import assign, merge
-from graphpde.errors import ConfigError, InputError
+from graphpde.errors import ConfigError
 from graphpde.graph_diffusion.models import MODELS
 from graphpde.registry import unknown
 from graphpde.run.recipe import FOLDER, Recipe, Training, from_table, recipe
@@ -68,7 +68,7 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with other values; its source says that it is not the published one any more.
+    """The recipe with other values; its origin says that it is not the published one any more.
 
     Tolerances without a step take the step of the recipe away, so that steps adapt to them.
 
@@ -81,8 +81,8 @@ def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
     training = _checked(changes).get("training", {})
     kept = base.as_dict()
     words = ", ".join(_dotted(changes))
-    source = f"{base.source}; changed: {words}" if base.source else ""
-    whole = {**base.having(settings).settings, "training": {**kept["training"], **training}, "source": source}
+    origin = f"{base.origin}; changed: {words}" if base.origin else ""
+    whole = {**base.having(settings).settings, "training": {**kept["training"], **training}, "origin": origin}
     asked = changes.get("integration", {})
     if isinstance(asked, Mapping) and {"rtol", "atol"} & {*asked} and "dt" not in asked:  # steps that adapt are meant
         whole["integration"] = {key: value for key, value in whole["integration"].items() if key != "dt"}
@@ -125,8 +125,8 @@ def _checked(table: Mapping[str, Any]) -> Mapping[str, Any]:
         allowed, word = _KINDS[type(defaults[name])]
         if not isinstance(value, allowed) or isinstance(value, bool):
             raise ConfigError(f"training.{name} = {value!r}, expected {word}")
-    if not isinstance(table.get("source", ""), str):
-        raise InputError("source of a recipe is no text; say there where its numbers come from")
+    if not isinstance(table.get("origin", ""), str):
+        raise ConfigError(f"origin = {table['origin']!r}, expected a text that says where the numbers come from")
     return table
 
 

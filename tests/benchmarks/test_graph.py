@@ -35,11 +35,11 @@ def test_groups_of_parameters_without_penalty_are_there():
 
 def test_a_section_of_toml_is_the_recipe():
     made = search.draw("grand++", 3, search.SETTINGS["Texas"])
-    source = 'a "quoted" place, C:\\here'
-    table = tomllib.loads(search.as_toml(made, source))["grand++"]
+    origin = 'a "quoted" place, C:\\here'
+    table = tomllib.loads(search.as_toml(made, origin))["grand++"]
     again = from_table("grand++", table)
     assert trials.trial("Texas", "geom-gcn", 0, 0, again) == trials.trial("Texas", "geom-gcn", 0, 0, made)
-    assert again.source == source
+    assert again.origin == origin
 
 
 def test_the_variants_of_the_depth_study_can_be_built():

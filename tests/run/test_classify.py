@@ -93,12 +93,12 @@ def test_an_empty_part_of_the_split_is_refused():
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda p: p.stem)
-def test_every_recipe_builds_its_model_and_names_its_source(file):
+def test_every_recipe_builds_its_model_and_names_its_origin(file):
     import tomllib
 
     for model, table in tomllib.loads(file.read_text()).items():
         made = from_table(model, table)
-        assert isinstance(made.build(5, 3), MODELS[model]) and made.source
+        assert isinstance(made.build(5, 3), MODELS[model]) and made.origin
         made.training.rule()
 
 
@@ -108,7 +108,9 @@ def test_recipes_are_changed_key_by_key():
     model = made.build(4, 2)
     assert isinstance(model, Grand) and model.time == 3.0 and model.coupling.attention.heads == 2
     assert recipe("grand", "reference").settings["hidden"] == 80
-    assert recipe("grand", "no such data").source == recipe("grand").source
+    assert recipe("grand", "no such data").origin == recipe("grand").origin
+    assert not recipe("grand").having({"source": False}).build(4, 2).source
+    assert not from_table("grand", {"source": False, "origin": "here"}).build(4, 2).source
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,9 @@ def test_recipes_are_changed_key_by_key():
         ({"hiden": 3}, {}, UnknownName, "unknown setting of the model 'grand' 'hiden'"),
         ({"attention": {"head": 3}}, {}, ConfigError, "it may hold: heads, dim, kind, over, fresh"),
         ({"time": -1.0}, {}, InputError, "time = -1"),
+        ({"source": "yes"}, {}, ConfigError, "source = 'yes', expected true or false"),
+        ({"time": "long"}, {}, ConfigError, "time = 'long', expected a number"),
+        ({"dropout": {"input": 0.5}}, {}, ConfigError, "dropout = .*'input'.*; it may hold: inputs, hidden"),
         ({}, {"update": "adm"}, UnknownName, "unknown update rule 'adm'.*adam"),
         ({}, {"epochs": 0}, ConfigError, "epochs = 0"),
         ({}, {"features": "columns"}, ConfigError, "features = 'columns'"),
