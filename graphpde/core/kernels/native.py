@@ -22,7 +22,7 @@ from torch import Tensor
 from graphpde.core.kernels import composed, reference
 from graphpde.core.kernels.plan import Plan, is_scattered
 
-SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, SPMM_SDDMM = range(8)  # as in src/native.h
+SPMM, SDDMM, EXTREME, SOFTMAX, LOGSUMEXP, ATTEND, ATTEND_BACK, SPMM_SDDMM = _ALL = range(8)  # as in src/native.h
 DEVICES = ("cpu",)
 ADDS_DIAGONAL = True  # spmm takes one and adds it in the same pass
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -48,10 +48,10 @@ def _found() -> ctypes.CDLL | str:
         return "not built: no C compiler (gcc 12 or newer, or clang) was found when graphpde was installed"
     try:
         found = ctypes.CDLL(str(path))
-        size = found.graphpde_job_size()
+        interface = found.graphpde_interface()
     except (OSError, AttributeError) as error:  # built for another machine, or another version
         return f"cannot be loaded ({error}); install graphpde again"
-    if size != _PLAN.size + _JOB.size + _BLEND.size + _DEVIATION.size:
+    if interface != len(_ALL) * 10_000 + _PLAN.size + _JOB.size + _BLEND.size + _DEVIATION.size:
         return "built from another version; install graphpde again"
     found.graphpde_instructions.restype = ctypes.c_char_p
     found.graphpde_run.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]

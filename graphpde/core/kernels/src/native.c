@@ -87,8 +87,8 @@ PUBLIC const char *graphpde_instructions(const char *name) {
     return 0;
 }
 
-/* Bytes of the descriptions of calls, by which the caller knows that it speaks of the same ones. */
-PUBLIC int graphpde_job_size(void) { return (int)(sizeof(Job) + sizeof(Blend) + sizeof(Deviation)); }
+/* The operations there are and the bytes of their descriptions, by which the caller knows that it speaks of the same. */
+PUBLIC int graphpde_interface(void) { return OPERATIONS * 10000 + (int)(sizeof(Job) + sizeof(Blend) + sizeof(Deviation)); }
 
 typedef void (*Parallel)(void (*work)(void *), void *data, unsigned threads, unsigned flags);
 static Parallel parallel;
