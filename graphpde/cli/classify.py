@@ -157,5 +157,5 @@ def _say(result: Classified, command: str, numbered: bool) -> None:
             say(f"{what:9} {result.folder / name}")
     if result.status == "interrupted":
         more = f" -o {shlex.quote(str(result.folder))}" if numbered else ""
-        say(f"interrupted after {len(rows)} of {len(result.task.numbers)} runs, which are kept")
+        say(f"interrupted; {len(rows)} of {len(result.task.numbers)} runs had ended and are kept")
         say(f"{'go on':9} {command}{more}")

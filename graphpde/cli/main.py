@@ -62,6 +62,9 @@ exit codes: 0 done, 1 the run failed and its last good state is kept, 2 bad inpu
 GRAPHPDE_DEBUG=1 shows the whole traceback of an error."""
 
 
+_NO_MEMORY = ("enough memory", "out of memory", "can't allocate memory", "tried to allocate")
+
+
 def build_parser() -> Parser:
     """The parser with every verb."""
     parser = Parser(
@@ -97,8 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f" '{error.filename}'" if error.filename else ""
         return _say(f"cannot use{place or ' a file'}: {error.strerror or error}", BAD_INPUT, error)
     except Exception as error:
-        if isinstance(error, MemoryError) or "enough memory" in str(error) or "out of memory" in str(error):
-            return _say("there is not enough memory for this; take a coarser mesh or --dtype float32", FAILED, error)
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            told = "there is not enough memory for this; take a coarser mesh, a smaller model or --dtype float32"
+            return _say(told, FAILED, error)
         # a fault of ours: still one sentence, and a way to see all of it
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"internal error, please report it with GRAPHPDE_DEBUG=1 ({detail})", FAILED, error)

@@ -121,7 +121,7 @@ def assign(setting: str) -> dict[str, Any]:
     """
     key, equals, value = setting.partition("=")
     if not equals or not key.strip() or not value.strip():
-        raise ConfigError(f"'{setting}' is not KEY=VALUE, for example time.dt=0.01")
+        raise ConfigError(f"'{setting}' is not KEY=VALUE; write the key, =, and the value without spaces")
     for written in (value, json.dumps(value)):
         try:
             found = tomllib.loads(f"{key} = {written}")

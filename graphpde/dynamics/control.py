@@ -172,12 +172,24 @@ class Adaptive:
         """The controller of one run.
 
         Raises:
-            InputError: the stepper has no error estimate.
+            InputError: the stepper has no error estimate, or the tolerances are below what rounding allows.
         """
+        self._check_reach(u)
         if stepper.error_power is None:
             able = ", ".join(name for name, kind in STEPPERS.items() if kind().error_power is not None)
             raise InputError(f"{stepper.name} estimates no error, so nothing can control its step; use one of {able}")
         return Adapting(self, f, stepper, u, times)
+
+    def _check_reach(self, u: State) -> None:
+        """Refuse tolerances that rounding alone exceeds: steps would shrink to nothing."""
+        for x in leaves(u):
+            if x.is_floating_point() and x.numel():
+                spacing = torch.finfo(x.dtype).eps
+                if self.rtol < spacing and self.atol < spacing * float(x.detach().abs().max()):
+                    raise InputError(
+                        f"rtol = {self.rtol:g} and atol = {self.atol:g} cannot be reached in {x.dtype}, whose numbers "
+                        f"lie {spacing:.1e} of themselves apart; take rtol >= {10 * spacing:.0e}"
+                    )
 
     def size(self, f: System, error: State, u0: State, u1: State) -> float:
         """The root mean square of the scaled error over all entries that no condition fixes."""

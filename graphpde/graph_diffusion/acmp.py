@@ -30,7 +30,7 @@ class Acmp(Classifier):
         attention: a_ij; None = those of D^-1/2 (A + I) D^-1/2.
 
     Raises:
-        InputError: beta that is negative.
+        InputError: beta that is negative, alpha or delta that is not positive.
 
     Reference: Wang et al. 2023, "ACMP: Allen-Cahn Message Passing with Attractive and Repulsive Forces for Graph Neural
     Networks". Its published program has \sum_j (a_ij - beta) u_j - u_i instead; here is the formula.
@@ -53,7 +53,7 @@ class Acmp(Classifier):
             raise InputError(f"beta = {beta:g}, expected a finite strength >= 0")
         self.beta, self.coupling = beta, Coupling(hidden, attention)
         self.normalisation = self.coupling.normalisation
-        self.alpha, self.delta = positive(alpha, hidden), positive(delta, hidden)
+        self.alpha, self.delta = positive(alpha, hidden, name="alpha"), positive(delta, hidden, name="delta")
 
     def term(self, graph: Graph, u0: Tensor, known: Known | None = None) -> Term:
         alpha, delta = self.alpha.exp(), self.delta.exp()

@@ -112,6 +112,12 @@ class StateWeighted(Term):
         return (*self.parameters(), *self.reads)
 
 
-def positive(start: float, channels: int | None = None) -> nn.Parameter:
-    """The logarithm of a number > 0 that is learned, or of one per channel."""
+def positive(start: float, channels: int | None = None, *, name: str) -> nn.Parameter:
+    """The logarithm of a number > 0 that is learned, or of one per channel.
+
+    Raises:
+        InputError: it is not positive.
+    """
+    if not 0 < start < math.inf:
+        raise InputError(f"{name} = {start:g}, expected a finite number > 0")
     return nn.Parameter(torch.full(() if channels is None else (channels,), math.log(start)))

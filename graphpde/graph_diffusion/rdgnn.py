@@ -71,7 +71,8 @@ class Rdgnn(Classifier):
         self.net = Mlp(2 * hidden, hidden, hidden, activation=nn.functional.gelu)
         for p in self.net.maps[-1].parameters():
             nn.init.zeros_(p)
-        self.diffusion, self.reaction, self.decay = (positive(s, hidden) for s in (diffusion, reaction, decay))
+        self.diffusion = positive(diffusion, hidden, name="diffusion")
+        self.reaction, self.decay = positive(reaction, hidden, name="reaction"), positive(decay, hidden, name="decay")
 
     def term(self, graph: Graph, u0: Tensor, known: Known | None = None) -> Term:
         eps_d, eps_r = self.diffusion.exp(), self.reaction.exp()

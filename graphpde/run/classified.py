@@ -16,7 +16,7 @@ from typing import Any
 
 from graphpde.config import dump
 from graphpde.data.node_data import NodeData
-from graphpde.errors import OutputError, SolveError
+from graphpde.errors import CheckpointError, OutputError, SolveError
 from graphpde.run.experiment import MODEL, Experiment, Reopened, checksum, file_of, fingerprint, number_of
 from graphpde.run.folder import MANIFEST, RunFolder, is_alive
 from graphpde.run.manifest import now, versions
@@ -100,6 +100,8 @@ class Classified:
             out |= {"seconds_per_epoch": _mean(rows, "seconds"), "epochs": _mean(rows, "epochs")}
             out |= {"nfe_per_epoch": _mean(rows, "evaluations"), "peak_mb": max(row["peak_mb"] for row in rows)}
         out |= {"split": self.task.partition.kind, "splits": len(data.splits), "seeds": self.task.partition.seeds}
+        if self.failed:
+            out["failed"] = dict(self.failed)
         return {**out, "runs": len(rows), "run": str(self.folder.resolve())}
 
 
@@ -155,7 +157,7 @@ def classify(
     failed = {} if stopped else {file_of(n): row.reason for n, row in found.items() if isinstance(row, Failed)}
     status = "interrupted" if stopped and len(rows) < len(results) else "failed" if failed else "ok"
     result = Classified(status, folder.path, task, rows, kept, failed)
-    _finish(result, folder, manifest)
+    _finish(result, replace(experiment, watch=None), folder, manifest)
     return result
 
 
@@ -247,16 +249,16 @@ def _manifest(task: Task) -> dict[str, Any]:
     }
 
 
-def _finish(result: Classified, folder: RunFolder, manifest: dict[str, Any]) -> None:
+def _finish(result: Classified, experiment: Experiment, folder: RunFolder, manifest: dict[str, Any]) -> None:
     """Keep the best model, and write tables, pictures and the page."""
     from graphpde.run.classified_page import write_page
 
     more: dict[str, Any] = {"failed": dict(result.failed)} if result.failed else {}
     if result.rows:
         _write_results(folder, result.rows)
-        opened = _keep_best(result, folder)
+        opened = _keep_best(result, experiment, folder)
         split = result.task.data.splits[result.best["split"]]
-        ready = Experiment(result.task.data, "", opened.recipe, folder.path).ready
+        ready = experiment.ready
         logits = opened.logits(ready, split.train)
         write_predictions(folder.path / "predictions.csv", logits, result.task.data.y, split)
         best = {key: result.best[key] for key in ("split", "seed", "epoch", "test", "val")}
@@ -266,16 +268,31 @@ def _finish(result: Classified, folder: RunFolder, manifest: dict[str, Any]) -> 
     folder.write_manifest(manifest)
 
 
-def _keep_best(result: Classified, folder: RunFolder) -> Reopened:
-    """The model of the best validation value takes its place, those of the others go."""
-    best = number_of(result.best["split"], result.best["seed"])
+def _keep_best(result: Classified, experiment: Experiment, folder: RunFolder) -> Reopened:
+    """The model of the best validation value takes its place, those of the others go.
+
+    Where it went before, when another run was the best or with the file, it is trained once more: that gives the same.
+    """
+    split, seed = result.best["split"], result.best["seed"]
+    best, kept = number_of(split, seed), folder.path / MODEL
     made = folder.path / "models" / f"{file_of(best)}.safetensors"
+    if not made.exists() and not _is_of(kept, [result.task.partition.kind, split], seed):
+        experiment(best)
     if made.exists():
-        made.replace(folder.path / MODEL)
-    opened = Reopened(folder.path / MODEL)
+        made.replace(kept)
+    opened = Reopened(kept)
     if result.status == "ok":
         shutil.rmtree(folder.path / "models", ignore_errors=True)
     return opened
+
+
+def _is_of(path: Path, split: Sequence[Any], seed: int) -> bool:
+    """Whether a file holds the model of that run."""
+    try:
+        about = Reopened(path).about
+    except CheckpointError:
+        return False
+    return about.get("split") == split and about.get("seed") == seed
 
 
 def _write_results(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> None:

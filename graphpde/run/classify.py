@@ -15,6 +15,7 @@ from graphpde.data.node_data import NodeData
 from graphpde.errors import InputError
 from graphpde.graph_diffusion.classification import NodeClassification, known
 from graphpde.graph_diffusion.classifier import Known
+from graphpde.graph_diffusion.layered import Layered
 from graphpde.graph_diffusion.sampling import NeighbourSampler
 from graphpde.nets.features import Features, SparseFeatures
 from graphpde.run.recipe import Recipe, Training
@@ -161,18 +162,26 @@ def learn(
 
 
 def _batches(model: nn.Module, split: Split, training: Training, ready: Prepared) -> Any:
-    """The whole graph in every step, or parts of it around some of the training nodes.
-
-    Raises:
-        InputError: parts for a model that does not say how it normalises a graph.
-    """
+    """The whole graph in every step, or parts of it around some of the training nodes."""
     if not training.fanouts:
         return [tuple(ready)]
-    if not hasattr(model, "normalisation"):
-        raise InputError(f"{type(model).__name__} cannot be trained on parts of a graph; leave fanouts out")
+    check_fanouts(model, training)
     normalising: Any = model
     seeds = split.train & (ready.y >= 0)
     return NeighbourSampler(ready.graph, ready.x, training.fanouts, seeds, training.batch, model=normalising)
+
+
+def check_fanouts(model: nn.Module, training: Training) -> None:
+    """Refuse parts of a graph for a model that cannot learn from them.
+
+    Raises:
+        InputError: it does not say how it normalises a graph, or has another number of layers than there are fanouts.
+    """
+    name, fanouts = type(model).__name__, list(training.fanouts)
+    if not hasattr(model, "normalisation") or not any(p.requires_grad for p in model.parameters()):
+        raise InputError(f"{name} cannot be trained on parts of a graph; leave fanouts out")
+    if isinstance(model, Layered) and len(fanouts) != model.layers:
+        raise InputError(f"fanouts = {fanouts}, expected one number for each of the {model.layers} layers of {name}")
 
 
 def peak_megabytes() -> float:

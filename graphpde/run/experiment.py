@@ -17,7 +17,7 @@ from graphpde.data.node_data import NodeData
 from graphpde.errors import CheckpointError, GraphpdeError, InputError
 from graphpde.graph_diffusion.classification import NodeClassification, known
 from graphpde.nets.features import SparseFeatures
-from graphpde.run.classify import Prepared, learn, peak_megabytes, prepare
+from graphpde.run.classify import Prepared, check_fanouts, learn, peak_megabytes, prepare
 from graphpde.run.recipe import Recipe, from_table
 from graphpde.train.checkpoint import SavedModel, load_model, save_model
 from graphpde.train.fit import Hook, Progress
@@ -122,6 +122,9 @@ class Experiment:
         NodeClassification(first.train, reveal=training.reveal, smoothing=training.smoothing)
         with torch.random.fork_rng(devices=[]):
             model = self.recipe.build(self.data.features, self.data.classes)
+        training.rule().split(dict(model.named_parameters()))
+        if training.fanouts:
+            check_fanouts(model, training)
         told = known(model, first.train, self.ready.y, labels=True)
         with evaluating(model):
             logits = model(self.ready.graph, self.ready.x, told)

@@ -71,7 +71,7 @@ def read_graph(path: str | os.PathLike[str], *, labels: bool = True) -> GraphFil
     x, known = as_features(arrays["x"]), arrays.get("y")
     labelled = known is not None and bool((known >= 0).any())
     if labels and not labelled:
-        raise InputError(f"'{path}' has no node with a known label (all are -1), so there is nothing to learn from")
+        raise InputError(f"'{path}' has no node with a known label (0, 1, ...; -1 = unknown): nothing to learn from")
     y = torch.as_tensor(known) if labelled else torch.zeros(x.shape[0], dtype=torch.int64)
     data = NodeData(
         path.stem, _graph(edges, x.shape[0], arrays), x, y, splits_of(_masks(arrays, x.shape[0]), y), source=path.name

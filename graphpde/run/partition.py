@@ -73,6 +73,11 @@ def partition(
     else:
         count = splits if splits is not None else RUNS if seeds is None else 1
         data = replace(data, splits=tuple(SPLITS[name](data.y, seed=k) for k in range(count)))
+        if _missing(data):
+            raise InputError(
+                f"'{data.name}' has {int((data.y >= 0).sum())} labelled nodes; the split '{name}' drawn of so few has "
+                f"{_missing(data)}; label more of them"
+            )
     if seeds is None:
         seeds = 1 if len(data.splits) > 1 or splits is not None else RUNS
     return Partition(data, name, given if name in published else (), seeds, tuple(remarks))

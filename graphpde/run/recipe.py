@@ -74,9 +74,9 @@ class Training:
         for given, known, what in ((self.features, FEATURES, "features"), (self.choose, CHOICES, "choose")):
             if given not in known:
                 raise ConfigError(f"{what} = '{given}', expected one of: {', '.join(known)}")
-        if self.epochs < 1 or self.patience < 0 or self.batch < 1:
-            told = f"epochs = {self.epochs}, patience = {self.patience}, batch = {self.batch}"
-            raise ConfigError(f"{told}; expected >= 1, >= 0 and >= 1")
+        for name, least in (("epochs", 1), ("patience", 0), ("batch", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} = {getattr(self, name)}, expected at least {least}")
 
     def rule(self) -> FirstOrder:
         """The update rule."""

@@ -16,6 +16,7 @@ import torch
 from graphpde.data import karate, load
 from graphpde.run import experiment
 from graphpde.run.classified import Task, classify
+from graphpde.run.experiment import Reopened
 from graphpde.run.partition import partition
 from graphpde.run.recipe import recipe
 from graphpde.run.recipe_changes import asked_recipe, changed
@@ -100,6 +101,22 @@ def test_more_seeds_are_added_to_a_folder(graphpde) -> None:
     assert other.code == 2 and "another configuration (training.rate is 0.01 there and 0.5 here)" in other.err
 
 
+def test_fewer_seeds_in_a_folder_have_the_model_of_their_best(graphpde) -> None:
+    """As has a folder whose model is gone or damaged: it is trained once more, which gives the same one."""
+    line = (*KARATE, "-o", "run")
+    graphpde(*line, "--seeds", 3)
+    graphpde(*KARATE, "-o", "few", "--seeds", 1)
+    best = json.loads(Path("run/manifest.json").read_text())["best"]["seed"]
+    assert best > 0, "the first seed is not to be the best here"
+    for damage in (lambda p: None, Path.unlink, lambda p: p.write_bytes(p.read_bytes()[:-9])):
+        damage(Path("run/model.safetensors"))
+        assert graphpde(*line, "--seeds", 1).code == 0
+        assert Reopened(Path("run/model.safetensors")).about["seed"] == 0
+        assert Path("run/predictions.csv").read_bytes() == Path("few/predictions.csv").read_bytes()
+    assert graphpde(*line, "--seeds", 3).code == 0
+    assert Reopened(Path("run/model.safetensors")).about["seed"] == best
+
+
 def test_what_is_done_when_somebody_stops_is_kept(tmp_path: Path) -> None:
     data = karate()
     task = Task(
@@ -135,7 +152,7 @@ def test_ctrl_c_is_told(graphpde, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(experiment, "learn", learn)
     done = graphpde(*KARATE, "--seeds", 3)
-    assert done.code == 130 and "interrupted after 1 of 3 runs, which are kept" in done.out
+    assert done.code == 130 and "interrupted; 1 of 3 runs had ended and are kept" in done.out
     assert "--seeds 3 -o runs/gcn-karate-1" in done.out.splitlines()[-1] and "again to stop at once" in done.err
 
 
@@ -215,6 +232,12 @@ REFUSED = {
     "unknown training option 'rates'; .* did you mean 'rate'": (*KARATE[1:], "--set", "training.rates=3"),
     "training.rate = 'fast', expected a number": (*KARATE[1:], "--set", "training.rate=fast"),
     "unknown setting of the model 'gcn' 'time'": (*KARATE[1:], "--time", "4"),
+    "alpha = -1, expected a finite number > 0": ("--dataset", "karate", "--model", "acmp", "--set", "alpha=-1"),
+    "unknown beginning of a parameter name 'foo'": (*KARATE[1:], "--set", "training.groups.foo.rate=1"),
+    "fanouts = .10., expected one number for each of the 2 layers": (*KARATE[1:], "--set", "training.fanouts=[10]"),
+    "LabelPropagation cannot be trained on parts": (
+        "--dataset", "karate", "--model", "label_propagation", "--set", "training.fanouts=[3,3]"),
+    "layers = True, expected a whole number": (*KARATE[1:], "--set", "layers=true"),
     "unknown stepper 'rk5'": ("--dataset", "karate", "--model", "grand", "--set", "integration.stepper=rk5"),
     "hidden = 'abc', expected a whole number": (*KARATE[1:], "--set", "hidden=abc"),
     "dropout = 2, expected probabilities": (*KARATE[1:], "--set", "dropout=2"),

@@ -166,3 +166,12 @@ def test_a_linear_system_at_rest_is_stepped_over_at_once() -> None:
     )
     assert path.statistics["accepted"] <= 10
     assert not path.final.any()
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-8), (torch.float64, 1e-17)])
+def test_tolerances_below_rounding_are_refused(dtype: torch.dtype, rtol: float) -> None:
+    f = WeightedDiffusion(watts_strogatz(20, 4, 0.2, seed=1))
+    u = torch.ones(20, 1, dtype=dtype)
+    with pytest.raises(InputError, match="cannot be reached in torch.float.., whose .* take rtol >="):
+        evolve(f, u, [0.0, 1.0], stepper="dopri5", control=Adaptive(rtol=rtol, atol=0.0))
+    evolve(f, u, [0.0, 1.0], stepper="dopri5", control=Adaptive(rtol=rtol, atol=1e-3))

@@ -64,6 +64,8 @@ def test_parts_of_the_graph_train_as_well():
     found = learn(DATA, SPLIT, made, 0)
     steps = -(-int(SPLIT.train.sum()) // 16)
     assert len(found.history) == 6 * steps and found.epochs == 6 and found.test > 0.6
+    with pytest.raises(InputError, match=r"fanouts = \[4\], expected one number for each of the 2 layers of Sage"):
+        learn(DATA, SPLIT, short("sage", fanouts=[4]), 0)
     alone, training = torch.nn.Linear(1, 1), short("sage", fanouts=[2]).training
     with pytest.raises(InputError, match="Linear cannot be trained on parts of a graph; leave fanouts out"):
         _batches(alone, SPLIT, training, prepare(DATA, made))
@@ -123,14 +125,14 @@ def test_recipes_are_changed_key_by_key():
         ({"time": "long"}, {}, ConfigError, "time = 'long', expected a number"),
         ({"dropout": {"input": 0.5}}, {}, ConfigError, "dropout = .*'input'.*; it may hold: inputs, hidden"),
         ({}, {"update": "adm"}, UnknownName, "unknown update rule 'adm'.*adam"),
-        ({}, {"epochs": 0}, ConfigError, "epochs = 0"),
+        ({}, {"epochs": 0}, ConfigError, "epochs = 0, expected at least 1"),
         ({}, {"features": "columns"}, ConfigError, "features = 'columns'"),
         ({}, {"fanouts": 5}, ConfigError, r"fanouts = 5, expected a list .* such as \[10, 5\]"),
         ({}, {"fanouts": [5, 0]}, ConfigError, r"fanouts = \[5, 0\], expected whole numbers >= 1"),
         ({}, {"fanouts": [2.5]}, ConfigError, r"fanouts = \[2.5\], expected whole numbers"),
         ({}, {"rate": "fast"}, ConfigError, "rate = 'fast', expected a number"),
         ({}, {"epochs": 2.5}, ConfigError, "epochs = 2.5, expected a whole number"),
-        ({}, {"batch": 0}, ConfigError, "batch = 0; expected"),
+        ({}, {"batch": 0}, ConfigError, "batch = 0, expected at least 1"),
         ({"integration": "rk4"}, {}, ConfigError, "integration = 'rk4', expected a table that may hold: stepper, dt"),
         ({"attention": "cosine"}, {}, ConfigError, "attention = 'cosine', expected a table"),
     ],
