@@ -48,6 +48,7 @@ SPACES: dict[str, Choices] = {
     "grand": {
         **EVOLVING,
         "attention.heads": (2, 4, 8), "attention.dim": (32, 64), "attention.over": ("incoming", "outgoing"),
+        "source": (True, True, False),
     },
     "grand++": {**EVOLVING, **ATTENTION},
     "gread": {
@@ -128,6 +129,8 @@ def _finished(model: str, table: dict[str, Any], setting: Setting) -> Recipe:
     if model in FAMILY:
         stepper, dt = STEPS.get(model, ("rk4", 1.0))
         table["integration"] = {"stepper": stepper, "dt": dt}
+    if table.get("source") is True:  # as it is anyway
+        del table["source"]
     if model in SPEEDS:
         _put(table, "training.groups", {name: {"penalty": 0.0} for name in SPEEDS[model]})
     _put(table, "training.epochs", setting.epochs)
