@@ -134,7 +134,9 @@ def _files(entry: Dataset, split: str, root: str | os.PathLike[str] | None) -> R
     wanted = entry.wanted[entry.splits.index(split) if len(entry.wanted) > 1 else 0]
     if root is None:
         return fetched(wanted, cache_folder())
-    return find(wanted, Path(root).expanduser())
+    if not isinstance(root, (str, os.PathLike)):
+        raise InputError(f"root = {root!r}, expected the path of a folder")
+    return find(wanted, Path(os.path.expanduser(root)))
 
 
 def _differences(entry: Dataset, data: NodeData) -> Iterator[str]:

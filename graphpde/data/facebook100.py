@@ -13,7 +13,9 @@ from graphpde.core.relation import Relation
 from graphpde.data.dataset import Dataset, Origin, Size, register
 from graphpde.data.features import indicators
 from graphpde.data.node_data import NodeData
+from graphpde.data.pickled import Unreadable, checked_csr
 from graphpde.data.raw_files import RawFiles, Wanted
+from graphpde.errors import DatasetError
 from graphpde.nets.features import Features
 
 FILE = "data.mat"
@@ -33,18 +35,27 @@ def read_facebook100(files: RawFiles, split: str) -> NodeData:
     content = io.BytesIO(files.read(FILE))
     try:
         tables = loadmat(content, variable_names=["A", "local_info"])
-        adjacency, people = tables["A"].tocoo(), np.asarray(tables["local_info"]).astype(np.int64)
+        by_column, people = tables["A"], np.asarray(tables["local_info"])
+        if people.dtype.kind not in "biuf" or not (people == people.round()).all():
+            raise files.fault(FILE, "its people are described by other values than whole numbers")
+        people = people.astype(np.int64)
+        # compressed by columns: the rows of its transpose; scipy itself takes the offsets of a file for granted
+        friends = checked_csr(by_column.shape[::-1], by_column.data, by_column.indices, by_column.indptr)
+    except DatasetError:
+        raise
     except KeyError as error:
         raise files.fault(FILE, f"it has no table {error}") from None
+    except Unreadable as error:
+        raise files.fault(FILE, str(error)) from None
     except (MatReadError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError, OverflowError,
             OSError, EOFError, MemoryError, zlib.error) as error:  # fmt: skip
         raise files.fault(FILE, f"it is cut or damaged ({type(error).__name__})") from None
     n = len(people)
-    if people.ndim != 2 or people.shape[1] < 3 or adjacency.shape != (n, n):
+    if people.ndim != 2 or people.shape[1] < 3 or friends.shape != (n, n):
         raise files.fault(
-            FILE, f"friendships of shape {list(adjacency.shape)} come with people of shape {list(people.shape)}"
+            FILE, f"friendships of shape {list(by_column.shape)} come with people of shape {list(people.shape)}"
         )
-    src, dst = (torch.from_numpy(end.astype(np.int64)) for end in (adjacency.row, adjacency.col))
+    dst, src = map(torch.from_numpy, friends.entries()[:2])
     y = torch.from_numpy(people[:, 1]) - 1
     return NodeData(files.dataset, Graph(Relation.from_edges(src, dst, n, n)), _indicators(people), y)
 

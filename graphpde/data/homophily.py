@@ -47,8 +47,8 @@ def adjusted_homophily(graph: Graph, y: Tensor) -> float:
     """
     same, known = _agreement(graph, y)
     total = float(_some(known.sum()))
-    one_hot, _ = _one_hot(y)
-    by_class = (one_hot * known[:, None]).sum(0) / total
+    _, of_class = torch.unique(y, return_inverse=True)
+    by_class = torch.bincount(of_class, weights=known) / total
     chance = float(by_class.square().sum())
     if chance >= 1:
         raise InputError("all edges end in one class, so homophily has nothing to be compared with")
@@ -58,17 +58,11 @@ def adjusted_homophily(graph: Graph, y: Tensor) -> float:
 def _agreement(graph: Graph, y: Tensor) -> tuple[Tensor, Tensor]:
     """Of the incoming edges of each node: how many come from its own label, and how many from a known one [n]."""
     y = check_shape(y, "n", "y", n=graph.n)
-    one_hot, known = _one_hot(y)
-    received = graph.edges.propagate(one_hot)
-    return (one_hot * received).sum(1), known * received.sum(1)
-
-
-def _one_hot(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Indicator of each class [n, k] and of a known label [n], exact whole numbers."""
-    known = y >= 0
-    one_hot = torch.zeros(len(y), max(int(y.max()), 0) + 1 if len(y) else 1, dtype=torch.float64, device=y.device)
-    one_hot[known, y[known]] = 1
-    return one_hot, known.to(torch.float64)
+    src, dst = (y[end] for end in graph.edges.pairs())
+    known = (src >= 0) & (dst >= 0)
+    counts = torch.stack([known & (src == dst), known], 1).to(torch.float64)
+    same, told = graph.edges.collect(counts).unbind(1)
+    return same, told
 
 
 def _some(count: Tensor) -> Tensor:

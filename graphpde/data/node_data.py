@@ -11,15 +11,17 @@ from torch import Tensor
 
 from graphpde.core.bridges import as_graph, from_pyg
 from graphpde.core.cached import cached
-from graphpde.core.graph import Graph
+from graphpde.core.graph import Graph, numbers
 from graphpde.core.relation import Relation
-from graphpde.data.features import as_features
+from graphpde.data.features import as_features, as_tensor
 from graphpde.data.homophily import edge_homophily
 from graphpde.errors import InputError, ShapeError
 from graphpde.nets.features import Features, SparseFeatures
 from graphpde.train.metrics import METRICS
-from graphpde.train.split import Split
+from graphpde.train.split import Split, class_numbers
 from graphpde.typing import check_shape
+
+MOST_CLASSES = 10**5  # a label beyond is no class but another number, and models have a column for each class
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +85,27 @@ class NodeData:
             y: labels [n], whole numbers, -1 = unknown.
             splits: triples of masks [n] (train, val, test).
             name: what to call it.
+
+        Raises:
+            InputError: what is no array of numbers, splits that are no triples, and all that the class refuses.
         """
         x = as_features(x)
         if isinstance(domain, (Tensor, list)) or type(domain).__module__ == "numpy":
-            edges = check_shape(torch.as_tensor(domain), "k e", "edges", k=2)
+            edges = check_shape(as_tensor(domain, "edges", "[2, e]"), "k e", "edges", k=2)
             domain = Graph(Relation.from_edges(edges[0], edges[1], x.shape[0], x.shape[0]))
-        parts = tuple(Split(*(_truth(mask) for mask in split)) for split in splits)
-        return cls(name, as_graph(domain), x, torch.as_tensor(y), parts)
+        parts = tuple(_triple(split, k) for k, split in enumerate(splits))
+        return cls(name, as_graph(domain), x, as_tensor(y, "y", "whole numbers [n]"), parts)
 
     @classmethod
     def from_pyg(cls, data: Any, name: str = "graph", metric: str = "accuracy") -> NodeData:
         """From a torch-geometric ``Data`` with ``x`` and ``y``.
 
-        ``train_mask``, ``val_mask`` and ``test_mask`` [n] or [n, k] become one or k splits. Without a validation mask
-        nobody chooses, without a test mask the other known nodes judge, without a training mask there is no split.
+        ``train_mask``, ``val_mask`` and ``test_mask`` [n] or [n, k] become one or k splits; one of them [n] beside
+        others [n, k] is the same in all k, such as the test nodes of WikiCS. Without a validation mask nobody chooses,
+        without a test mask the other known nodes judge, without a training mask there is no split.
 
         Raises:
-            InputError: no features or labels, masks of different width.
+            InputError: no features or labels, masks of different width. ShapeError: masks of another length.
         """
         graph, fields = from_pyg(data)
         x, y = fields.get("x"), fields.get("y")
@@ -133,7 +139,8 @@ class NodeData:
             empty = [part for part, mask in zip(("train", "test"), (split.train, split.test)) if not bool(mask.any())]
             says = [f"no {part} nodes" for part in empty]
             if absent and "train" not in empty:
-                says.append(f"no training node of class {', '.join(map(str, absent))}")
+                more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
+                says.append(f"no training node of class {', '.join(map(str, absent[:8]))}{more}")
             for fault in says:
                 faults.setdefault(fault, []).append(k)
         found = list(self.notes)
@@ -171,9 +178,9 @@ class NodeData:
         """The graph induced by some nodes [k] (numbers or a mask), in their order; classes keep their numbers.
 
         Raises:
-            InputError: no node, or one twice.
+            InputError: no node, one twice, one that is none, a mask of another length.
         """
-        nodes = nodes.nonzero()[:, 0] if nodes.dtype == torch.bool else nodes.to(torch.int64)
+        nodes = numbers(nodes, self.n, "node")
         if len(nodes) == 0 or len(torch.unique(nodes)) < len(nodes):
             raise InputError("a part of a graph needs at least one node and each of them once")
         number = torch.full((self.n,), -1, dtype=torch.int64, device=nodes.device)
@@ -217,13 +224,14 @@ def _check_finite(x: Features) -> None:
 def _labels(y: Tensor, n: int, named: int) -> Tensor:
     """Labels as int64 [n]."""
     y = check_shape(y, "n", "y", n=n)
-    if y.dtype == torch.bool or y.is_complex() or (y.is_floating_point() and not bool((y == y.round()).all())):
-        raise InputError(f"y has type {y.dtype} with values that are no classes; expected whole numbers, -1 = unknown")
-    y = y.to(torch.int64)
-    wrong = (y < -1) | (y >= named if named else y < -1)
+    if y.dtype == torch.bool:
+        raise InputError("y has type torch.bool, expected whole numbers of classes, -1 = unknown")
+    y = class_numbers(y)
+    wrong = (y < -1) | (y >= (named or MOST_CLASSES))
     if bool(wrong.any()):
         at = int(wrong.nonzero()[0, 0])
         most = f"{named - 1}, one for each class name" if named else "the number of classes - 1"
+        most += "" if named or y[at] < 0 else f", of which there are at most {MOST_CLASSES}"
         raise InputError(f"node {at} has label {int(y[at])}, expected 0 to {most}, or -1 where it is unknown")
     if n and not bool((y >= 0).any()):
         raise InputError("no node has a known label (all are -1), so there is nothing to learn from")
@@ -250,9 +258,20 @@ def _check_split(split: Split, y: Tensor, k: int) -> None:
             )
 
 
+def _triple(split: Any, k: int) -> Split:
+    masks = [_truth(mask) for mask in split]
+    if len(masks) != 3 or any(mask.dim() != 1 for mask in masks):
+        shapes = ", ".join(str(list(mask.shape)) for mask in masks[:4])
+        raise InputError(
+            f"split {k} has {len(masks)} parts of shapes {shapes}, expected three masks [n]; give a single split as "
+            "[(train, val, test)]"
+        )
+    return Split(*masks)
+
+
 def _truth(mask: Any) -> Tensor:
     """A mask as truth values; files and libraries also have it as whole numbers 0 and 1."""
-    mask = torch.as_tensor(mask)
+    mask = as_tensor(mask, "a mask", "truth values [n]")
     if mask.dtype == torch.bool:
         return mask
     if mask.is_floating_point() or mask.is_complex() or not bool(((mask == 0) | (mask == 1)).all()):
@@ -266,14 +285,18 @@ def splits_of(fields: dict[str, Any], y: Tensor) -> tuple[Split, ...]:
     if "train" not in given:
         return ()
     columns = {part: _truth(mask) for part, mask in given.items()}
+    for part, mask in columns.items():
+        if mask.dim() not in (1, 2) or len(mask) != len(y):
+            raise ShapeError(f"{part}_mask has shape {list(mask.shape)}, expected [{len(y)}] or [{len(y)}, k]")
     columns = {part: mask[:, None] if mask.dim() == 1 else mask for part, mask in columns.items()}
     widths = {part: mask.shape[1] for part, mask in columns.items()}
-    if len(set(widths.values())) > 1:
+    count = max(widths.values())
+    if {*widths.values()} - {1, count}:
         told = ", ".join(f"{part} {width}" for part, width in widths.items())
         raise InputError(f"the masks hold different numbers of splits ({told}); expected [n] or [n, k] for all")
     splits = []
-    for k in range(widths["train"]):
-        parts = {part: mask[:, k] for part, mask in columns.items()}
+    for k in range(count):
+        parts = {part: mask.expand(-1, count)[:, k] for part, mask in columns.items()}
         val = parts.get("val", torch.zeros_like(parts["train"]))
         test = parts.get("test", ~parts["train"] & ~val & (y >= 0))
         splits.append(Split(parts["train"], val, test))

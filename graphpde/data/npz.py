@@ -1,4 +1,7 @@
-"""Arrays of numbers in .npz files: no objects, no more memory than the file declares, every checksum verified."""
+"""Arrays of numbers in .npz files: no objects, no more memory than the file declares, every checksum verified.
+
+Numbers come in the types that torch calculates with: wide unsigned ones as int64, extended ones as float64.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ import numpy as np
 from graphpde.data.raw_files import RawFiles
 from graphpde.errors import DatasetError
 
-_LARGEST = 2 << 30  # bytes of one array
+_LARGEST, _TIMES = 1 << 30, 64  # bytes that the arrays may unpack to together, or for each byte of their file
+_KEPT = {"u2": "i8", "u4": "i8", "u8": "i8", "f12": "f8", "f16": "f8"}
 
 
 def read_arrays(files: RawFiles, name: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
@@ -27,7 +31,8 @@ def read_arrays(files: RawFiles, name: str, keys: Sequence[str]) -> dict[str, np
             could read).
     """
     content = files.read(name)
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
+    left = most = max(_LARGEST, _TIMES * len(content))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             inside = set(archive.namelist())
@@ -38,8 +43,9 @@ def read_arrays(files: RawFiles, name: str, keys: Sequence[str]) -> dict[str, np
                 entry = archive.getinfo(f"{key}.npy")
                 if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise files.fault(name, "it is packed in a way that numpy does not write")
-                if entry.file_size > _LARGEST:
-                    raise files.fault(name, f"the array '{key}' declares {entry.file_size >> 20} MB")
+                left -= entry.file_size
+                if left < 0:
+                    raise files.fault(name, f"its arrays would unpack to more than {most >> 20} MB")
                 arrays[key] = _array(archive.read(entry))
     except DatasetError:
         raise
@@ -73,5 +79,8 @@ def _array(raw: bytes) -> np.ndarray:
         )
     if any(type(k) is not int or k < 0 for k in shape) or math.prod(shape) * dtype.itemsize != len(raw) - start:
         raise _NoNumbers(f"declares shape {list(shape)} and comes with {len(raw) - start} bytes")
-    values = np.frombuffer(raw, dtype, offset=start).astype(dtype.newbyteorder("="))
+    kept = np.dtype(_KEPT.get(f"{dtype.kind}{dtype.itemsize}", dtype.newbyteorder("=")))
+    values = np.frombuffer(raw, dtype, offset=start).astype(kept)
+    if dtype.kind == "u" and values.size and values.min() < 0:
+        raise _NoNumbers("holds whole numbers of more than 63 bits")
     return values.reshape(shape, order="F" if fortran else "C")

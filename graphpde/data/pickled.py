@@ -4,14 +4,17 @@ A pickle is a program, and unpickling runs it: whoever wrote the file chooses wh
 only listed (``pickletools``) and interpreted by this module, which never looks a name up: the names below stand for
 our own constructors of arrays, sparse matrices and dictionaries, and every other name, or a call of anything else, is
 refused. Enough for the Planetoid files (protocol 2, Python 2) and for the same kinds of objects written today.
+
+What is nested deeply, or holds itself, is never hashed, compared or printed: keys are numbers and text, names are text.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import pickletools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +45,7 @@ def read_pickled(content: bytes) -> Any:
         Unreadable: it is cut, no pickle, or names anything else; nothing of it has been run.
     """
     try:
-        return _Machine().run(content)
+        return _Machine(2 * len(content)).run(content)
     except Unreadable:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError, OverflowError) as error:
@@ -78,11 +81,12 @@ _MARK = object()
 
 
 class _Machine:
-    """The stack and the memory of one reading."""
+    """The stack and the memory of one reading, which makes at most ``room`` bytes of arrays."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
+        self.room = room
 
     def run(self, content: bytes) -> Any:
         for instruction, argument, _ in pickletools.genops(content):
@@ -117,7 +121,7 @@ class _Machine:
 
     def stack_name(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self.push_name(str(module), str(name))
+        self.push_name(_as(str, module), _as(str, name))
 
     def push_name(self, module: str, name: str) -> None:
         kind = _NAMES.get((module, name))
@@ -132,13 +136,20 @@ class _Machine:
         arguments, called = self.stack.pop(), self.stack.pop()
         if not isinstance(called, _Named) or not isinstance(arguments, tuple):
             raise Unreadable("it calls what it has built itself")
-        self.stack.append(_constructed(called.kind, arguments))
+        self.stack.append(self.kept(_constructed(called.kind, arguments)))
 
     def build(self, _: Any) -> None:
         state, made = self.stack.pop(), self.stack[-1]
         if not isinstance(made, _Made) or made.value is not None:
             raise Unreadable("it gives a state to something that has none")
-        made.value = _STATES[made.kind](made, state)
+        made.value = self.kept(_STATES[made.kind](made, state))
+
+    def kept(self, value: Any) -> Any:
+        """The value, if there is room for what it copies: the same bytes can be asked for any number of times."""
+        self.room -= value.nbytes if isinstance(value, np.ndarray) else len(value) if isinstance(value, bytes) else 0
+        if self.room < 0:
+            raise Unreadable("it makes more numbers than a file of its size can hold")
+        return value
 
     def extend(self, _: Any) -> None:
         items = self.since_mark()
@@ -150,11 +161,18 @@ class _Machine:
 
     def set_items(self, _: Any) -> None:
         items = self.since_mark()
-        _as(dict, self.stack[-1]).update(zip(items[::2], items[1::2], strict=True))
+        self.fill(zip(items[::2], items[1::2], strict=True))
 
     def set_item(self, _: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        _as(dict, self.stack[-1])[key] = value
+        self.fill([(key, value)])
+
+    def fill(self, items: Iterable[tuple[Any, Any]]) -> None:
+        into = _as(dict, self.stack[-1])
+        for key, value in items:
+            if type(key) is not int and type(key) is not str:
+                raise Unreadable("it holds a dictionary whose keys are neither whole numbers nor text")
+            into[key] = value
 
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
@@ -207,7 +225,7 @@ _STEPS: dict[str, _Step] = {
 
 def _as(kind: type, value: Any) -> Any:
     if type(value) is not kind:
-        raise Unreadable("it is cut or damaged (items for something that holds none)")
+        raise Unreadable(f"it is cut or damaged (no {kind.__name__} where one is needed)")
     return value
 
 
@@ -216,7 +234,7 @@ def _constructed(kind: str, arguments: tuple[Any, ...]) -> Any:
     if kind in ("array", "csr"):
         return _Made(kind)
     if kind == "dtype":
-        code = str(arguments[0])
+        code = _as(str, arguments[0])
         if not _TYPES.fullmatch(code):
             raise Unreadable(f"it holds values of type '{code[:20]}', expected numbers")
         return _Made(kind, code)
@@ -227,7 +245,8 @@ def _constructed(kind: str, arguments: tuple[Any, ...]) -> Any:
     if kind == "bytes" and not arguments:
         return b""
     if kind == "bytes" and len(arguments) == 2 and arguments[1] == "latin1":
-        return str(arguments[0]).encode("latin-1")
+        encoded: bytes = _as(str, arguments[0]).encode("latin-1")
+        return encoded
     raise Unreadable(f"it makes a {kind} in a way that no array needs")
 
 
@@ -262,27 +281,34 @@ def _array(_: _Made, state: Any) -> np.ndarray:
 
 
 def _csr(_: _Made, state: Any) -> Csr:
-    rows, columns = state["_shape"] if "_shape" in state else state["shape"]
-    data, indices, indptr = (_value(state[key]) for key in ("data", "indices", "indptr"))
-    if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in (data, indices, indptr)):
-        raise Unreadable("a sparse matrix has parts that are no arrays")
-    return checked_csr((rows, columns), data, indices, indptr)
+    state = _as(dict, state)
+    shape = state["_shape"] if "_shape" in state else state["shape"]
+    return checked_csr(shape, *(_value(state[key]) for key in ("data", "indices", "indptr")))
 
 
 def checked_csr(shape: Any, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> Csr:
     """A sparse matrix by rows whose parts fit each other.
 
+    Args:
+        shape: two whole numbers. data, indices, indptr: [e], [e], [rows + 1], where they come from a file of any make.
+
     Raises:
         Unreadable: they do not.
     """
-    rows, columns = (int(size) for size in shape)
+    try:
+        rows, columns = (operator.index(size) for size in shape)
+    except (TypeError, ValueError):
+        raise Unreadable("the shape of a sparse matrix is not two whole numbers") from None
+    if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in (data, indices, indptr)):
+        raise Unreadable("a sparse matrix has parts that are no arrays with one axis")
     whole = indices.dtype.kind in "iu" and indptr.dtype.kind in "iu"
     if not whole or min(rows, columns) < 0 or len(indptr) != rows + 1 or len(indices) != len(data):
         raise Unreadable(f"the parts of a sparse matrix of shape [{rows}, {columns}] do not fit each other")
     if indptr[0] != 0 or indptr[-1] != len(data) or bool((np.diff(indptr.astype(np.int64)) < 0).any()):
         raise Unreadable("the row offsets of a sparse matrix do not count up to its entries")
-    if len(indices) and (indices.min() < 0 or indices.max() >= columns):
-        raise Unreadable(f"a sparse matrix of {columns} columns names column {int(indices.max())}")
+    outside = indices[(indices < 0) | (indices >= columns)]
+    if len(outside):
+        raise Unreadable(f"a sparse matrix of {columns} columns names column {int(outside[0])}")
     return Csr((rows, columns), data, indices, indptr)
 
 

@@ -73,13 +73,16 @@ def _part(files: RawFiles, name: str, part: str) -> Any:
         if not words or not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
             raise files.fault(name, "expected one node number a line")
         return torch.tensor([int(word) for word in words])
+    content = files.read(name)
     try:
-        value = read_pickled(files.read(name))
+        value = read_pickled(content)
     except Unreadable as error:
         raise files.fault(name, f"{error}; nothing of it was run") from None
     if part == "graph":
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not all(isinstance(near, list) for near in value.values()):
             raise files.fault(name, "expected lists of neighbours by node")
+        if sum(map(len, value.values())) > len(content):
+            raise files.fault(name, "one list stands for many nodes in it, expected a list for each")
         return value
     if part.endswith("x"):
         if isinstance(value, np.ndarray) and value.ndim == 2:
@@ -138,13 +141,13 @@ def _features(parts: _Parts, n: int) -> Features:
 
 def _graph(files: RawFiles, name: str, neighbours: dict[Any, Any], n: int) -> Graph:
     lists = list(neighbours.values())
-    nodes = [*neighbours, *(other for near in lists if isinstance(near, list) for other in near)]
-    if not all(isinstance(near, list) for near in lists) or not all(type(node) is int for node in nodes):
+    nodes = [*neighbours, *(other for near in lists for other in near)]
+    if not all(type(node) is int for node in nodes):
         raise files.fault(name, "expected lists of neighbours by node")
-    every = torch.tensor(nodes)
-    if len(every) and (int(every.min()) < 0 or int(every.max()) >= n):
-        bad = int(every[(every < 0) | (every >= n)][0])
+    if nodes and not 0 <= min(nodes) <= max(nodes) < n:
+        bad = next(node for node in nodes if not 0 <= node < n)
         raise files.fault(name, f"it names node {bad} and there are {n}, counted from 0")
+    every = torch.tensor(nodes, dtype=torch.int64)
     count = torch.tensor([len(near) for near in lists], dtype=torch.int64)
     src, dst = every[: len(lists)].repeat_interleave(count), every[len(lists) :]
     other = src != dst

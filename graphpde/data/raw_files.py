@@ -84,7 +84,7 @@ class RawFiles:
 def cache_folder() -> Path:
     """Where downloaded data sets lie: ``$GRAPHPDE_DATA``, else ``~/.cache/graphpde/data``."""
     named = os.environ.get(CACHE)
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "graphpde" / "data"
+    return Path(os.path.expanduser(named)) if named else Path.home() / ".cache" / "graphpde" / "data"
 
 
 def present(wanted: Wanted, root: Path) -> tuple[Path | None, list[str]]:
@@ -93,7 +93,7 @@ def present(wanted: Wanted, root: Path) -> tuple[Path | None, list[str]]:
     absent = list(wanted.urls)
     for place in wanted.folders():
         folder = root / place
-        missing = [name for name in wanted.urls if not (folder / name).is_file()]
+        missing = [name for name in wanted.urls if not os.path.isfile(folder / name)]  # of no name that is too long
         if len(missing) < len(absent):
             best, absent = folder, missing
         if not absent:
@@ -107,7 +107,7 @@ def find(wanted: Wanted, root: Path) -> RawFiles:
     Raises:
         DatasetError: there is no such folder, it holds none of them, or only some.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DatasetError(f"there is no folder '{root}' to read the data set '{wanted.dataset}' from")
     folder, missing = present(wanted, root)
     if folder is None:

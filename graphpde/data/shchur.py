@@ -32,9 +32,9 @@ def read_shchur(files: RawFiles, split: str) -> NodeData:
     arrays = read_arrays(files, name, [*keys, "labels"])
     try:
         adjacency, attributes = (checked_csr(*(arrays[f"{part}_{key}"] for key in _MATRIX)) for part in ("adj", "attr"))
-    except (Unreadable, TypeError, ValueError) as error:
+    except Unreadable as error:
         raise files.fault(name, str(error)) from None
-    n = len(arrays["labels"])
+    n = arrays["labels"].size
     if adjacency.shape != (n, n) or attributes.shape[0] != n:
         raise files.fault(
             name,

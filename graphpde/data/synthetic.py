@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from graphpde.core.graph import Graph
 from graphpde.core.neighbors import knn
 from graphpde.core.relation import Relation
 from graphpde.data.dataset import Dataset, Origin, register
-from graphpde.data.features import as_features
+from graphpde.data.features import as_features, as_tensor
 from graphpde.data.node_data import NodeData
 from graphpde.errors import InputError
 
@@ -32,8 +33,12 @@ def sbm(sizes: Sequence[int], probability: Tensor, *, seed: int = 0) -> tuple[Gr
         The graph with both directions of each edge, nodes in random order, and the block of each node [n].
 
     Raises:
-        InputError: probabilities that are none, or not symmetric.
+        InputError: no blocks, sizes that are no whole numbers, probabilities that are none, or not symmetric.
     """
+    counts = as_tensor(sizes, "sizes", "nodes of each block [k]")
+    if counts.dim() != 1 or not len(counts) or counts.is_floating_point() or bool((counts < 0).any()):
+        raise InputError(f"sizes = {counts.tolist()}, expected a whole number of nodes >= 0 for each of some blocks")
+    sizes = counts.tolist()
     p = torch.as_tensor(probability, dtype=torch.float64)
     k = len(sizes)
     if p.shape != (k, k) or not bool(((p >= 0) & (p <= 1)).all()) or not torch.equal(p, p.T):
@@ -41,12 +46,12 @@ def sbm(sizes: Sequence[int], probability: Tensor, *, seed: int = 0) -> tuple[Gr
     rng = torch.Generator().manual_seed(int(seed))
     first = [0]
     for size in sizes:
-        first.append(first[-1] + int(size))
+        first.append(first[-1] + size)
     ends = [_block(sizes, first, a, b, float(p[a, b]), rng) for a in range(k) for b in range(a, k)]
     order = torch.randperm(first[-1], generator=rng)
     src, dst = (order[torch.cat(end)] for end in zip(*ends))
     y = torch.empty(first[-1], dtype=torch.int64)
-    y[order] = torch.arange(k).repeat_interleave(torch.tensor([int(size) for size in sizes]))
+    y[order] = torch.arange(k).repeat_interleave(torch.tensor(sizes))
     edges = Relation.from_edges(torch.cat([src, dst]), torch.cat([dst, src]), first[-1], first[-1])
     return Graph(edges), y
 
@@ -80,6 +85,7 @@ def csbm(
 
     Reference: Deshpande et al. 2018, with several classes and mean degree and homophily as parameters.
     """
+    _whole(n=n, classes=classes, features=features)
     if classes < 2 or n < 2 * classes or features < 1:
         raise InputError(f"n={n}, classes={classes}, features={features}: expected 2 classes of 2 nodes and a feature")
     if not 0 <= homophily <= 1 or not degree >= 0 or not mu >= 0:
@@ -104,7 +110,11 @@ def two_moons(n: int = 500, noise: float = 0.1, k: int = 10, *, seed: int = 0) -
 
     Args:
         n: points. noise: standard deviation, in radii. k: neighbours. seed: of the draw.
+
+    Raises:
+        InputError: no points.
     """
+    _whole(n=n)
     rng = torch.Generator().manual_seed(int(seed))
     y = torch.arange(n) % 2
     angle = math.pi * torch.rand(n, generator=rng, dtype=torch.float64)
@@ -115,11 +125,17 @@ def two_moons(n: int = 500, noise: float = 0.1, k: int = 10, *, seed: int = 0) -
     return data.undirected()
 
 
+def _whole(**given: int) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise InputError(f"{name} = {value!r}, expected a whole number >= 1")
+
+
 def _block(
     sizes: Sequence[int], first: Sequence[int], a: int, b: int, p: float, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """The joined pairs of blocks a <= b, each once: a binomial number of them, all equally likely."""
-    m, other = int(sizes[a]), int(sizes[b])
+    m, other = sizes[a], sizes[b]
     pairs = m * (m - 1) // 2 if a == b else m * other
     count = int(
         torch.binomial(

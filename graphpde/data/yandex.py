@@ -35,13 +35,13 @@ def _read(files: RawFiles) -> NodeData:
     name = file_name(files.dataset)
     arrays = read_arrays(files, name, _KEYS)
     features, labels, edges, *masks = (torch.from_numpy(arrays[key]) for key in _KEYS)
-    n = len(features)
-    if features.dim() != 2 or labels.shape != (n,) or edges.dim() != 2 or edges.shape[1] != 2:
+    if features.dim() != 2 or labels.shape != features.shape[:1] or edges.dim() != 2 or edges.shape[1] != 2:
         raise files.fault(
             name,
             f"features, labels and edges have shapes {list(features.shape)}, {list(labels.shape)} and "
             f"{list(edges.shape)}, expected [n, f], [n] and [e, 2]",
         )
+    n = len(features)
     if edges.is_floating_point() or (len(edges) and (int(edges.min()) < 0 or int(edges.max()) >= n)):
         raise files.fault(name, f"an edge names a node outside 0 to {n - 1}")
     shapes = {tuple(mask.shape) for mask in masks}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -122,12 +123,17 @@ class NeighbourSampler:
         graph = as_graph(graph)
         if x.shape[-2] != graph.n:
             raise ShapeError(f"x has {x.shape[-2]} rows, expected one for each of {graph.n} nodes")
-        if not fanouts or any(k is not None and k < 1 for k in fanouts):
-            raise InputError(f"fanouts = {list(fanouts)}, expected at least one, each >= 1 or None for all edges")
+        asked = list(fanouts) if isinstance(fanouts, Iterable) else fanouts
+        if not isinstance(asked, list) or not asked or not all(k is None or _whole(k) for k in asked):
+            raise InputError(
+                f"fanouts = {asked}, expected one for each layer, each a whole number >= 1 or None for all edges"
+            )
         self.seeds = torch.arange(graph.n, device=graph.device) if seeds is None else _distinct(seeds, graph)
-        if not len(self.seeds) or batch_size < 1:
-            raise InputError(f"got {len(self.seeds)} seeds in batches of {batch_size}, expected at least one of each")
-        self.fanouts, self.batch_size, self.x = tuple(fanouts), batch_size, x
+        if not len(self.seeds) or not _whole(batch_size):
+            raise InputError(
+                f"got {len(self.seeds)} seeds in batches of {batch_size}, expected whole numbers, at least one of each"
+            )
+        self.fanouts, self.batch_size, self.x = tuple(asked), batch_size, x
         self.normalisation, self.loops = model.normalisation, model.loops
         self.graph = normalised(graph, self.normalisation, loops=self.loops, dtype=x.dtype)
 
@@ -139,8 +145,9 @@ class NeighbourSampler:
         order = torch.randperm(len(self.seeds), generator=rng).to(self.seeds.device)
         return (self.sample(part, rng) for part in self.seeds[order].split(self.batch_size))
 
-    def sample(self, seeds: Tensor, rng: torch.Generator | None = None) -> Sampled:
-        """The part around some distinct nodes [s]."""
+    def sample(self, seeds: Any, rng: torch.Generator | None = None) -> Sampled:
+        """The part around some distinct nodes, numbers [s] or a mask [n]."""
+        seeds = _distinct(seeds, self.graph)
         source, _ = self.graph.edges.pairs()
         place = torch.full((self.graph.n,), -1, device=source.device)  # of each node in the part
         place[seeds] = torch.arange(len(seeds), device=source.device)
@@ -168,6 +175,10 @@ class NeighbourSampler:
         )
         x = self.x.select(chosen) if isinstance(self.x, SparseFeatures) else self.x[chosen]
         return Sampled(part, x, chosen, torch.arange(len(seeds), device=source.device))
+
+
+def _whole(count: Any) -> bool:
+    return isinstance(count, Integral) and int(count) >= 1
 
 
 def _distinct(seeds: Any, graph: Graph) -> Tensor:

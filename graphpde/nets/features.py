@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphpde.core.graph import numbers
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError
 
@@ -94,17 +95,9 @@ class SparseFeatures:
         """The rows of some nodes [k] (numbers or a mask [n]), in their order.
 
         Raises:
-            ShapeError: a mask of another length. InputError: numbers that are no integers, or of no node.
+            ConditionError: a mask of another length, numbers that are no integers, or of no node.
         """
-        n = self.shape[0]
-        if nodes.dtype == torch.bool:
-            if nodes.shape != (n,):
-                raise ShapeError(f"the mask of nodes has shape {list(nodes.shape)}, expected [{n}]")
-            nodes = nodes.nonzero()[:, 0]
-        elif nodes.is_floating_point() or nodes.is_complex() or nodes.dim() != 1:
-            raise InputError(f"nodes are {nodes.dtype} {list(nodes.shape)}, expected integers [k] or a mask [{n}]")
-        elif len(nodes) and not 0 <= int(nodes.min()) <= int(nodes.max()) < n:
-            raise InputError(f"nodes run from {int(nodes.min())} to {int(nodes.max())}, expected 0 to {n - 1}")
+        nodes = numbers(nodes, self.shape[0], "node")
         ptr = self.relation.ptr
         count = ptr[nodes + 1] - ptr[nodes]
         row = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)

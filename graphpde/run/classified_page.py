@@ -31,7 +31,8 @@ class Shown:
 
     Attributes:
         result: see :class:`~graphpde.run.classified.Classified`. opened: the best model. ready: data as it sees them.
-        logits: of it [n, k]. names: of the classes, perhaps none. which: the best run in words.
+        logits: of it [n, k]. names: of the classes, perhaps none. what: model and data.
+        which: the best run in words.
     """
 
     def __init__(self, result: Classified, opened: Reopened, ready: Prepared, logits: Tensor, folder: RunFolder):
@@ -39,6 +40,7 @@ class Shown:
         self.names = result.task.data.class_names
         split, seed = result.best["split"], result.best["seed"]
         self.number, self.split = number_of(split, seed), result.task.data.splits[split]
+        self.what = f"{result.task.recipe.model} on {result.task.data.name}"
         self.which = f"split {split}, seed {seed}"
 
     @property
@@ -108,16 +110,25 @@ def _about(result: Classified) -> Iterator[Table]:
     yield Table(f"Data: {data.name}", list(about.items()), notes=[*task.partition.remarks, *data.warnings])
     recipe = task.recipe.as_dict()
     values = {**recipe["settings"], **{f"training.{k}": v for k, v in recipe["training"].items()}}
-    rows = [(name, str(value)) for name, value in values.items() if value not in ("", {}, [])]
+    rows = [(name, _text(value)) for name, value in values.items() if value not in ("", {}, [], ())]
     origin = recipe["origin"] or "the defaults of the model where nothing is said here"
     yield Table(f"Recipe: {task.recipe.model}", [*rows, ("origin", origin)])
+
+
+def _text(value: Any) -> str:
+    """A setting as a reader would write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _confusion(shown: Shown) -> Iterator[tuple[Any, str]]:
     rows = shown.result.rows
     counts = torch.tensor([row["confusion"] for row in rows]).sum(0)
     runs = "one run" if len(rows) == 1 else f"{len(rows)} runs, summed"
-    figure = plot_confusion(counts, shown.names, title=f"test nodes of {runs}")
+    figure = plot_confusion(counts, shown.names, title=f"{shown.what}: test nodes of {runs}")
     yield figure, f"Test nodes by their class and the one that is predicted ({runs})."
 
 
@@ -133,7 +144,9 @@ def _training(shown: Shown) -> Iterator[tuple[Any, str]]:
         losses["loss on validation nodes"] = measured["val_loss"]
     metrics = {f"validation {_word(shown.result.task.data.metric)}": measured["val"]}
     epochs = range(1, len(measured["val"]) + 1)
-    figure = plot_training(list(epochs), losses, metrics, chosen=shown.result.best["epoch"], title=shown.which)
+    figure = plot_training(
+        list(epochs), losses, metrics, chosen=shown.result.best["epoch"], title=f"{shown.what}, {shown.which}"
+    )
     yield figure, f"Training of the run with the best validation value ({shown.which})."
 
 
@@ -152,7 +165,7 @@ def _smoothing(shown: Shown) -> Iterator[tuple[Any, str]]:
     found = energies(shown.opened.model, ready.graph, ready.x, known=shown.told)
     if len(found.positions) < 3 or not any(value > 0 for value in found.energy):
         return
-    figure = plot_energy(found.positions, found.energy, found.unit, title=shown.which)
+    figure = plot_energy(found.positions, found.energy, found.unit, title=f"{shown.what}, {shown.which}")
     yield (
         figure,
         f"Dirichlet energy of the state against its size, 0 where neighbours agree (Laplacian: "
@@ -175,7 +188,7 @@ def _classes(shown: Shown) -> Iterator[tuple[Any, str]]:
     figure = plot_classes(
         points, prediction, wrong, pairs=pairs, axes_names=names,
         names=shown.names or [str(c) for c in range(shown.logits.shape[1])],
-        title=f"{shown.which}: predicted classes",
+        title=f"{shown.what}, {shown.which}: predicted classes",
     )  # fmt: skip
     part = int((wrong & shown.split.test).sum())
     yield (

@@ -90,7 +90,7 @@ def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _own_table(file: str | os.PathLike[str], model: str | None) -> tuple[str, Mapping[str, Any]]:
-    ours = FOLDER / f"{os.fspath(file)}.toml"
+    asked, ours = file, FOLDER / f"{os.fspath(file)}.toml"
     if not os.path.exists(file) and ours.is_file():
         file = ours
     try:
@@ -98,14 +98,15 @@ def _own_table(file: str | os.PathLike[str], model: str | None) -> tuple[str, Ma
             table = tomllib.load(stream)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot read the recipe '{os.fspath(file)}': {reason}") from None
+        raise ConfigError(f"cannot read the recipe '{os.fspath(asked)}': {reason}") from None
     named = [name for name in table if name in MODELS and isinstance(table[name], Mapping)]
     if model is not None:
         MODELS[model]
         if not named:
             return model, table
         if model not in named:
-            raise unknown(f"model of '{os.fspath(file)}'", model, named)
+            told = f"the recipe '{os.fspath(asked)}' has no settings of '{model}', only of {', '.join(named)}"
+            raise ConfigError(f"{told}; leave --recipe out, or name another file")
         return model, table[model]
     if len(named) != 1:
         told = f"of {', '.join(named)}" if named else "of a model that it does not name"

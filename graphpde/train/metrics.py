@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.registry import Registry
+from graphpde.train.split import class_numbers
 from graphpde.typing import check_shape
 
 METRICS: Registry[Callable[..., float]] = Registry("metric")
@@ -25,7 +26,8 @@ def accuracy(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
     """Share of nodes whose largest logit [n, k] is that of their label; the first of equal ones counts.
 
     Raises:
-        InputError: no node to judge. ShapeError: sizes that do not fit.
+        InputError: no node to judge, labels that are no whole numbers or of no column, logits that are NaN. ShapeError:
+            sizes that do not fit.
     """
     logits, y = _judged(logits, y, mask)
     return float((logits.argmax(-1) == y).to(torch.float64).mean())
@@ -55,12 +57,12 @@ def roc_auc(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
     """
     if logits.dim() == 1:
         logits = logits[:, None]
+    if logits.dim() == 2 and logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], 1)
     logits, y = _judged(logits, y, mask)
     if logits.shape[1] > 2:
         raise InputError(f"ROC-AUC is for two classes and the logits have {logits.shape[1]} columns; take macro_f1")
-    if bool((y > 1).any()):
-        raise InputError(f"ROC-AUC is for labels 0 and 1, got a label {int(y.max())}")
-    score = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1].double() - logits[:, 0].double()
+    score = logits[:, 1].double() - logits[:, 0].double()
     if bool(score.isnan().any()):
         raise InputError("a score is not a number, so the nodes cannot be ranked")
     positive = int(y.sum())
@@ -141,9 +143,9 @@ def standard_error(values: Iterable[float]) -> float:
 
 
 def _judged(logits: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Rows and labels of the nodes that count."""
+    """Rows, all numbers, and labels, int64 and each of a column, of the nodes that count."""
     logits = check_shape(logits, "n k", "logits").detach()
-    y = check_shape(y, "n", "y", n=len(logits))
+    y = class_numbers(check_shape(y, "n", "y", n=len(logits)))
     counts = y >= 0
     if mask is not None:
         mask = check_shape(mask, "n", "mask", n=len(logits))
@@ -153,6 +155,9 @@ def _judged(logits: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Ten
     if not bool(counts.any()):
         raise InputError("no node with a known label counts; check the mask")
     logits, y = logits[counts], y[counts]
-    if logits.shape[1] > 1 and int(y.max()) >= logits.shape[1]:
+    if int(y.max()) >= logits.shape[1]:
         raise InputError(f"a label is {int(y.max())} and there are logits of {logits.shape[1]} classes")
+    bad = int(logits.isnan().any(1).sum())
+    if bad:
+        raise InputError(f"the logits of {bad} of {len(y)} nodes that count are NaN, so they name no class")
     return logits, y

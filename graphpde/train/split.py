@@ -5,6 +5,8 @@ No maker touches a global random state; nodes of unknown label (-1) are in no pa
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +39,22 @@ class Split(NamedTuple):
         return Split(*(mask[nodes] for mask in self))
 
 
+def class_numbers(y: Any) -> Tensor:
+    """Labels [n] as int64, given as whole numbers of any type.
+
+    Raises:
+        ShapeError: not one axis. InputError: fractions, complex or infinite numbers.
+    """
+    y = check_shape(y, "n", "y")
+    if y.dtype != torch.int64:
+        exact = torch.full(y.shape, torch.nan) if y.is_complex() else y.to(torch.float64)
+        if not bool(((exact == exact.round()) & (exact.abs() < 2**62)).all()):
+            raise InputError(
+                f"y has type {y.dtype} with values that are no classes; expected whole numbers, -1 = unknown"
+            )
+    return y.to(torch.int64)
+
+
 SPLITS: Registry[Any] = Registry("split")
 """Makers ``(y, seed=) -> Split`` by the name that ``--split`` takes."""
 
@@ -57,9 +75,11 @@ def per_class(
         val_per_class: choose by this many of each class instead of ``val``.
 
     Raises:
-        InputError: a class has too few nodes, or all have.
+        InputError: a class has too few nodes, or all have; numbers of nodes that are no whole numbers >= 0.
     """
-    order = _shuffled(y, seed)
+    y, order = _shuffled(y, seed)
+    count, val_per_class = _count(count, "count"), _count(val_per_class, "val_per_class")
+    val, test = (value if value is None else _count(value, name) for name, value in (("val", val), ("test", test)))
     train = _first_of_each_class(y, order, count, "train")
     taken = train
     if val_per_class:
@@ -70,7 +90,7 @@ def per_class(
         rest = order[~taken[order]]
         if val is None and test is None:
             raise InputError("val and test are both None; give the size of one of them")
-        size = len(rest) - int(test or 0) if val is None else _count(val, "val")
+        size = len(rest) - (test or 0) if val is None else val
         if not 0 <= size <= len(rest):
             raise InputError(
                 f"{val if val is not None else test} nodes are to choose or judge and {len(rest)} are left after "
@@ -79,7 +99,7 @@ def per_class(
         chosen = _mask(y, rest[:size])
         rest = rest[size:]
     if test is not None:
-        if _count(test, "test") > len(rest):
+        if test > len(rest):
             raise InputError(f"{test} nodes are to judge and {len(rest)} are left; take fewer")
         rest = rest[:test]
     return Split(train, chosen, _mask(y, rest))
@@ -96,7 +116,7 @@ def fractions(y: Tensor, train: float = 0.48, val: float = 0.32, *, seed: int = 
     """
     if not (0 < train < 1 and 0 <= val < 1 and train + val < 1):
         raise InputError(f"fractions train={train}, val={val}: expected train > 0, val >= 0 and a sum below 1")
-    order = _shuffled(y, seed)
+    y, order = _shuffled(y, seed)
     parts: list[list[Tensor]] = [[], [], []]
     for label in _labels(y):
         mine = order[y[order] == label]
@@ -104,6 +124,11 @@ def fractions(y: Tensor, train: float = 0.48, val: float = 0.32, *, seed: int = 
         second = min(first + round(val * len(mine)), len(mine))
         for part, nodes in zip(parts, (mine[:first], mine[first:second], mine[second:])):
             part.append(nodes)
+    if not sum(map(len, parts[2])):
+        raise InputError(
+            f"fractions train={train}, val={val} leave nothing to judge of {len(order)} labelled nodes in "
+            f"{len(parts[2])} classes; take smaller ones"
+        )
     return Split(*(_mask(y, torch.cat(part)) for part in parts))
 
 
@@ -131,14 +156,16 @@ def grand(y: Tensor, *, seed: int = 0, development: int | None = None) -> Split:
 
     The random splits of GRAND (Chamberlain et al. 2021), whose code takes the scheme from graph diffusion convolution
     (Gasteiger et al. 2019): some nodes are set aside for development and the training nodes are among them. None is
-    the published size: 1500, and 5000 for Coauthor CS, which we take for every graph of more than 15000 nodes.
+    the size in that code: 1500, and 5000 for Coauthor CS alone (18333 nodes, 15 classes), which is told from its other
+    data sets by its labels: more than 15000 known ones, of more than 10 classes.
 
     Raises:
         InputError: the development set holds too few nodes of a class, or as many nodes as there are.
     """
-    order = _shuffled(y, seed)
+    y, order = _shuffled(y, seed)
     if development is None:
-        development = 1500 if len(order) <= 15000 else 5000
+        development = 5000 if len(order) > 15000 and len(_labels(y)) > 10 else 1500
+    development = _count(development, "development")
     if not 0 < development < len(order):
         raise InputError(
             f"a development set of {development} nodes leaves nothing to judge of {len(order)} labelled ones; take a "
@@ -151,16 +178,17 @@ def grand(y: Tensor, *, seed: int = 0, development: int | None = None) -> Split:
     return Split(train, _mask(y, ours) & ~train, _mask(y, order[development:]))
 
 
-def _shuffled(y: Tensor, seed: int) -> Tensor:
-    """The nodes of known label [k] in random order, on the labels' device and the same on each."""
+def _shuffled(y: Any, seed: int) -> tuple[Tensor, Tensor]:
+    """The labels [n], and the nodes of known label [k] in random order, on the labels' device and the same on each."""
     y = check_shape(y, "n", "y")
     if y.is_floating_point() or y.dtype == torch.bool:
         raise InputError(f"y has type {y.dtype}, expected whole numbers of classes, -1 = unknown")
+    y = class_numbers(y)
     known = (y.cpu() >= 0).nonzero()[:, 0]
     if len(known) == 0:
         raise InputError("no node has a known label, so there is nothing to split")
     rng = torch.Generator().manual_seed(int(seed))
-    return known[torch.randperm(len(known), generator=rng)].to(y.device)
+    return y, known[torch.randperm(len(known), generator=rng)].to(y.device)
 
 
 def _labels(y: Tensor) -> list[int]:
@@ -172,7 +200,7 @@ def _first_of_each_class(
     y: Tensor, order: Tensor, count: int, what: str, holder: str = "it has", remedy: str = "take fewer of each class"
 ) -> Tensor:
     """The first ``count`` nodes of each class in this order, as a mask [n]."""
-    if _count(count, "count") == 0:
+    if count == 0:
         raise InputError("count = 0, expected at least one training node of each class")
     taken = []
     for label in _labels(y):
@@ -183,8 +211,9 @@ def _first_of_each_class(
     return _mask(y, torch.cat(taken))
 
 
-def _count(value: int, name: str) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 0:
+def _count(value: Any, name: str) -> int:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value < 0 or value != int(value):
         raise InputError(f"{name} = {value}, expected a whole number >= 0")
     return int(value)
 

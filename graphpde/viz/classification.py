@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +71,12 @@ def _name_ticks(axes: Axes, words: Sequence[str]) -> None:
     axes.set_yticks(places, [words[k] for k in places])
 
 
+def _common(names: Iterable[str]) -> str:
+    """The one name, or what all are."""
+    found = list(names)
+    return plain(found[0]) if len(found) == 1 else "metric"
+
+
 def plot_training(
     epochs: Any, losses: Mapping[str, Any], metrics: Mapping[str, Any], *, chosen: int = 0, title: str | None = None
 ) -> Figure:
@@ -95,14 +101,15 @@ def plot_training(
                 raise ShapeError(f"'{name}' has {len(y)} values, expected {len(x)} as there are epochs")
             axes.plot(x, y, color=next(colours), linewidth=1.5, label=plain(name))
         if chosen:
-            axes.axvline(chosen, color=INK, linewidth=0.9, linestyle="--", label=f"chosen epoch {chosen}")
+            told = f"chosen epoch {chosen}" if axes is panels[0] else None
+            axes.axvline(chosen, color=INK, linewidth=0.9, linestyle="--", label=told)
         style_axes(axes, 6)
         axes.legend(frameon=False, fontsize=9)
         axes.grid(True, linewidth=0.4, alpha=0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.02)
     panels[0].set_ylabel("loss")
-    panels[1].set_ylabel("%")
+    panels[1].set_ylabel(f"{_common(metrics)} [%]")
     panels[1].set_xlabel("epoch")
     entitle(figure, title)
     return figure

@@ -100,10 +100,13 @@ def _energies(axes: Axes, picture: SmoothingPicture) -> None:
         words = f"collapse of averaging alone:\npredicted {predicted_at:.4g}, measured {measured_at:.4g}"
         axes.axvline(measured_at, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=words)
     style_axes(axes)
-    _log_both(axes, picture.unit)
-    axes.set_ylim(bottom=max(min(lowest, default=1.0) / 3, 1e-14))
     axes.set_xlabel(picture.unit)
     axes.set_ylabel("Dirichlet energy / squared norm")
+    if not lowest:
+        _note(axes, "the energy is zero")
+        return
+    _log_both(axes, picture.unit)
+    axes.set_ylim(bottom=max(min(lowest) / 3, 1e-14))
     axes.legend(frameon=False, fontsize=7.5, loc="lower left")
 
 
@@ -121,7 +124,7 @@ def _gradients(axes: Axes, picture: SmoothingPicture) -> None:
     axes.set_xlabel(picture.unit)
     axes.set_ylabel("|gradient of the loss at the state|")
     if not drawn:
-        axes.text(0.5, 0.5, "no gradient", transform=axes.transAxes, ha="center", color=FAINT)
+        _note(axes, "no gradient")
         return
     _log_both(axes, picture.unit)
     axes.legend(frameon=False, fontsize=7.5, loc="best")
@@ -146,6 +149,11 @@ def _eigenvalues(axes: Axes, picture: SmoothingPicture) -> None:
         axes.set_ylabel("number")
     else:
         axes.set_yticks([])
+
+
+def _note(axes: Axes, text: str) -> None:
+    """What is said where there is nothing to draw."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=FAINT)
 
 
 def _positive(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,14 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import torch
+from scipy.io import savemat
 
-from graphpde.data import DATASETS, cache_folder, dataset, download, load
+from graphpde.data import DATASETS, cache_folder, dataset, download, load, npz
 from graphpde.data.npz import read_arrays
 from graphpde.data.raw_files import RawFiles
-from graphpde.errors import DatasetError, UnknownName
+from graphpde.errors import DatasetError, InputError, UnknownName
 from tests.data.planetoid_folder import KNOWN, TEST, planetoid_parts, write_planetoid
 
 
@@ -27,8 +30,11 @@ def test_every_layout_is_found(tmp_path: Path, place: str) -> None:
 
 
 def test_a_missing_folder_an_empty_one_and_a_partial_one(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"there is no folder '.*nowhere' to read the data set 'Cora' from"):
-        load("Cora", tmp_path / "nowhere")
+    for root in (tmp_path / "nowhere", "nowhere" * 999, "~nosuchuser/nowhere", "no\0where"):
+        with pytest.raises(DatasetError, match=r"(?s)there is no folder '.*where' to read the data set 'Cora' from"):
+            load("Cora", root)
+    with pytest.raises(InputError, match="root = 5, expected the path of a folder"):
+        load("Cora", 5)  # type: ignore[arg-type]
     says = (
         r"'Cora' is not below '.*': expected ind.cora.x, ind.cora.tx and 6 more in Planetoid/Cora/raw or Cora/raw or "
         r"right there; they are published in https://github.com/kimiyoung/planetoid/raw/master/data$"
@@ -171,10 +177,22 @@ def test_npz_arrays_are_numpys(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for value in (
         rng.normal(size=(3, 4)), np.asfortranarray(rng.normal(size=(3, 4))), np.arange(5, dtype=">u2"),
-        np.zeros((2, 0)), np.array(3.5), np.array([True, False]),
+        np.zeros((2, 0)), np.array(3.5), np.array([True, False]), np.arange(3, dtype="u8"), np.arange(3).astype("g"),
     ):  # fmt: skip
         read = arrays(tmp_path, saved(a=value))["a"]
         assert np.array_equal(read, value) and read.shape == value.shape
+        torch.from_numpy(read)[:0] if read.ndim else None  # of a type that torch has
+
+
+def test_npz_arrays_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros = np.zeros(100_000)
+    content = saved(a=zeros, b=zeros)
+    monkeypatch.setattr(npz, "_LARGEST", 10**6)
+    assert arrays(tmp_path, content)["a"].shape == (100_000,)
+    with pytest.raises(DatasetError, match="its arrays would unpack to more than 0 MB"):
+        arrays(tmp_path, content, ("a", "b"))
+    monkeypatch.setattr(npz, "_TIMES", 10**6)  # what a large file may hold
+    assert len(arrays(tmp_path, content, ("a", "b"))) == 2
 
 
 def test_npz_that_cannot_be_read(tmp_path: Path) -> None:
@@ -279,6 +297,14 @@ def test_other_files_that_do_not_fit(tmp_path: Path) -> None:
         ({"labels": np.arange(4)}, r"edges of shape \[3, 3\].*come with labels of 4 nodes"),
         ({"labels": np.array([0, 1, -2])}, "node 2 has label -2, expected 0 to the number of classes - 1"),
         ({"attr_data": np.array([1, np.nan, 1])}, "not finite"),
+        ({"labels": np.array([0, 1, 2**60])}, f"node 2 has label {2**60}, expected .* at most 100000"),
+        ({"labels": np.array(0)}, "come with labels of 1 nodes"),
+        ({"adj_shape": np.array([np.inf, np.inf])}, "shape of a sparse matrix is not two whole numbers"),
+        ({"attr_shape": np.array([3.7, 3.2])}, "shape of a sparse matrix is not two whole numbers"),
+        ({"attr_shape": np.array([3, 10**12])}, "1000000000000 columns, expected at most 10000000; leave out"),
+        ({"adj_indices": np.arange(3)[:, None]}, "parts that are no arrays with one axis"),
+        ({"adj_indptr": np.arange(4)[:, None]}, "parts that are no arrays with one axis"),
+        ({"attr_data": np.ones((3, 2))}, "parts that are no arrays with one axis"),
     ):
         shchur(**change)
         with pytest.raises(DatasetError, match=says):
@@ -292,15 +318,62 @@ def test_other_files_that_do_not_fit(tmp_path: Path) -> None:
     yandex()
     data = load("Minesweeper", tmp_path)
     assert data.graph.edges.n_edges == 2 and data.metric == "roc_auc" and len(data.splits) == 1
+    for kind in ("u1", "u2", "u4", "u8"):
+        yandex(edges=np.array([[0, 1]], dtype=kind), node_features=np.ones((3, 2), dtype=np.longdouble))
+        assert load("Minesweeper", tmp_path).graph.edges.n_edges == 2
     for change, says in (
         ({"edges": np.array([[0, 3]])}, "an edge names a node outside 0 to 2"),
         ({"edges": np.array([0, 1])}, r"and \[2\], expected \[n, f\], \[n\] and \[e, 2\]"),
         ({"val_masks": np.ones((2, 3), dtype=bool)}, r"the masks have shapes .*expected truth values \[splits, 3\]"),
+        ({"node_features": np.array(1.0)}, r"have shapes \[\], \[3\] and"),
+        ({"node_labels": np.array([2**64 - 1, 0, 1], dtype="u8")}, "'node_labels' holds whole numbers of more than 63"),
+        ({"node_labels": np.array([np.inf, 0, 1])}, "values that are no classes"),
         ({"node_labels": np.array([0, 1, 2])}, "ROC-AUC judges two classes and 'Minesweeper' has 3"),
     ):
         yandex(**change)
         with pytest.raises(DatasetError, match=says):
             load("Minesweeper", tmp_path)
+
+
+FRIENDS = sp.csc_matrix(np.eye(6)[::-1])
+PEOPLE = np.array([[1, k % 3, 2, 3, 4, 5, k] for k in range(6)])
+
+
+def words(*values: int) -> bytes:
+    return np.array(values, dtype="<i4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (words(*FRIENDS.indptr), words(0, 2**30, 1, 1, 1, 1, 6), "row offsets of a sparse matrix do not count up"),
+        (words(*FRIENDS.indptr), words(0, -5, -(2**30), 1, 1, 1, 6), "row offsets of a sparse matrix do not count up"),
+        (words(*FRIENDS.indices), words(5, 4, 3, 2, 1, 1000), "of 6 columns names column 1000"),
+        (words(*FRIENDS.indices), words(5, 4, 3, 2, 1, -7), "of 6 columns names column -7"),
+    ],
+)
+def test_offsets_in_a_mat_file(tmp_path: Path, old: bytes, new: bytes, says: str) -> None:
+    path = tmp_path / "data.mat"
+    savemat(path, {"A": FRIENDS, "local_info": PEOPLE})
+    src, dst = load("Reed98", tmp_path).graph.edges.pairs()
+    assert src.tolist() == [5, 4, 3, 2, 1, 0] and dst.tolist() == [0, 1, 2, 3, 4, 5]
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(DatasetError, match=says):
+        load("Reed98", tmp_path)
+
+
+def test_other_tables_in_a_mat_file(tmp_path: Path) -> None:
+    for friends, people, says in (
+        (FRIENDS, PEOPLE + 0.5, "described by other values than whole numbers"),
+        (FRIENDS, np.where(PEOPLE == 2, np.nan, PEOPLE), "described by other values than whole numbers"),
+        (FRIENDS, PEOPLE[:5], r"friendships of shape \[6, 6\] come with people of shape \[5, 7\]"),
+        (np.eye(6), PEOPLE, "cut or damaged"),
+    ):
+        savemat(tmp_path / "data.mat", {"A": friends, "local_info": people})
+        with pytest.raises(DatasetError, match=says):
+            load("Reed98", tmp_path)
     (tmp_path / "data.mat").write_bytes(os.urandom(300))
     with pytest.raises(DatasetError, match="data.mat' of the data set 'Reed98': it is cut or damaged"):
         load("Reed98", tmp_path)

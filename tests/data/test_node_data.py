@@ -50,6 +50,8 @@ REFUSED = {
     "a label below": ({"y": torch.tensor([0, 1, -2, 0])}, InputError, "node 2 has label -2, expected 0 to"),
     "a label beyond": ({"class_names": ("a",)}, InputError, "node 1 has label 1, expected 0 to 0, one for each class"),
     "halves": ({"y": torch.tensor([0.5, 1, 0, 0])}, InputError, "expected whole numbers, -1 = unknown"),
+    "a label without end": ({"y": torch.tensor([0, 1, 2**60, 0])}, InputError, f"label {2**60}, .* at most 100000"),
+    "infinity": ({"y": torch.tensor([0, 1, torch.inf, 0])}, InputError, "expected whole numbers, -1 = unknown"),
     "truth": ({"y": Y == 1}, InputError, "y has type torch.bool"),
     "nothing known": ({"y": Y * 0 - 1}, InputError, "no node has a known label"),
     "a long mask": ({"splits": (Split(mask(0, n=5), mask(1), mask(2)),)}, ShapeError, "train mask of split 0 has"),
@@ -98,6 +100,9 @@ def test_warnings() -> None:
     empty = NodeData("a", PATH, X, y, (Split(mask(), mask(), mask()),) * 2)
     assert empty.warnings == ("every split of 'a': no train nodes", "every split of 'a': no test nodes")
     assert NodeData("a", PATH, X, y).warnings == ()
+    many = NodeData("a", PATH, X, torch.tensor([0, 1, 99_999, 0]), (one,))
+    says = "the split of 'a': no training node of class 1, 2, 3, 4, 5, 6, 7, 8 and 99991 more"
+    assert many.warnings == (says,) and many.homophily() == edge_homophily(PATH, many.y) == 0.0
 
 
 def test_from_torch_geometric() -> None:
@@ -115,8 +120,13 @@ def test_from_torch_geometric() -> None:
     alone = NodeData.from_pyg(Data(**{**base, "y": torch.tensor([0, 1, -1, 1])}, train_mask=mask(0))).splits[0]
     assert not alone.val.any() and alone.test.tolist() == mask(1, 3).tolist()  # the rest judges, unknown left out
     assert NodeData.from_pyg(Data(**{**base, "y": Y[:, None]})).y.tolist() == Y.tolist()
-    with pytest.raises(InputError, match=r"different numbers of splits \(train 2, val 1, test 2\)"):
-        NodeData.from_pyg(Data(**base, **{**many, "val_mask": mask(1)}))
+    with pytest.raises(InputError, match=r"different numbers of splits \(train 2, val 3, test 2\)"):
+        NodeData.from_pyg(Data(**base, **{**many, "val_mask": torch.zeros(4, 3, dtype=torch.bool)}))
+    shared = NodeData.from_pyg(Data(**base, **{**many, "test_mask": mask(3)})).splits  # as WikiCS has it
+    assert [split.train.tolist() for split in shared] == [mask(0).tolist(), mask(1).tolist()]
+    assert all(split.test.tolist() == mask(3).tolist() for split in shared)
+    with pytest.raises(ShapeError, match=r"train_mask has shape \[2\], expected \[4\] or \[4, k\]"):
+        NodeData.from_pyg(Data(**base, train_mask=mask(0)[:2]))
     with pytest.raises(InputError, match="this Data has no features x; without any, take x = torch.eye"):
         NodeData.from_pyg(Data(edge_index=edge_index, y=Y, num_nodes=4))
     with pytest.raises(InputError, match="this Data has no labels y"):
@@ -139,6 +149,26 @@ def test_from_arrays_and_networkx() -> None:
         NodeData.of(np.array([[0, 9], [1, 2]]), X, Y)
     with pytest.raises(ShapeError, match=r"edges has shape \[3, 4\], expected \[2, e\]"):
         NodeData.of(np.zeros((3, 4), dtype=int), X, Y)
+
+
+PAIRS = [[0, 1], [1, 2]]
+UNUSABLE = {
+    "ragged edges": ([[0, 1], [1]], X, Y, (), r"edges is no array of numbers \(.*\); expected \[2, e\]"),
+    "no features": (PAIRS, None, Y, (), r"x is no array of numbers \(.*\); expected \[n, f\]"),
+    "words as features": (PAIRS, [["a"]] * 4, Y, (), "x is no array of numbers"),
+    "complex features": (PAIRS, X + 1j, Y, (), "features have type torch.complex64, expected real numbers"),
+    "columns without end": (PAIRS, sp.csr_matrix((4, 10**12)), Y, (), "1000000000000 columns, expected at most"),
+    "words as labels": (PAIRS, X, ["a", "b", "a", "b"], (), r"y is no array of numbers \(.*\); expected whole numbers"),
+    "one triple": (PAIRS, X, Y, (mask(0), mask(1), mask(2)), r"give a single split as \[\(train, val, test\)\]"),
+    "a pair": (PAIRS, X, Y, [(mask(0), mask(1))], r"split 0 has 2 parts of shapes \[4\], \[4\], expected three masks"),
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_what_no_graph_is_made_of(fault: str) -> None:
+    edges, x, y, splits, says = UNUSABLE[fault]
+    with pytest.raises(InputError, match=says):
+        NodeData.of(edges, x, y, splits)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3])
@@ -183,6 +213,15 @@ def test_a_part_keeps_edges_labels_masks_and_classes() -> None:
     for nodes in (torch.tensor([1, 1]), torch.tensor([], dtype=torch.int64)):
         with pytest.raises(InputError, match="at least one node and each of them once"):
             data.select(nodes)
+    assert pairs(data.select([3, 1])) == [(0, 1)]  # type: ignore[arg-type]
+    for nodes, says in (
+        (torch.tensor([0, -4]), "names node -4, expected 0..3"),
+        (torch.tensor([9]), "names node 9, expected 0..3"),
+        (torch.tensor([0.9, 2.7]), "expected whole numbers or a mask"),
+        (torch.tensor([True, True]), "a mask of 2 nodes was given, expected 4"),
+    ):
+        with pytest.raises(InputError, match=says):
+            data.select(nodes)
 
 
 def test_the_largest_component_against_networkx() -> None:
@@ -221,6 +260,8 @@ def test_homophily_against_counting() -> None:
         share = np.array([sum(y[b] == c for _, _, b in edges) for c in range(3)]) / len(edges)
         expected = (np.mean(same) - (share**2).sum()) / (1 - (share**2).sum())
         assert adjusted_homophily(g, torch.tensor(y)) == pytest.approx(expected, abs=1e-13)
+        spread = torch.tensor(np.where(y < 0, y, y * 2**58))  # names of classes cost nothing
+        assert adjusted_homophily(g, spread) == adjusted_homophily(g, torch.tensor(y))
 
 
 def test_homophily_of_nothing() -> None:

@@ -135,7 +135,10 @@ def test_what_is_no_number_is_named(value: Any, says: str) -> None:
 def test_a_matrix_whose_parts_do_not_fit() -> None:
     for part, wrong, says in (
         ("indices", np.array([0, 9], dtype="i4"), "a sparse matrix of 2 columns names column 9"),
-        ("indices", np.array([0, -1], dtype="i4"), "names column"),
+        ("indices", np.array([0, -1], dtype="i4"), "names column -1"),
+        ("indices", np.array([[0], [1]], dtype="i4"), "no arrays with one axis"),
+        ("_shape", (2.0, 2), "the shape of a sparse matrix is not two whole numbers"),
+        ("_shape", (2, 2, 2), "not two whole numbers"),
         ("indptr", np.array([0, 2, 1], dtype="i4"), "do not count up"),
         ("indptr", np.array([1, 1, 2], dtype="i4"), "do not count up"),
         ("indptr", np.array([0, 2], dtype="i4"), "do not fit each other"),
@@ -163,6 +166,28 @@ def test_every_cut_and_damage_is_one_kind_of_error() -> None:
                 read_pickled(bytes(damaged))
             except Unreadable as error:
                 assert re.fullmatch(r".{5,200}", str(error))
+
+
+@pytest.mark.parametrize("depth", [1, 10**6])
+def test_what_is_nested_deeply_is_neither_hashed_nor_printed(depth: int) -> None:
+    nested = b")" + b"\x85" * depth
+    for content, says in (
+        (b"\x80\x02}" + nested + b"K\x01s.", "whose keys are neither whole numbers nor text"),
+        (b"\x80\x02}(" + nested + b"K\x01u.", "whose keys are neither whole numbers nor text"),
+        (b"\x80\x04" + nested + b"\x8c\x01a\x93.", "no str where one is needed"),
+        (b"\x80\x02cnumpy\ndtype\n" + nested + b"\x85R.", "no str where one is needed"),
+        (b"\x80\x02c_codecs\nencode\n" + nested + b"X\x06\0\0\0latin1\x86R.", "no str where one is needed"),
+    ):
+        with pytest.raises(Unreadable, match=says):
+            read_pickled(content)
+
+
+def test_bytes_are_not_copied_more_often_than_the_file_holds_them() -> None:
+    text = b"X" + (1000).to_bytes(4, "little") + b"a" * 1000
+    once = b"\x80\x02](c_codecs\nencode\nq\x00" + text + b"q\x01X\x06\0\0\0latin1q\x02"
+    assert read_pickled(once + b"h\x00h\x01h\x02\x86R" + b"e.")[-1] == b"a" * 1000
+    with pytest.raises(Unreadable, match="makes more numbers than a file of its size can hold"):
+        read_pickled(once + b"h\x00h\x01h\x02\x86R" * 50 + b"e.")
 
 
 def test_a_long_declared_size_costs_nothing() -> None:

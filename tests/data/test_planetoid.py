@@ -80,6 +80,10 @@ FAULTS = {
     "truth among the nodes": (with_edge(0, True), "ind.cora.graph'.*lists of neighbours by node"),
     "a node beyond": (with_edge(0, 570), r"ind.cora.graph'.*names node 570 and there are 570, counted from 0"),
     "a negative node": (with_edge(-1, 3), "ind.cora.graph'.*names node -1 and there are 570"),
+    "a node of many digits": (with_edge(0, 2**70), f"names node {2**70} and there are 570"),
+    "one list for all nodes": (
+        edited("graph", lambda graph: dict.fromkeys(range(570), [1] * 500)), "one list stands for many nodes in it",
+    ),
     "a test node twice": (
         edited("test.index", lambda t: np.where(t == t.max(), t.min(), t)), "expected 30 different nodes from 540 on",
     ),

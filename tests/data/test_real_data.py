@@ -12,6 +12,7 @@ import torch
 from graphpde.data import DATASETS, NodeData, dataset, edge_homophily, largest_component, load
 from graphpde.errors import DatasetError
 from graphpde.nets import SparseFeatures
+from graphpde.train.split import grand
 
 # name, split -> homophily by torch-geometric's own function, number of splits
 HOMOPHILY = {
@@ -196,3 +197,9 @@ def test_every_data_set_says_where_it_comes_from() -> None:
             url.startswith("https://") for wanted in entry.wanted for url in wanted.urls.values()
         )
         assert len(entry.wanted) in (0, 1, len(entry.splits))
+
+
+def test_the_split_of_grand_takes_5000_nodes_of_coauthor_cs(graphs: Path) -> None:
+    cs, photo = (grand(load(name, graphs).y) for name in ("CS", "Photo"))
+    assert [int(mask.sum()) for mask in cs] == [300, 4700, 13333]
+    assert [int(mask.sum()) for mask in photo] == [160, 1340, 6150]

@@ -102,6 +102,8 @@ def test_seeds() -> None:
     [
         ({"classes": 1}, "expected 2 classes"),
         ({"n": 8, "classes": 5}, "expected 2 classes of 2 nodes"),
+        ({"n": 100.0}, "n = 100.0, expected a whole number >= 1"),
+        ({"features": 2.5}, "features = 2.5, expected a whole number >= 1"),
         ({"homophily": 1.2}, "homophily <= 1"),
         ({"degree": -1.0}, "expected >= 0"),
         ({"mu": float("nan")}, "expected >= 0"),
@@ -117,6 +119,12 @@ def test_blocks_that_are_none() -> None:
     for table in (torch.tensor([[0.1, 0.2], [0.3, 0.1]]), torch.tensor([[1.1, 0.2], [0.2, 0.1]]), torch.zeros(2, 3)):
         with pytest.raises(InputError, match=r"expected a symmetric table \[2, 2\] of probabilities"):
             sbm([3, 3], table)
+    for sizes in ([-3, 5], [2.5, 5], []):
+        with pytest.raises(InputError, match=r"sizes = \[.*\], expected a whole number of nodes >= 0"):
+            sbm(sizes, torch.full((len(sizes), len(sizes)), 0.5))  # type: ignore[arg-type]
+    for n in (0, -5, 7.0):
+        with pytest.raises(InputError, match=f"n = {n}, expected a whole number >= 1"):
+            two_moons(n)  # type: ignore[arg-type]
 
 
 def test_moons_and_digits() -> None:

@@ -164,6 +164,15 @@ def test_a_mask_names_the_seeds():
     sampler = NeighbourSampler(random_graph(), features(), (2,), mask, model=Gcn)
     (part,) = sampler.drawn(torch.Generator().manual_seed(0))
     assert sorted(part.nodes[part.seeds].tolist()) == [2, 30]
+    assert sampler.sample(mask).nodes[:2].tolist() == sampler.sample([2, 30]).nodes[:2].tolist() == [2, 30]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "match"), [([1, 1, 2], "1 seeds occur more than once"), ([-1], "names node -1"), ([0.5], "whole numbers")]
+)
+def test_a_part_is_around_distinct_nodes(seeds, match):
+    with pytest.raises(InputError, match=match):
+        NeighbourSampler(random_graph(), features(), (2,), model=Gcn).sample(torch.tensor(seeds))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +182,9 @@ def test_a_mask_names_the_seeds():
         (InputError, "fanouts = \\[0\\]", {"fanouts": (0,)}),
         (InputError, "fanouts = \\[\\]", {"fanouts": ()}),
         (InputError, "1 seeds occur more than once", {"seeds": [1, 2, 1]}),
+        (InputError, "fanouts = 5, expected one for each layer", {"fanouts": 5}),
+        (InputError, "fanouts = \\[2.5\\], expected .* whole number", {"fanouts": (2.5,)}),
+        (InputError, "batches of 2.5, expected whole numbers", {"batch_size": 2.5}),
         (InputError, "got 0 seeds", {"seeds": []}),
         (InputError, "batches of 0", {"batch_size": 0}),
         (ConditionError, "names node 40", {"seeds": [40]}),

@@ -182,11 +182,11 @@ def test_rows_are_selected_in_their_order_and_only_those_there_are():
     s = SparseFeatures.from_dense(x)
     for nodes in (torch.tensor([4, 0, 4]), torch.tensor([], dtype=torch.int64), x[:, 0] > 0):
         torch.testing.assert_close(s.select(nodes).to_dense(), x[nodes])
-    for nodes, error, said in (
-        (torch.tensor([0, 6]), InputError, "nodes run from 0 to 6, expected 0 to 5"),
-        (torch.tensor([-1]), InputError, "nodes run from -1 to -1, expected 0 to 5"),
-        (torch.tensor([1.0]), InputError, "expected integers"),
-        (torch.ones(5, dtype=torch.bool), ShapeError, r"the mask of nodes has shape \[5\], expected \[6\]"),
+    for nodes, said in (
+        (torch.tensor([0, 6]), "names node 6, expected 0..5"),
+        (torch.tensor([-1]), "names node -1, expected 0..5"),
+        (torch.tensor([1.0]), "expected whole numbers or a mask"),
+        (torch.ones(5, dtype=torch.bool), "a mask of 5 nodes was given, expected 6"),
     ):
-        with pytest.raises(error, match=said):
+        with pytest.raises(InputError, match=said):
             s.select(nodes)

@@ -138,6 +138,29 @@ def test_what_cannot_be_judged(name: str) -> None:
         metric(logits, y, torch.tensor([0, 1, 1]))
     with pytest.raises(InputError, match="a label is 5 and there are logits of 2 classes"):
         metric(logits, torch.tensor([0, 1, 5]))
+    with pytest.raises(InputError, match="y has type torch.float32 with values that are no classes"):
+        metric(logits, torch.tensor([0, 0.5, 1]))
+    with pytest.raises(InputError, match="the logits of 2 of 3 nodes that count are NaN"):
+        metric(torch.tensor([[math.nan, 0], [0, 1], [0, math.nan]]), y)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("kind", [torch.bool, torch.int8, torch.uint8, torch.int32, torch.float32])
+def test_labels_of_any_type_of_whole_numbers(name: str, kind: torch.dtype) -> None:
+    logits, y, _ = drawn(3, classes=2)
+    y = y.clamp(min=0)
+    assert METRICS[name](logits, y.to(kind)) == METRICS[name](logits, y)
+    twenty = torch.eye(20)
+    assert torch.equal(confusion(twenty, torch.arange(20, dtype=torch.int8)), torch.eye(20, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("metric", [accuracy, macro_f1, confusion, calibration_error])
+def test_one_column_names_one_class(metric: Any) -> None:
+    """Scores [n, 1] are for the ROC curve alone; with one class there is nothing to get wrong."""
+    with pytest.raises(InputError, match="a label is 1 and there are logits of 1 classes"):
+        metric(torch.ones(3, 1), torch.tensor([0, 1, 1]))
+    assert float(metric(torch.ones(3, 1), torch.tensor([0, 0, -1]))) in (0.0, 1.0, 2.0)
+    assert roc_auc(torch.tensor([[-3.0], [3.0]]), torch.tensor([0, 1])) == 1.0
 
 
 def test_roc_auc_is_for_two_classes() -> None:
@@ -146,7 +169,9 @@ def test_roc_auc_is_for_two_classes() -> None:
         roc_auc(torch.zeros(3, 3), y)
     with pytest.raises(InputError, match="got 0 of 0 and 2 of 1"):
         roc_auc(torch.zeros(3, 2), y, torch.tensor([False, True, True]))
-    with pytest.raises(InputError, match="a label 2"):
+    with pytest.raises(InputError, match="a label is 2 and there are logits of 2 classes"):
         roc_auc(torch.zeros(3), torch.tensor([0, 1, 2]))
-    with pytest.raises(InputError, match="a score is not a number"):
+    with pytest.raises(InputError, match="the logits of 1 of 3 nodes that count are NaN"):
         roc_auc(torch.tensor([0.0, math.nan, 1.0]), y)
+    with pytest.raises(InputError, match="a score is not a number"):
+        roc_auc(torch.full((3, 2), math.inf), y)

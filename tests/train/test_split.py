@@ -59,9 +59,13 @@ def test_sizes() -> None:
     assert (counts(y, split.train), counts(y, split.val), int(split.test.sum())) == ([20] * 5, [30] * 5, known - 250)
     split = grand(y)
     assert (counts(y, split.train), int(split.val.sum()), int(split.test.sum())) == ([20] * 5, 1400, known - 1500)
-    assert int(sum(grand(labels(20000)))[labels(20000) >= 0].sum()) == 19800  # type: ignore[call-overload]
-    large = grand(labels(20000))
-    assert int(large.train.sum() + large.val.sum()) == 5000
+    for n, classes, development in ((20000, 15, 5000), (20000, 3, 1500), (3000, 15, 1500)):  # the first as CS, PubMed
+        split = grand(labels(n, classes))
+        assert [int(mask.sum()) for mask in split] == [
+            20 * classes,
+            development - 20 * classes,
+            n - 200 - development,
+        ]
     split = per_class(y, 5, None, 100)
     assert (counts(y, split.train), int(split.val.sum()), int(split.test.sum())) == ([5] * 5, known - 125, 100)
     split = fractions(y, 0.48, 0.32)
@@ -76,6 +80,15 @@ def test_smaller_label_rates_lie_within_larger_ones() -> None:
     few = [per_class(y, count, seed=2).train for count in (1, 2, 5, 20)]
     for small, large in pairwise(few):
         assert not (small & ~large).any()
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32])
+def test_any_type_of_whole_numbers_and_counts(kind: torch.dtype) -> None:
+    y = labels(unknown=0)
+    for make in MAKERS.values():
+        assert all(torch.equal(a, b) for a, b in zip(make(y, seed=1), make(y.to(kind).numpy(), seed=1)))
+    one, other = per_class(y, 20, 30, 40), per_class(y, 20.0, 30.0, 40.0)  # type: ignore[arg-type]
+    assert all(torch.equal(a, b) for a, b in zip(one, other))
 
 
 def test_a_class_of_one_trains() -> None:
@@ -101,12 +114,18 @@ def test_every_node_is_drawn_equally_often() -> None:
         (lambda y: per_class(y, 20, 2000, 1000), "1000 nodes are to judge and 700 are left"),
         (lambda y: per_class(y, 20, None, None), "val and test are both None"),
         (lambda y: per_class(y, 20, val_per_class=600), r"620 nodes of class \d are to train and choose"),
+        (lambda y: per_class(y, 20, test=None, val_per_class=-5), "val_per_class = -5, expected a whole number >= 0"),
+        (lambda y: per_class(y, 20, None, -1), "test = -1, expected a whole number >= 0"),
+        (lambda y: per_class(y, 20, float("nan")), "val = nan, expected a whole number >= 0"),
+        (lambda y: per_class(y, None), "count = None, expected a whole number >= 0"),
+        (lambda y: fractions(torch.arange(10).repeat(2)), "leave nothing to judge of 20 labelled nodes in 10 classes"),
         (lambda y: fractions(y, 0.7, 0.4), "a sum below 1"),
         (lambda y: fractions(y, 0.0, 0.4), "expected train > 0"),
         (lambda y: grand(y, development=2800), "leaves nothing to judge of 2800 labelled ones"),
         (lambda y: grand(y, development=50), r"the development set holds \d+; take a larger development set"),
         (lambda y: random(y * 0 - 1), "no node has a known label"),
         (lambda y: random(y.float()), "y has type torch.float32"),
+        (lambda y: grand(y, development=99.5), "development = 99.5, expected a whole number"),
     ],
 )
 def test_what_cannot_be_split(make: object, says: str) -> None:
