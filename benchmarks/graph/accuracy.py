@@ -20,7 +20,7 @@ SOURCES = (
     "benchmarks/graph/*.py",
 )
 PAPER = {"Photo": (92.3, 0.9), "CS": (92.9, 0.4)}  # GRAND-l, mean and standard deviation
-REFERENCE = 83.8  # GRAND-l, its reference implementation, public split, 3 seeds: spec of this project
+REFERENCE, REFERENCE_STD, REFERENCE_SEEDS = 83.8, 1.13, 3  # GRAND-l, its authors' program, public split
 
 
 class Study(NamedTuple):
@@ -120,7 +120,9 @@ def scores(name: str) -> dict[str, Score]:
 
 def rows() -> list[Row]:
     """Rows with a target, and one figure for each data set."""
-    made = [_row("Cora, public split: GRAND-l, 20 seeds", f">= {REFERENCE} less one standard error", _grand, 0.0),
+    made = [_row("Cora, public split: GRAND-l, 20 seeds", f">= {REFERENCE} less its own standard error", _grand, 0.0),
+            _row("Cora, public split: GRAND-l below its authors' program, in standard errors of the difference", "<= 1",
+                 _grand_apart, 1.0),
             _row("Cora, public split: models of the family below the MLP", "0", _below_mlp, 0.0)]  # fmt: skip
     for name in ("Photo", "CS"):
         mean, std = PAPER[name]
@@ -147,8 +149,16 @@ def _grand() -> Found:
     found = score("Cora", recipe("grand", "Cora"))
     short = REFERENCE - found.error - found.mean
     on = f"{found.runs} seeds, standard error {found.error:.2f}"
-    note = "84.7 reported by its paper, 83.8 ± 1.1 found with its program (3 seeds)"
+    note = "84.7 reported by its paper, 83.8 ± 1.1 found with its authors' program (3 seeds: 82.2, 84.6, 84.6)"
     return Found(short, f"{found.mean:.2f} ± {found.std:.2f} %", on, note)
+
+
+def _grand_apart() -> Found:
+    found = score("Cora", recipe("grand", "Cora"))
+    theirs = REFERENCE_STD / REFERENCE_SEEDS**0.5
+    apart = (REFERENCE - found.mean) / (found.error**2 + theirs**2) ** 0.5
+    on = f"{found.mean:.2f} against {REFERENCE}"
+    return Found(apart, f"{apart:.2f}", on, f"standard errors {found.error:.2f} and {theirs:.2f}")
 
 
 def _below_mlp() -> Found:

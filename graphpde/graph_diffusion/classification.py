@@ -39,6 +39,11 @@ class NodeClassification:
 
     def __call__(self, model: nn.Module, batch: Any, rng: torch.Generator | None = None) -> Mapping[str, Tensor]:
         graph, x, y, train, asked = self._parts(batch)
+        if not len(asked):
+            raise InputError(
+                "the batch has no training node with a known label to learn from; draw batches around such nodes, as "
+                "by NeighbourSampler(..., seeds=split.train.nonzero()[:, 0])"
+            )
         shown = known(model, train, y)
         if getattr(model, "reads", "") == "labels":
             drawn = torch.rand(len(y), generator=rng).to(y.device) < self.reveal

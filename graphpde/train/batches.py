@@ -10,9 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from graphpde.errors import InputError
+from graphpde.errors import CheckpointError, InputError
+from graphpde.train.checks import whole
 
 _END = object()
+_NO_NUMBERS = {torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 @runtime_checkable
@@ -51,21 +53,27 @@ class Minibatches:
     size: int
 
     def __post_init__(self) -> None:
-        if self._count < 1 or self.size < 1:
-            raise InputError(f"got batches of {self.size} out of {self._count}, expected at least 1 of each")
+        whole("size", self.size)
+        if not isinstance(self.items, Tensor):
+            whole("items", self.items)
+        elif self.items.dim() != 1 or not self._count or self.items.dtype in _NO_NUMBERS:
+            raise InputError(
+                f"items is {self.items.dtype} {list(self.items.shape)}, expected whole numbers [n], at least one; of a "
+                f"mask take mask.nonzero()[:, 0]"
+            )
 
     @property
     def _count(self) -> int:
-        return self.items if isinstance(self.items, int) else len(self.items)
+        return len(self.items) if isinstance(self.items, Tensor) else int(self.items)
 
     def __len__(self) -> int:
         return -(-self._count // self.size)
 
     def drawn(self, rng: torch.Generator) -> Iterator[Tensor]:
         order = torch.randperm(self._count, generator=rng)
-        if not isinstance(self.items, int):
+        if isinstance(self.items, Tensor):
             order = self.items[order.to(self.items.device)]
-        return iter(order.split(self.size))
+        return iter(order.split(int(self.size)))
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,11 @@ class Epochs:
     count: int
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"got {self.count} passes through the batches, expected at least one")
+        whole("the number of passes", self.count)
 
 
 class Stream:
-    """Groups of batches without end; what a checkpoint keeps of it is a seed and a count.
+    """Groups of batches without end; what a checkpoint keeps of it is a count, and where its numbers are drawn from.
 
     Args:
         batches: a sequence, something that can be iterated again and again, or :class:`Drawn`.
@@ -89,7 +96,7 @@ class Stream:
 
     Attributes:
         passes: complete ones so far. length: batches in a pass, None where that is not known.
-        single: whether every step sees the same.
+        single: whether every step sees the same; a loader with one batch in a pass may draw another one for each.
 
     Raises:
         InputError: no batches, or something that can be gone through only once.
@@ -97,7 +104,7 @@ class Stream:
 
     def __init__(self, batches: Sequence[Any] | Iterable[Any] | Drawn, group: int, rng: torch.Generator | None):
         self.batches, self.group, self._rng = batches, group, rng
-        self.length = len(batches) if hasattr(batches, "__len__") else None  # type: ignore[arg-type]
+        self.length = _length(batches)
         if self.length == 0:
             raise InputError("got 0 batches, expected at least one")
         if isinstance(batches, Iterator):
@@ -108,9 +115,10 @@ class Stream:
         if not isinstance(batches, Drawn | Iterable) and not hasattr(batches, "__getitem__"):
             raise InputError(f"the batches are a {type(batches).__name__}, expected a sequence or an iterable")
         self._drawn = batches if isinstance(batches, Drawn) else None
-        self.single = self.length == 1 and self._drawn is None
+        self.single = self.length == 1 and self._drawn is None and isinstance(batches, Sequence)
         self.passes, self._taken, self._seed = 0, 0, 0
-        self._at_start: Tensor | None = None
+        self._generators = _generators(batches)
+        self._at_start = self._at_ahead = list[Tensor]()
         self._rest: Iterator[Any] | None = None
         self._ahead: Any = _END
 
@@ -143,7 +151,7 @@ class Stream:
         if self._drawn is not None:
             self._seed = int(torch.randint(2**63 - 1, (), generator=self._rng, device=_device(self._rng)))
         else:
-            self._at_start = torch.get_rng_state()  # a loader of torch draws its order from there
+            self._at_start = self._draws()  # a loader of torch draws its order from there
         self._open()
 
     def _open(self) -> None:
@@ -162,33 +170,68 @@ class Stream:
 
     def _advance(self) -> None:
         assert self._rest is not None
+        if self._drawn is None:
+            self._at_ahead = self._draws()  # and data may draw as well
         self._ahead = next(self._rest, _END)
+
+    def _draws(self) -> list[Tensor]:
+        """The states of what a pass draws from, unless it is :class:`Drawn`."""
+        return [torch.get_rng_state(), *(own.get_state() for own in self._generators)]
+
+    def _redraw(self, states: Sequence[Tensor]) -> None:
+        if states:
+            torch.set_rng_state(states[0])
+            for own, state in zip(self._generators, states[1:]):
+                own.set_state(state)
 
     def state(self) -> dict[str, Any]:
         """For checkpoints."""
-        return {"passes": self.passes, "taken": self._taken, "seed": self._seed, "start": self._at_start}
+        drawn = {"start": self._at_start, "ahead": self._at_ahead, "now": self._draws()}
+        return {"passes": self.passes, "taken": self._taken, "seed": self._seed, "drawn": drawn}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there; what that pass had given already is passed over. Leaves torch's generator elsewhere.
+        """Go on from there; what that pass had given already is passed over.
 
         Raises:
-            InputError: the pass is shorter than it was.
+            InputError: the pass is shorter than it was. CheckpointError: batches with other generators.
         """
         self.passes, self._taken, self._seed = state["passes"], state["taken"], state["seed"]
-        self._at_start = state["start"]
-        if not self._taken:
-            return
-        if self._at_start is not None:
-            torch.set_rng_state(self._at_start)
+        drawn = state["drawn"]
+        if len(drawn["now"]) != len(self._draws()):
+            raise CheckpointError(
+                f"the checkpoint is of batches with {len(drawn['now']) - 1} generators of their own, these have "
+                f"{len(self._generators)}; give the same ones"
+            )
+        self._at_start = drawn["start"]
+        if self._taken:
+            self._redraw(self._at_start)
+            self._pass_over(drawn["ahead"])
+        self._redraw(drawn["now"])
+
+    def _pass_over(self, ahead: Sequence[Tensor]) -> None:
         self._open()
         given = 1 + sum(1 for _ in itertools.islice(self._rest or (), self._taken - 1))
         if given == self._taken:
+            self._redraw(ahead)
             self._advance()
         if given < self._taken or self._ahead is _END:
             raise InputError(
                 f"the checkpoint was written after batch {self._taken} of a pass, and a pass through the batches given "
                 f"now has {given}; give those of before"
             )
+
+
+def _length(batches: Any) -> int | None:
+    try:
+        return len(batches)
+    except TypeError:  # a loader has a length only where its data have one
+        return None
+
+
+def _generators(batches: Any) -> list[torch.Generator]:
+    """Those that a loader of torch, or its sampler, was given."""
+    found = [getattr(part, "generator", None) for part in (batches, getattr(batches, "sampler", None))]
+    return [own for own in found if isinstance(own, torch.Generator)]
 
 
 def _device(rng: torch.Generator | None) -> torch.device | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,10 +13,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from graphpde.errors import CheckpointError, InputError, OutputError
+from graphpde.train.checks import whole
 from graphpde.train.fit import Progress, put_tensors
 from graphpde.train.sealed import Opened, config_hash, read_sealed, write_sealed
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
+_ABSENT = object()
 KEPT = 2
 
 
@@ -49,8 +52,8 @@ def save_checkpoint(
     Raises:
         OutputError: it cannot be written. InputError: values that no file can keep.
     """
-    if step < 0 or keep < 1:
-        raise InputError(f"got step {step} and {keep} checkpoints to keep, expected at least 0 and 1")
+    whole("step", step, 0)
+    whole("keep", keep)
     place = Path(folder)
     path = place / f"checkpoint-{step:08d}.safetensors"
     for aside in place.glob(".checkpoint-*"):  # left by a process that was killed while it wrote
@@ -115,19 +118,24 @@ class Checkpointing:
     last = True  # what other hooks remember has to be that of the same step
 
     def __init__(self, folder: str | os.PathLike[str], every: int, *, config: Any = None, keep: int = KEPT):
-        if every < 1 or keep < 1:
-            raise InputError(f"got every {every} steps and {keep} to keep, expected at least 1 of each")
         config_hash(config)
-        self.folder, self.every, self.config, self.keep = Path(folder), every, config, keep
-        self._own = False
+        self.folder, self.config = Path(folder), config
+        self.every, self.keep = whole("every", every), whole("keep", keep)
 
-    def __call__(self, progress: Progress) -> None:
-        if not self._own and checkpoints(self.folder):
+    def begin(self, resume: Checkpoint | None = None) -> None:
+        """Check that what lies in the folder is of this fit.
+
+        Raises:
+            OutputError: it is of another one.
+        """
+        own = resume is not None and resume.path.resolve().parent == self.folder.resolve()
+        if not own and checkpoints(self.folder):
             raise OutputError(
                 f"'{self.folder}' holds checkpoints of another fit, which this one would replace; go on with that one "
                 f"by resume=, name another folder, or remove them"
             )
-        self._own = True
+
+    def __call__(self, progress: Progress) -> None:
         if progress.step % self.every == 0 or progress.ending:
             save_checkpoint(self.folder, progress.step, progress.state(), config=self.config, keep=self.keep)
 
@@ -136,8 +144,7 @@ class Checkpointing:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """What lies in the folder is of this fit."""
-        self._own = True
+        """Nothing to go on from."""
 
     def newest(self, *, older: bool = False) -> Checkpoint | None:
         """What to resume from; None where there is no checkpoint yet.
@@ -171,6 +178,11 @@ def save_model(path: str | os.PathLike[str], model: nn.Module, config: Mapping[s
     Raises:
         OutputError: it cannot be written. InputError: the configuration is not made of plain values.
     """
+    if not isinstance(config, Mapping):
+        kind = type(config).__name__
+        raise InputError(
+            f"the configuration of the model is a {kind}, expected values by name, such as {{'hidden': 32}}"
+        )
     write_sealed(path, "model", dict(model.state_dict()), dict(config))
 
 
@@ -192,12 +204,15 @@ def _step(path: Path) -> int:
 
 
 def _same(own: Any, kept: Any, path: Path) -> None:
-    if config_hash(own) == config_hash(kept):
+    config_hash(own)  # tells what is no plain value
+    own = json.loads(json.dumps(own))  # as the file has it: lists for tuples, texts as keys
+    if own == kept:
         return
     first = ""
     if isinstance(own, Mapping) and isinstance(kept, Mapping):
-        name = next(n for n in sorted({*own, *kept}) if own.get(n) != kept.get(n))
-        first = f": '{name}' is {kept.get(name)!r} there and {own.get(name)!r} here"
+        name = next(n for n in sorted({*own, *kept}) if own.get(n, _ABSENT) != kept.get(n, _ABSENT))
+        there, here = (repr(config[name]) if name in config else "missing" for config in (kept, own))
+        first = f": '{name}' is {there} there and {here} here"
     raise CheckpointError(
         f"the checkpoint '{path}' was written with another configuration{first}; take another folder, or that "
         f"configuration"

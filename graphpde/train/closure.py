@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.errors import GraphpdeError, InputError
-from graphpde.train.history import Evaluation
+from graphpde.train.checks import number
+from graphpde.train.history import ALWAYS, Evaluation
 from graphpde.train.numerics import LossScale, Numerics
 from graphpde.train.randomness import Replay
 
-Objective = Callable[[nn.Module, Any, torch.Generator | None], Mapping[str, Tensor]]
-"""objective(model, batch, rng) -> its terms by name, 0-d, without weights."""
+Objective = Callable[[nn.Module, Any, torch.Generator | None], Mapping[str, Tensor] | Tensor]
+"""objective(model, batch, rng) -> its terms by name, 0-d, without weights; a tensor alone is the term "loss"."""
 
 
 class Evaluate:
@@ -40,6 +41,8 @@ class Evaluate:
         numerics: Numerics,
     ):
         self.model, self.objective, self.parameters, self.rng = model, objective, parameters, rng
+        for name, weight in weights.items():
+            number(f"the weight of '{name}'", weight, least=-math.inf)
         self.weights, self.numerics = weights, numerics
         self.device = parameters[0].device
         self.count, self.repeats, self.overflowed = 0, False, False
@@ -55,16 +58,17 @@ class Evaluate:
         self._replay.keep()
 
     def __call__(self) -> Evaluation:
-        if self._called:
+        first, self._called, self.overflowed = not self._called, True, False
+        if not first:
             self._replay.rewind()
-        self._called = True
         for p in self.parameters:
             p.grad = None
         self.count += 1
         try:
             found = [self._backward(batch) for batch in self._batches]
-        except GraphpdeError as error:  # at the start a mistake, later a trial that went too far
-            if self.count == 1:
+        except GraphpdeError as error:  # at the start, or of another batch, a mistake; else a trial that went too far
+            mistake = first and not self._same and not isinstance(error, RuntimeError)
+            if self.count == 1 or mistake:
                 raise
             return Evaluation(math.inf, {}, math.inf, str(error))
         if self._same:
@@ -78,14 +82,17 @@ class Evaluate:
         """Add the gradient of one batch; its loss and terms."""
         with torch.enable_grad():
             with self.numerics.autocast(self.device):
-                terms = self.objective(self.model, batch, self.rng)
+                terms = _terms(self.objective(self.model, batch, self.rng))
                 loss = self._weighted(terms)
             factor = self.scale.factor / len(self._batches)
             (loss if factor == 1 else factor * loss).backward()
         return float(loss.detach()), {name: float(value.detach()) for name, value in terms.items()}
 
     def _measured(self) -> float:
-        """Norm of the gradient, which is given its own size again where the loss was scaled."""
+        """Norm of the gradient, which is given its own size again where the loss was scaled, and made dense."""
+        for p in self.parameters:
+            if p.grad is not None and p.grad.layout != torch.strided:
+                p.grad = p.grad.to_dense()
         grads = [p.grad for p in self.parameters if p.grad is not None]
         if not grads:
             return 0.0
@@ -96,12 +103,8 @@ class Evaluate:
 
     def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
         stray = [name for name in self.weights if name not in terms]
-        if stray or not terms:
-            known = ", ".join(terms) or "none"
-            raise InputError(f"weights name {', '.join(stray) or 'nothing'}, the terms of the objective are: {known}")
-        for name, value in terms.items():
-            if value.numel() != 1:
-                raise InputError(f"the term '{name}' of the objective has shape {list(value.shape)}, expected a scalar")
+        if stray:
+            raise InputError(f"weights name {', '.join(stray)}, the terms of the objective are: {', '.join(terms)}")
         loss = sum(self.weights.get(name, 1.0) * value.reshape(()) for name, value in terms.items())
         if not isinstance(loss, Tensor) or not loss.requires_grad:
             raise InputError("the objective does not depend on the parameters of the model in a differentiable way")
@@ -115,6 +118,28 @@ class Evaluate:
         """Go on from there."""
         self.count, self._drew = state["count"], state["drew"]
         self.scale.load_state(state["scale"])
+
+
+def _terms(found: Any) -> Mapping[str, Tensor]:
+    """What an objective gave, by name.
+
+    Raises:
+        InputError: it is neither a tensor nor terms by name, or one of them is no real scalar.
+    """
+    terms = {"loss": found} if isinstance(found, Tensor) else found
+    if not isinstance(terms, Mapping) or not terms:
+        given = "no terms" if isinstance(terms, Mapping) else f"a {type(terms).__name__}"
+        raise InputError(f"the objective returned {given}, expected a scalar tensor, or such tensors by name")
+    for name, value in terms.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"the term '{name}' of the objective is a {type(value).__name__}, expected a tensor")
+        if value.numel() != 1:
+            raise InputError(f"the term '{name}' of the objective has shape {list(value.shape)}, expected a scalar")
+        if value.is_complex():
+            raise InputError(f"the term '{name}' of the objective is complex, expected a real number")
+        if name in ALWAYS and name != "loss":
+            raise InputError(f"the history has its own column '{name}'; give the term of the objective another name")
+    return terms
 
 
 def _mean(found: Sequence[tuple[float, dict[str, float]]]) -> tuple[float, dict[str, float]]:

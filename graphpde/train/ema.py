@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from graphpde.errors import InputError
+from graphpde.train.checks import number
 from graphpde.train.fit import Progress
+
+if TYPE_CHECKING:
+    from graphpde.train.checkpoint import Checkpoint
 
 
 class Ema:
     r"""Exponential moving average: a hook with :math:`\bar p_k = \beta \bar p_{k-1} + (1 - \beta) p_k` from 0.
 
     What is used is :math:`\bar p_k / (1 - \beta^k)`, the mean of all steps with weights that fall by beta a step: the
-    random start has no part in it. Buffers are those of the model.
+    random start has no part in it. Buffers are those of the model, parameters those that require gradients in the first
+    step; a step that was left out, for its gradient is not finite, does not count.
 
     Args:
         decay: beta; the average reaches back over about 1 / (1 - beta) steps.
@@ -26,20 +32,25 @@ class Ema:
     """
 
     def __init__(self, decay: float = 0.99):
-        if not 0 <= decay < 1:
-            raise InputError(f"decay is {decay:g}, expected at least 0 and less than 1")
-        self.decay, self.steps = decay, 0
-        self._sums: dict[str, Tensor] = {}
+        number("decay", decay, below=1)
+        self.decay = decay
+        self.begin()
+
+    def begin(self, resume: Checkpoint | None = None) -> None:
+        """Forget the steps of another fit."""
+        self.steps, self._sums = 0, dict[str, Tensor]()
 
     @torch.no_grad()
     def __call__(self, progress: Progress) -> None:
-        new = {name: p for name, p in progress.model.named_parameters() if p.requires_grad}
+        if not math.isfinite(progress.at.gradient):
+            return
+        new = dict(progress.model.named_parameters())
         if not self._sums:
-            self._sums = {name: torch.zeros_like(p) for name, p in new.items()}
-        self._sums = {name: self._sums[name].to(p.device) for name, p in new.items()}  # from a checkpoint: the CPU
+            self._sums = {name: torch.zeros_like(p) for name, p in new.items() if p.requires_grad}
+        self._sums = {name: total.to(new[name].device) for name, total in self._sums.items()}  # of a checkpoint: CPU
         sums = list(self._sums.values())
         torch._foreach_mul_(sums, self.decay)
-        torch._foreach_add_(sums, list(new.values()), alpha=1 - self.decay)
+        torch._foreach_add_(sums, [new[name] for name in self._sums], alpha=1 - self.decay)
         self.steps += 1
 
     def averages(self) -> dict[str, Tensor]:

@@ -12,7 +12,8 @@ import torch
 from graphpde.errors import InputError
 from graphpde.registry import missing
 
-_ALWAYS = ("step", "loss", "gradient", "evaluations", "seconds")
+ALWAYS = ("step", "loss", "gradient", "evaluations", "seconds")
+"""Columns that every history has; the terms of an objective have other names, but for "loss"."""
 
 
 class Evaluation(NamedTuple):
@@ -49,7 +50,7 @@ class History:
         row = dict.fromkeys(self.columns, math.nan)  # the same order in every row
         self._complete([name for name in found.terms if name not in row])
         row.update({"step": step, "loss": found.loss, **found.terms, "gradient": found.gradient})
-        row.update({"evaluations": evaluations, "seconds": seconds})
+        row.update({"loss": found.loss, "evaluations": evaluations, "seconds": seconds})  # not a term of that name
         self.rows.append(row)
 
     def record(self, values: Mapping[str, float]) -> None:
@@ -60,11 +61,15 @@ class History:
         """
         if not self.rows:
             raise InputError("the history has no row yet; record what was measured after a step")
-        taken = [name for name in values if name in _ALWAYS]
-        if taken:
-            raise InputError(f"the history has its own column '{taken[0]}'; give the measured value another name")
-        self._complete([name for name in values if name not in self.rows[-1]])
-        self.rows[-1].update({name: float(value) for name, value in values.items()})
+        row = self.rows[-1]
+        self._complete([name for name in values if name not in row])
+        for name, value in values.items():
+            if name in ALWAYS or not math.isnan(row.get(name, math.nan)):
+                raise InputError(f"the history has a column '{name}' already; give the measured value another name")
+            try:
+                row[name] = float(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise InputError(f"the value measured as '{name}' is {value!r}, expected a number") from None
 
     def _complete(self, names: Sequence[str]) -> None:
         """New columns in the rows of before."""

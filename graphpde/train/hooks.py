@@ -7,14 +7,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from graphpde.errors import InputError
 from graphpde.registry import missing
+from graphpde.train.checks import whole
 from graphpde.train.fit import Interruption, Progress, put_tensors
+
+if TYPE_CHECKING:
+    from graphpde.train.checkpoint import Checkpoint
 
 _MODES = ("min", "max")
 
@@ -41,18 +45,24 @@ class Measure:
     """
 
     def __init__(self, measure: Callable[[nn.Module], Mapping[str, float]], every: int = 1):
-        self.measure, self.every = measure, _at_least_one("every", every)
+        self.measure, self.every = measure, whole("every", every)
 
     def __call__(self, progress: Progress) -> None:
         if progress.step % self.every and not progress.ending:
             return
         with evaluating(progress.model) as model:
             found = self.measure(model)
+        if not isinstance(found, Mapping):
+            kind = type(found).__name__
+            raise InputError(f"what Measure calls returned a {kind}, expected values by name, such as {{'error': 0.1}}")
         progress.history.record(found)
 
 
 class Best:
     """Keeps parameters and buffers of the step with the best value of a column of the history.
+
+    Kept are the parameters that the value belongs to. The objective of a step of Adam or gradient descent is that of
+    the place where the step starts, so for "loss" and its terms it is that one; what was measured is of the end.
 
     Args:
         column: such as one that :class:`Measure` adds; that hook comes first. mode: "max" or "min".
@@ -63,14 +73,21 @@ class Best:
 
     def __init__(self, column: str, mode: str = "max"):
         self.column, self._sign = column, _sign(mode)
-        self.step, self.value = 0, math.nan
-        self.tensors: dict[str, Tensor] = {}
+        self.begin()
+
+    def begin(self, resume: Checkpoint | None = None) -> None:
+        """Forget the best step of another fit."""
+        self.step, self.value, self.tensors = 0, math.nan, dict[str, Tensor]()
 
     def __call__(self, progress: Progress) -> None:
         value = _watched(self.column, progress, self.value)
         if not math.isnan(value) and not self._sign * value <= self._sign * self.value:
             self.step, self.value = progress.step, value
-            self.tensors = {name: t.detach().clone() for name, t in progress.model.state_dict().items()}
+            of_objective = self.column in ("loss", "gradient", *progress.at.terms)
+            place = progress.place if of_objective else {}
+            there = {id(p): place[name] for name, p in progress.model.named_parameters() if name in place}
+            own = progress.model.state_dict(keep_vars=True)  # one tensor may have several names in it
+            self.tensors = {name: there.get(id(t), t).detach().clone() for name, t in own.items()}
 
     def restore(self, model: nn.Module) -> None:
         """Give the model what it had in the best step.
@@ -101,7 +118,11 @@ class EarlyStopping:
 
     def __init__(self, column: str, patience: int, mode: str = "max", least: float = 0.0):
         self.column, self._sign, self.least = column, _sign(mode), least
-        self.patience = _at_least_one("patience", patience)
+        self.patience = whole("patience", patience)
+        self.begin()
+
+    def begin(self, resume: Checkpoint | None = None) -> None:
+        """Forget the values of another fit."""
         self.value, self.waited = math.nan, 0
 
     def __call__(self, progress: Progress) -> str | None:
@@ -149,6 +170,10 @@ class Report:
 
     def __init__(self, tell: Callable[[str], Any] | None = None, every: float = 1.0, columns: tuple[str, ...] = ()):
         self.tell, self.every, self.columns = tell or _to_stderr, every, columns
+        self.begin()
+
+    def begin(self, resume: Checkpoint | None = None) -> None:
+        """Forget the times of another fit."""
         self._began = self._told = -math.inf
         self._before = 0
 
@@ -207,9 +232,3 @@ def _sign(mode: str) -> float:
     if mode not in _MODES:
         raise InputError(f"mode is '{mode}', expected 'min' or 'max'")
     return 1.0 if mode == "max" else -1.0
-
-
-def _at_least_one(name: str, count: int) -> int:
-    if count < 1:
-        raise InputError(f"{name} is {count}, expected at least 1")
-    return count

@@ -9,11 +9,14 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from graphpde.errors import InputError, OutputError
 from graphpde.mesh.io.aside import written
 from graphpde.train.fit import Progress
+
+if TYPE_CHECKING:
+    from graphpde.train.checkpoint import Checkpoint
 
 _SUFFIXES = (".csv", ".jsonl")
 
@@ -35,8 +38,12 @@ class Log:
         self.path = Path(path)
         if self.path.suffix not in _SUFFIXES:
             raise InputError(f"'{path}' ends in '{self.path.suffix}', expected .csv or .jsonl")
-        self.step, self._columns = 0, list[str]()
         self._stream: TextIO | None = None
+        self.begin()
+
+    def begin(self, resume: Checkpoint | None = None) -> None:
+        """Forget the file of another fit."""
+        self.step, self._columns = 0, list[str]()
 
     def __call__(self, progress: Progress) -> None:
         row = progress.history.rows[-1]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from graphpde.errors import InputError
+from graphpde.train.checks import whole
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Numerics:
     precision: torch.dtype | None = None
 
     def __post_init__(self) -> None:
-        if self.accumulate < 1:
-            raise InputError(f"{self.accumulate} batches are to be accumulated, expected at least 1")
+        whole("accumulate", self.accumulate)
         if self.precision not in (None, torch.bfloat16, torch.float16):
             raise InputError(f"precision is {self.precision}, expected torch.bfloat16, torch.float16 or None")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphpde.errors import InputError
+from graphpde.train.checks import number, positive, whole
 
 Schedule = Callable[[int], float]
 """k -> factor of the rate in step k, counted from 0."""
@@ -21,7 +22,9 @@ class _Fall:
     last: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup < self.steps:
+        whole("warmup", self.warmup, 0)
+        number("last", self.last)
+        if whole("steps", self.steps) <= self.warmup:
             raise InputError(f"the rate rises for {self.warmup} of {self.steps} steps, expected fewer")
 
     def __call__(self, k: int) -> float:
@@ -63,8 +66,8 @@ class Exponential:
     stairs: bool = False
 
     def __post_init__(self) -> None:
-        if not self.factor > 0 or self.every < 1:
-            raise InputError(f"the rate changes by {self.factor:g} every {self.every} steps, expected both > 0")
+        positive("factor", self.factor)
+        whole("every", self.every)
 
     def __call__(self, k: int) -> float:
         return self.factor ** (k // self.every if self.stairs else k / self.every)
@@ -76,6 +79,11 @@ class Stepwise:
 
     at: tuple[int, ...]
     factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        positive("factor", self.factor)
+        if not isinstance(self.at, Sequence):
+            raise InputError(f"at is {self.at!r}, expected steps, such as (100, 150)")
 
     def __call__(self, k: int) -> float:
         return self.factor ** sum(k >= step for step in self.at)

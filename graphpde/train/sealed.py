@@ -157,12 +157,15 @@ def _digest(t: Tensor) -> str:
 def _flat(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """The value as JSON, each container tagged by its type; tensors go to ``tensors`` under their path."""
     if isinstance(value, Tensor):
-        kept = value.detach().cpu()
+        if value.layout != torch.strided:
+            raise InputError(f"'{name}' is a tensor of layout {value.layout}, expected a dense one")
+        kept = value.detach().cpu().resolve_conj().resolve_neg()
         kept = torch.view_as_real(kept) if kept.dtype in _PAIRS else kept
         key = name or "tensor"
-        while key in tensors:  # a dot in a key may make two paths alike
+        while key in tensors or key == "__metadata__":  # a dot in a key may make two paths alike; that one is taken
             key += "'"
-        tensors[key] = kept.contiguous().clone()  # parameters may share memory, tensors in a file may not
+        # parameters may share memory, tensors in a file may not
+        tensors[key] = kept.clone(memory_format=torch.contiguous_format)
         return {"complex" if value.dtype in _PAIRS else "tensor": key}
     if isinstance(value, Mapping):
         stray = [key for key in value if not isinstance(key, str)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from graphpde.errors import CheckpointError, InputError, SolveError
 from graphpde.mesh.io.aside import written
+from graphpde.train.checks import whole
 from graphpde.train.processes import Ended, in_processes, one_line
 from graphpde.train.sealed import config_hash
 
@@ -41,7 +42,8 @@ def over_seeds(
         function: defined at the top of a module, or a ``functools.partial`` of such a one; what it returns is sent
             between processes, and with ``file`` made of plain values.
         workers: processes; 1 computes here.
-        file: keeps every result as soon as it is there, one JSON line each; a later call computes what is missing.
+        file: keeps every result as soon as it is there, one JSON line each; a later call computes what is missing. The
+            results are those read back: lists for tuples, texts as keys.
         config: plain values that tell what the results belong to; the file of another configuration is refused.
         done: called with each seed that ended well and its result, in the order in which they end.
         stop: asked between seeds; True ends early.
@@ -50,9 +52,11 @@ def over_seeds(
         InputError: seeds given twice, or results that a file cannot keep. CheckpointError: the file is damaged or
             belongs to another configuration. SolveError: seeds that failed; ``result`` holds all results.
     """
-    seeds = [int(seed) for seed in seeds]
-    if len(set(seeds)) < len(seeds) or workers < 1:
-        raise InputError(f"got {len(seeds)} seeds, {len(set(seeds))} of them different, and {workers} workers")
+    if not isinstance(seeds, Iterable):
+        raise InputError(f"seeds is {seeds!r}, expected whole numbers, such as range(10)")
+    seeds, workers = [whole("a seed", seed, None) for seed in seeds], whole("workers", workers)
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"got {len(seeds)} seeds, {len(set(seeds))} of them different; give each once")
     cache = None if file is None else _Cache(Path(file), config)
     found: dict[int, Any] = {} if cache is None else {s: v for s, v in cache.found.items() if s in set(seeds)}
     failed: dict[int, str] = {}

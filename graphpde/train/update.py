@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from graphpde.errors import CheckpointError
+from graphpde.train.checks import number, positive, whole
 from graphpde.train.history import Evaluation
 from graphpde.train.lbfgs import Lbfgs, Point
 
@@ -32,12 +34,14 @@ class Taken(NamedTuple):
 
     Attributes:
         at: the objective, see :class:`~graphpde.train.history.History`. stop: why no further one makes sense, or "".
-        converged: whether that is good news.
+        converged: whether that is good news. place: the parameters by name that ``at`` belongs to; empty where those of
+            now do.
     """
 
     at: Evaluation
     stop: str = ""
     converged: bool = False
+    place: Mapping[str, Tensor] = {}
 
 
 class Step(Protocol):
@@ -76,6 +80,12 @@ class LBFGS:
     change: float = 1e-10
     trials: int = 25
 
+    def __post_init__(self) -> None:
+        whole("memory", self.memory)
+        positive("first", self.first)
+        number("change", self.change)
+        whole("trials", self.trials)
+
     def bind(self, parameters: Mapping[str, Tensor]) -> Step:
         return _QuasiNewton(self, list(parameters.values()))
 
@@ -90,6 +100,8 @@ class _QuasiNewton:
         def evaluate(x: Tensor) -> Point:
             _put(self.parameters, x)
             found = closure()
+            while closure.overflowed:  # each time the loss is scaled by half of before
+                found = closure()
             return Point(x, found.loss, _gradients(self.parameters), found)
 
         here, rule = self.now, self.rule
@@ -114,16 +126,36 @@ class _QuasiNewton:
 
     def state(self) -> dict[str, Any]:
         if self.now is None:
-            return {"now": None, "pairs": []}
+            return {"rule": "LBFGS", "now": None, "pairs": []}
         note = {**self.now.note._asdict(), "terms": dict(self.now.note.terms)}
-        return {"now": {**self.now._asdict(), "note": note}, "pairs": list(self.rule.pairs)}
+        return {"rule": "LBFGS", "now": {**self.now._asdict(), "note": note}, "pairs": list(self.rule.pairs)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        same_rule(state, "LBFGS")
         device = self.parameters[0].device
         if state["now"] is not None:
             x, gradient = (state["now"][name].to(device) for name in ("x", "gradient"))
             self.now = Point(x, state["now"]["loss"], gradient, Evaluation(**state["now"]["note"]))
         self.rule.pairs = [(s.to(device), y.to(device), rho) for s, y, rho in state["pairs"]]
+
+
+def same_rule(state: Mapping[str, Any], rule: str, moments: Collection[str] = ()) -> None:
+    """Check that the state of a step was kept by this rule.
+
+    Raises:
+        CheckpointError: it was kept by another one, or by this one with other options.
+    """
+    kept = str(state.get("rule", "another rule")), set(state.get("moments", ()))
+    if kept != (rule, set(moments)):
+        there, here = (
+            f"{name} ({', '.join(sorted(parts))})" if parts else name for name, parts in (kept, (rule, set(moments)))
+        )
+        raise CheckpointError(f"the checkpoint is of a fit by {there}, this one is by {here}; take the same rule")
+
+
+def real(t: Tensor) -> Tensor:
+    """Complex numbers as pairs, so that a rule moves them like any others."""
+    return torch.view_as_real(t) if t.is_complex() else t
 
 
 def described(found: Evaluation) -> str:
@@ -132,16 +164,15 @@ def described(found: Evaluation) -> str:
 
 
 def _values(parameters: Sequence[Tensor]) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in parameters])
+    return torch.cat([real(p.detach()).reshape(-1) for p in parameters])
 
 
 def _gradients(parameters: Sequence[Tensor]) -> Tensor:
-    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters])
+    return torch.cat([real(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters])
 
 
 def _put(parameters: Sequence[Tensor], x: Tensor) -> None:
     start = 0
-    with torch.no_grad():
-        for p in parameters:
-            p.copy_(x[start : start + p.numel()].view_as(p))
-            start += p.numel()
+    for own in (real(p.detach()) for p in parameters):
+        own.copy_(x[start : start + own.numel()].view_as(own))
+        start += own.numel()

@@ -6,6 +6,7 @@ import torch
 from graphpde.data import csbm
 from graphpde.errors import InputError, ShapeError
 from graphpde.graph_diffusion import MODELS, Gcn, Grand, Known, NeighbourSampler, NodeClassification, known
+from graphpde.train import Adam, fit
 
 DATA = csbm(60, 3, 6, 0.8, features=8, mu=60, seed=1)
 TRAIN = torch.arange(60) % 2 == 0
@@ -104,6 +105,18 @@ def test_parts_of_a_graph_with_all_neighbours_give_the_loss_of_the_whole():
 def test_masks_that_are_none_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         NodeClassification(*arguments)
+
+
+def test_a_batch_without_a_training_node_is_refused():
+    model = Gcn(8, 5, 3)
+    sampler = NeighbourSampler(DATA.graph, DATA.x.float(), (2, 2), ~TRAIN, 7, model=model)
+    with pytest.raises(InputError, match="the batch has no training node with a known label .* seeds=split.train"):
+        fit(model, NodeClassification(TRAIN, DATA.y), sampler, update=Adam(), steps=2)
+    mixed = NeighbourSampler(DATA.graph, DATA.x.float(), (2, 2), None, 1, model=model)  # some batches have one
+    with pytest.raises(InputError, match="the batch has no training node"):
+        fit(model, NodeClassification(TRAIN, DATA.y), mixed, update=Adam(), steps=60, rng=torch.Generator())
+    with pytest.raises(InputError, match="the batch has no training node"):
+        NodeClassification(TRAIN)(Told(), batch(torch.full_like(DATA.y, -1)))
 
 
 def test_shares_and_sizes_are_checked():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from graphpde.errors import InputError
-from graphpde.train import LBFGS, Adam, Epochs, Minibatches, Numerics, Progress, Sgd, Shuffled, fit
+from graphpde.errors import CheckpointError, InputError, SolveError
+from graphpde.train import LBFGS, Adam, Ema, Epochs, Minibatches, Numerics, Progress, Sgd, Shuffled, fit
 from graphpde.train.batches import Stream
 from graphpde.train.numerics import LossScale
 
@@ -152,6 +153,74 @@ def test_the_scale_of_the_loss() -> None:
     assert not LossScale(1.0).overflowed(1.0, float("inf"))
 
 
+def test_quasi_newton_steps_in_float16_wait_for_a_scale_that_fits() -> None:
+    """As near to the minimum as in full precision, up to the rounding 2^-11 of weights about 2."""
+    low, full = linear(), linear()
+    history = fit(low, squares, [slice(None)], update=LBFGS(), steps=20, numerics=Numerics(precision=torch.float16))
+    fit(full, squares, [slice(None)], update=LBFGS(), steps=20)
+    assert len(history) > 2 and history["evaluations"][0] > 2
+    torch.testing.assert_close(low.weight, full.weight, atol=0.02, rtol=0)
+
+
+def test_a_failure_after_a_step_that_was_left_out_is_the_end() -> None:
+    calls = []
+
+    def fails(model: nn.Module, batch: Any, rng: Any) -> dict[str, Tensor]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise SolveError("no solution")
+        return {"f": (model(X).sum() * 40).float()}
+
+    model, ema = linear(), Ema(0.5)
+    before = model.weight.detach().clone()
+    numerics = Numerics(precision=torch.float16)
+    history = fit(model, fails, update=Sgd(1e-6), steps=30, numerics=numerics, hooks=[ema])
+    assert len(history) == 3 and "no solution" in history.reason and torch.equal(model.weight, before)
+    assert ema.steps == 0  # nothing was averaged that was no step
+
+
+class Numbered(torch.utils.data.Dataset):
+    """Rows of the data by number."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, k: int) -> int:
+        return k
+
+
+class Streamed(torch.utils.data.IterableDataset):
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(6))
+
+
+def test_a_loader_of_one_batch_is_another_function_in_each_step() -> None:
+    """Random rows: L-BFGS evaluates each new batch where it stands before it moves."""
+    drawn = torch.utils.data.RandomSampler(Numbered(), replacement=True, num_samples=8)
+    loader = torch.utils.data.DataLoader(Numbered(), batch_size=8, sampler=drawn)
+    starts: list[tuple[int, ...]] = []
+
+    def remember(model: nn.Module, batch: Tensor, rng: Any) -> dict[str, Tensor]:
+        starts.append(tuple(batch.tolist()))
+        return squares(model, batch, rng)
+
+    history = fit(linear(), remember, loader, update=LBFGS(), steps=4)
+    for step, first in enumerate([0, *history["evaluations"][:-1]]):
+        assert len(set(starts[first : history["evaluations"][step]])) == 1
+    assert len(set(starts)) == 4 and not Stream(loader, 1, None).single and Stream([loader], 1, None).single
+
+
+def test_a_loader_without_a_length_is_gone_through() -> None:
+    found, told = seen(torch.utils.data.DataLoader(Streamed(), batch_size=2), Epochs(2))
+    assert [b.tolist() for b in found] == [[0, 1], [2, 3], [4, 5]] * 2 and told[0].steps is None
+
+
+def test_whole_numbers_may_be_those_of_numpy_and_torch() -> None:
+    for count in (np.int64(3), torch.tensor(3)):
+        assert len(seen([1, 2], count)[0]) == 3 and len(list(Minibatches(9, count).drawn(torch.Generator()))) == 3
+    assert len(Minibatches(np.int64(9), 4)) == 3
+
+
 def test_dropout_is_the_same_within_one_line_search() -> None:
     """L-BFGS compares values of the objective; with other units dropped in each trial it would stop at once."""
     torch.manual_seed(8)
@@ -176,17 +245,26 @@ def test_what_cannot_be_a_batch_or_a_way_to_compute() -> None:
         fit(linear(), squares, Loader([]), update=Sgd(0.1), steps=2)
     with pytest.raises(InputError, match="the batches are a int, expected a sequence"):
         fit(linear(), squares, 3, update=Sgd(0.1), steps=2)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="got 0 steps"):
-        fit(linear(), squares, update=Sgd(0.1), steps=0)
-    with pytest.raises(InputError, match="got 0 passes"):
-        Epochs(0)
-    with pytest.raises(InputError, match="batches of 0 out of 5"):
-        Minibatches(5, 0)
-    with pytest.raises(InputError, match="0 batches are to be accumulated"):
-        Numerics(accumulate=0)
+    for count in (0, 5.0, "5", None, True):
+        with pytest.raises(InputError, match=f"steps is {count!r}, expected a whole number >= 1, or .* Epochs"):
+            fit(linear(), squares, update=Sgd(0.1), steps=count)
+        with pytest.raises(InputError, match=f"the number of passes is {count!r}, expected a whole number >= 1"):
+            Epochs(count)
+        with pytest.raises(InputError, match=f"size is {count!r}, expected a whole number >= 1"):
+            Minibatches(5, count)
+        with pytest.raises(InputError, match=f"items is {count!r}, expected a whole number >= 1"):
+            Minibatches(count, 5)
+        with pytest.raises(InputError, match=f"accumulate is {count!r}, expected a whole number >= 1"):
+            Numerics(accumulate=count)
+    for mask in (torch.tensor([True, False]), torch.ones(3), torch.tensor(5), torch.empty(0, dtype=torch.int64)):
+        with pytest.raises(InputError, match=r"items is torch.* expected whole numbers \[n\].* mask.nonzero"):
+            Minibatches(mask, 2)
     with pytest.raises(InputError, match="precision is torch.int8, expected torch.bfloat16"):
         Numerics(precision=torch.int8)
     stream = Stream([1, 2, 3], 1, None)
     stream.next(), stream.next()
     with pytest.raises(InputError, match="after batch 2 of a pass, and a pass through the batches given now has 1"):
         Stream(Loader([1]), 1, None).load_state(stream.state())
+    own = torch.utils.data.DataLoader(Numbered(), shuffle=True, generator=torch.Generator())
+    with pytest.raises(CheckpointError, match="of batches with 0 generators of their own, these have 2; give the same"):
+        Stream(own, 1, None).load_state(stream.state())

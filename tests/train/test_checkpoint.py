@@ -134,6 +134,32 @@ def test_a_resumed_fit_has_the_bits_of_one_that_never_stopped(tmp_path: Path, up
     assert_equal(run(tmp_path / "again", update, batches(), 18, go_on=True), alone)
 
 
+class Noisy(torch.utils.data.Dataset):
+    """Rows by number; each is moved on by some that torch's generator draws."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, k: int) -> int:
+        return (k + int(torch.randint(0, 3, ()))) % 40
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("stop", [7, 10])
+def test_so_does_one_whose_loader_draws_from_its_own_generator_or_in_its_data(
+    tmp_path: Path, own: bool, stop: int
+) -> None:
+    """Stopped in the middle of a pass of five batches, and between two."""
+
+    def loader() -> Any:
+        more = {"generator": torch.Generator().manual_seed(4)} if own else {}
+        return torch.utils.data.DataLoader(Noisy(), batch_size=8, shuffle=True, **more)
+
+    alone = run(tmp_path / "alone", Adam(0.02), loader(), 18)
+    run(tmp_path / "again", Adam(0.02), loader(), 18, stop=stop)
+    assert_equal(run(tmp_path / "again", Adam(0.02), loader(), 18, go_on=True), alone)
+
+
 def test_quasi_newton_steps_go_on_with_what_they_know_of_the_curvature(tmp_path: Path) -> None:
     """A function without noise, where pairs of earlier steps are used."""
 
@@ -250,24 +276,72 @@ def test_a_checkpoint_goes_with_its_configuration(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, state(1), config={"rate": 0.1, "layers": [1, 2]})
     assert load_checkpoint(tmp_path, config={"layers": [1, 2], "rate": 0.1}).config["rate"] == 0.1
     with pytest.raises(CheckpointError, match="another configuration: 'rate' is 0.1 there and 0.2 here"):
-        Checkpointing(tmp_path, 1, config={"rate": 0.2, "layers": [1, 2]}).newest()
+        Checkpointing(tmp_path, 1, config={"rate": 0.2, "layers": (1, 2)}).newest()
     assert Checkpointing(tmp_path / "empty", 1).newest() is None
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        ({"rate": 1}, {"rate": 1.0}, ""),
+        ({"layers": (1, 2)}, {"layers": [1, 2]}, ""),
+        ({3: 4}, {"3": 4}, ""),
+        ({"a": None}, {}, "'a' is None there and missing here"),
+        ({}, {"a": None}, "'a' is missing there and None here"),
+        ({1: 2}, {1: 3}, "'1' is 2 there and 3 here"),
+        ({"betas": (1, 2), "z": 1}, {"betas": (1, 2), "z": 2}, "'z' is 1 there and 2 here"),
+        ([1], [2], "was written with another configuration; take"),
+    ],
+)
+def test_configurations_are_compared_by_their_values(tmp_path: Path, there: Any, here: Any, said: str) -> None:
+    save_checkpoint(tmp_path, 1, state(1), config=there)
+    if not said:
+        assert load_checkpoint(tmp_path, config=here).step == 1
+        return
+    with pytest.raises(CheckpointError, match=said):
+        load_checkpoint(tmp_path, config=here)
 
 
 def test_a_fit_does_not_write_over_another_one(tmp_path: Path) -> None:
     run(tmp_path, Adam(), (None,), 4)
     with pytest.raises(OutputError, match="holds checkpoints of another fit, .*resume=, name another folder"):
         run(tmp_path, Adam(), (None,), 4)
+    first, second = Checkpointing(tmp_path / "a", 2), Checkpointing(tmp_path / "b", 50)
+    fit(Net(), objective, update=Adam(), steps=4, hooks=[first])
+    fit(Net(), objective, update=Adam(), steps=51, hooks=[second])
+    found = checkpoints(tmp_path / "b")
+    for keep, resume in ((second, first.newest()), (second, None)):  # also by a hook that was of the other fit
+        with pytest.raises(OutputError, match="holds checkpoints of another fit"):
+            fit(Net(), objective, update=Adam(), steps=6, hooks=[keep], resume=resume)
+    assert checkpoints(tmp_path / "b") == found and len(found) == 2
 
 
 def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
     keep = Checkpointing(tmp_path, 2)
     fit(Net(), objective, update=Adam(), steps=2, hooks=[Ema(), keep])
-    found = load_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match="a fit by Adam .*, this one is by Sgd"):
-        fit(Net(), objective, update=Sgd(0.1), steps=2, hooks=[Ema(), keep], resume=found)
+    found, model = load_checkpoint(tmp_path), Net()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"a fit by Adam \(mean, square\), this one is by Sgd; take the same"):
+        fit(model, objective, update=Sgd(0.1), steps=2, hooks=[Ema(), keep], resume=found)
+    with pytest.raises(CheckpointError, match="a fit by Adam .*, this one is by LBFGS; take the same"):
+        fit(model, objective, update=LBFGS(), steps=2, hooks=[Ema(), keep], resume=found)
     with pytest.raises(CheckpointError, match="with the hooks Ema, Checkpointing, this one has Checkpointing; give"):
-        fit(Net(), objective, update=Adam(), steps=2, hooks=[keep], resume=found)
+        fit(model, objective, update=Adam(), steps=2, hooks=[keep], resume=found)
+    with pytest.raises(CheckpointError, match="of a fit with no rng, this one has one on cpu; give the same kind"):
+        fit(model, objective, update=Adam(), steps=2, hooks=[Ema(), keep], resume=found, rng=torch.Generator())
+    model.idle.requires_grad_(False)
+    with pytest.raises(CheckpointError, match="'idle' learns in the fit of the checkpoint only; let the same"):
+        fit(model, objective, update=Adam(), steps=2, hooks=[Ema(), keep], resume=found)
+    with pytest.raises(OutputError, match="holds checkpoints of another fit"):
+        other = Checkpointing(tmp_path / "of_others", 2)
+        save_checkpoint(other.folder, 1, state(1))
+        fit(model.requires_grad_(), objective, update=Adam(), steps=2, hooks=[Ema(), other], resume=found)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())  # refused before it was touched
+    keep = Checkpointing(tmp_path / "by_lbfgs", 2)
+    fit(Net(), objective, update=LBFGS(), steps=2, hooks=[keep])
+    with pytest.raises(CheckpointError, match="a fit by LBFGS, this one is by Adam"):
+        fit(Net(), objective, update=Adam(), steps=2, hooks=[keep], resume=keep.newest())
+    keep = Checkpointing(tmp_path, 2)
     wide = Net()
     wide.idle = nn.Parameter(torch.ones(3))
     with pytest.raises(
@@ -277,16 +351,16 @@ def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="'bias' is not in the checkpoint; build the model that was saved"):
         fit(nn.Linear(3, 1), objective, update=Adam(), steps=2, hooks=[Ema(), keep], resume=found)
     save_checkpoint(tmp_path / "other", 1, state(1))
-    with pytest.raises(CheckpointError, match="the checkpoint has no 'update'; it was not written by a fit"):
+    with pytest.raises(CheckpointError, match="the checkpoint has no 'learning'; it was not written by a fit"):
         fit(Net(), objective, update=Adam(), steps=2, resume=load_checkpoint(tmp_path / "other"))
     with pytest.raises(CheckpointError, match="there is no checkpoint in"):
         (tmp_path / "empty").mkdir()
         load_checkpoint(tmp_path / "empty")
     with pytest.raises(CheckpointError, match="cannot read the checkpoint .*nowhere': No such file"):
         load_checkpoint(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="got step -1 and 2 checkpoints to keep"):
+    with pytest.raises(InputError, match="step is -1, expected a whole number >= 0"):
         save_checkpoint(tmp_path, -1, {})
-    with pytest.raises(InputError, match="got every 0 steps"):
+    with pytest.raises(InputError, match="every is 0, expected a whole number >= 1"):
         Checkpointing(tmp_path, 0)
     with pytest.raises(UnknownName, match="no column 'nothing'"):
         fit(Net(), objective, update=Adam(), steps=2, hooks=[Best("nothing")])
@@ -302,6 +376,8 @@ def test_a_model_comes_back_with_what_it_is_built_from(tmp_path: Path) -> None:
         assert torch.equal(a, b), name
     with pytest.raises(CheckpointError, match="the tensor 'bias' is not in the checkpoint"):
         found.put(nn.Linear(3, 1))
+    with pytest.raises(InputError, match="the configuration of the model is a NoneType, expected values by name"):
+        save_model(tmp_path / "other.safetensors", model, None)  # type: ignore[arg-type]
     save_checkpoint(tmp_path, 1, state(1))
     with pytest.raises(CheckpointError, match="is a checkpoint, expected a model"):
         load_model(checkpoints(tmp_path)[0])

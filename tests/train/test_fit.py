@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphpde.errors import InputError, SolveError, UnknownName
-from graphpde.train import LBFGS, Adam, Evaluation, Progress, Sgd, fit
+from graphpde.errors import InputError, ShapeError, SolveError, UnknownName
+from graphpde.train import LBFGS, Adam, Ema, Evaluation, Progress, Sgd, fit
 from graphpde.train.lbfgs import Lbfgs, Point, WolfeSearch
 from graphpde.train.update import Update
 
@@ -203,6 +203,58 @@ def test_batches_take_turns_and_hooks_stop() -> None:
     seen.clear()
     fit(Place(0.0), remember, [1.0, 2.0], update=LBFGS(), steps=2)
     assert {1.0, 2.0} == set(seen)  # another batch is another function: nothing of the last one is used
+
+
+def test_what_a_later_batch_makes_impossible_is_told_as_a_mistake() -> None:
+    """Of the same batch it is a place where the objective is not defined, and the fit ends at the one before."""
+
+    def bad(m: nn.Module, batch: int, rng: Any) -> dict[str, Tensor]:
+        if batch == 1 or float(m().detach()) < 0.5:
+            raise ShapeError(f"batch {batch} has 3 rows, expected 4")
+        return {"f": m().square().sum()}
+
+    for update in (Sgd(0.1), LBFGS()):
+        with pytest.raises(ShapeError, match="batch 1 has 3 rows, expected 4"):
+            fit(Place(3.0), bad, [0, 1], update=update, steps=5)
+    history = fit(Place(3.0), bad, [0], update=Sgd(0.1), steps=50)
+    assert "batch 0 has 3 rows" in history.reason and len(history) < 50
+
+
+def test_a_scalar_alone_is_the_loss() -> None:
+    model = Place(3.0)
+    history = fit(model, lambda m, *_: m().square().sum(), update=Sgd(0.1), steps=1, weights={"loss": 0.5})
+    assert history["loss"] == [4.5] and float(model.x.detach()) == pytest.approx(3 - 0.1 * 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda x: None, "the objective returned a NoneType, expected a scalar tensor, or such tensors by name"),
+        (lambda x: {}, "the objective returned no terms"),
+        (lambda x: {"a": x.sum(), "b": 1.0}, "the term 'b' of the objective is a float, expected a tensor"),
+        (lambda x: x.sum() * 1j, "the term 'loss' of the objective is complex, expected a real number"),
+        (lambda x: {"step": x.sum()}, "the history has its own column 'step'; give the term of the objective another"),
+    ],
+)
+def test_objectives_that_give_no_terms(given: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(Place(1.0), lambda m, *_: given(m()), update=Adam(), steps=2)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"update": Adam}, r"update is the class Adam, expected a rule of graphpde.train such as Adam\(1e-3\)"),
+        ({"update": torch.optim.Adam(Place(1.0).parameters())}, "update is a torch.optim.adam.Adam, expected a rule"),
+        ({"resume": "folder"}, r"resume is a str, expected a checkpoint; give load_checkpoint\(folder\)"),
+        ({"hooks": Ema()}, "hooks is a graphpde.train.ema.Ema, expected a list of hooks"),
+        ({"tolerance": -1.0}, "tolerance is -1.0, expected a finite number >= 0"),
+        ({"weights": {"f": "2"}}, "the weight of 'f' is '2', expected a finite number"),
+    ],
+)
+def test_arguments_that_are_something_else(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(Place(1.0), lambda m, *_: {"f": m().square().sum()}, **{"update": Adam(), "steps": 2, **more})
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from graphpde.errors import InputError, UnknownName
 from graphpde.train import (
+    LBFGS,
     Best,
     Checkpointing,
     EarlyStopping,
@@ -73,6 +74,42 @@ def test_the_best_step_comes_back_with_its_buffers() -> None:
     low = Best("loss", "min")
     fit(model, down, update=Sgd(-0.0 + 1.0), steps=3, hooks=[low])
     assert low.step == 3
+
+
+@pytest.mark.parametrize("column", ["loss", "f", "gradient", "after"])
+@pytest.mark.parametrize("update", [Sgd(0.9), LBFGS(first=3.0)])
+def test_the_best_parameters_are_those_that_had_the_value(update: Any, column: str) -> None:
+    """Steps across a minimum at different slopes; a second name for the parameter goes along."""
+    model = Walk(3.0)
+    model.again = model.x
+    f = lambda m, *_: {"f": (m.x - 1).abs().pow(1.5).sum()}  # noqa: E731
+    best = Best(column, "min")
+    fit(model, f, update=update, steps=6, hooks=[Measure(lambda m: {"after": float(f(m)["f"])}), best])
+    best.restore(model)
+    model.zero_grad()
+    loss = f(model)["f"]
+    loss.backward()
+    found = float(model.x.grad.detach()) if column == "gradient" else float(loss.detach())
+    assert abs(found) == pytest.approx(best.value, rel=1e-12)
+
+
+def test_a_hook_forgets_the_fit_before(tmp_path: Path) -> None:
+    log, ema, best, stop = Log(tmp_path / "a.csv"), Ema(0.5), Best("f"), EarlyStopping("f", 3)
+    for _ in range(2):  # from 0 downwards: the first value is the best
+        model = Walk()
+        history = fit(model, down, update=Sgd(1.0), steps=9, hooks=[log, ema, best, stop])
+        assert len(history) == 4 and ema.steps == 4 and (best.step, best.value) == (1, 0)
+        assert len((tmp_path / "a.csv").read_text().splitlines()) == 5
+
+
+def test_the_average_is_of_the_parameters_that_learn() -> None:
+    """One that is set free in the middle does not learn in this fit."""
+    model, ema = nn.ParameterDict({"x": torch.ones(1), "y": torch.ones(1)}), Ema(0.5)
+    model["y"].requires_grad_(False)
+    square = lambda m, *_: {"f": m["x"].square().sum() + m["y"].sum()}  # noqa: E731
+    free = lambda p: p.model.requires_grad_() and None  # noqa: E731
+    fit(model, square, update=Sgd(0.1), steps=4, hooks=[ema, free])
+    assert list(ema.averages()) == ["x"] and float(model["y"].detach()) == 1
 
 
 def test_measuring_is_in_evaluation_mode_and_leaves_the_modes_alone() -> None:
@@ -172,11 +209,11 @@ def test_what_hooks_cannot_be_given() -> None:
         Log("a.txt")
     with pytest.raises(InputError, match="mode is 'highest', expected 'min' or 'max'"):
         Best("score", "highest")
-    with pytest.raises(InputError, match="patience is 0, expected at least 1"):
+    with pytest.raises(InputError, match="patience is 0, expected a whole number >= 1"):
         EarlyStopping("score", 0)
     with pytest.raises(InputError, match="every is 0"):
         Measure(lambda m: {}, every=0)
-    with pytest.raises(InputError, match="decay is 1, expected at least 0 and less than 1"):
+    with pytest.raises(InputError, match="decay is 1.0, expected a finite number >= 0 and < 1"):
         Ema(1.0)
     with pytest.raises(InputError, match="no average before the first step"):
         Ema().averages()
@@ -186,8 +223,16 @@ def test_what_hooks_cannot_be_given() -> None:
         fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[values(1, 2), Best("scor")])
     with pytest.raises(InputError, match="'score' is measured after what watches it"):
         fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[EarlyStopping("score", 9), values(1, 2)])
-    with pytest.raises(InputError, match="the history has its own column 'loss'"):
+    with pytest.raises(InputError, match="the history has a column 'loss' already"):
         fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[Measure(lambda m: {"loss": 1.0})])
+    with pytest.raises(InputError, match="the history has a column 'f' already; give the measured value another name"):
+        fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[Measure(lambda m: {"f": -7.0})])
+    with pytest.raises(InputError, match="the history has a column 'score' already"):
+        fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[values(1, 2), values(3, 4)])
+    with pytest.raises(InputError, match="what Measure calls returned a float, expected values by name"):
+        fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[Measure(lambda m: 3.0)])  # type: ignore[arg-type,return-value]
+    with pytest.raises(InputError, match="the value measured as 'score' is 'high', expected a number"):
+        fit(Walk(), down, update=Sgd(1.0), steps=2, hooks=[Measure(lambda m: {"score": "high"})])  # type: ignore[dict-item]
 
 
 def test_hooks_are_told_of_the_end_even_after_an_error() -> None:

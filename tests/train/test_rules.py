@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.errors import InputError, UnknownName
-from graphpde.train import Adam, Adamax, Cosine, Exponential, Linear, RmsProp, Sgd, Stepwise, fit
+from graphpde.train import LBFGS, Adam, Adamax, Checkpointing, Cosine, Exponential, Linear, RmsProp, Sgd, Stepwise, fit
 from graphpde.train.first_order import FirstOrder
 
 F64 = torch.float64
@@ -148,7 +150,7 @@ def test_a_schedule_scales_every_step() -> None:
 
 
 def test_what_a_rule_cannot_be_given() -> None:
-    with pytest.raises(InputError, match="the rate is -1, expected a finite number >= 0"):
+    with pytest.raises(InputError, match="the rate is -1.0, expected a finite number >= 0"):
         Adam(-1.0)
     with pytest.raises(InputError, match="the penalty of the group 'encoder' is nan"):
         Adam(groups={"encoder": {"penalty": float("nan")}})
@@ -156,9 +158,105 @@ def test_what_a_rule_cannot_be_given() -> None:
         Sgd(0.1, groups={"encoder": {"rates": 1.0}})
     with pytest.raises(UnknownName, match="unknown beginning of a parameter name 'enc'.*encoder.weight"):
         fit(Net(), misfit, [0], update=Adam(groups={"enc": {"rate": 1.0}}), steps=1)
-    with pytest.raises(InputError, match="clip is 0, expected a number > 0"):
+    with pytest.raises(InputError, match="clip is 0.0, expected a number > 0"):
         Adam(clip=0.0)
     with pytest.raises(InputError, match="rises for 5 of 5 steps, expected fewer"):
         Cosine(5, warmup=5)
-    with pytest.raises(InputError, match="expected both > 0"):
-        Exponential(0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Adam("a"), "the rate is 'a', expected a finite number >= 0"),
+        (lambda: Adam(betas=(1.0, 0.9)), r"betas\[0\] is 1.0, expected a finite number >= 0 and < 1"),
+        (lambda: Adamax(betas=(0.9, -3)), r"betas\[1\] is -3, expected"),
+        (lambda: Adam(betas=(0.9,)), r"betas is \(0.9,\), expected two numbers"),
+        (lambda: Adam(groups={"encoder": 1.0}), "the group 'encoder' is 1.0, expected its options, such as {'rate'"),
+        (lambda: RmsProp(smoothing=2.0), "smoothing is 2.0, expected"),
+        (lambda: RmsProp(momentum=1.0), "momentum is 1.0, expected"),
+        (lambda: Sgd(0.1, momentum=math.nan), "momentum is nan, expected"),
+        (lambda: LBFGS(trials=0), "trials is 0, expected a whole number >= 1"),
+        (lambda: LBFGS(memory=0), "memory is 0, expected a whole number >= 1"),
+        (lambda: LBFGS(first=-1.0), "first is -1.0, expected a number > 0"),
+        (lambda: LBFGS(change=-1.0), "change is -1.0, expected a finite number >= 0"),
+        (lambda: Cosine(10, last=-5.0), "last is -5.0, expected a finite number >= 0"),
+        (lambda: Linear(10.5), "steps is 10.5, expected a whole number >= 1"),
+        (lambda: Exponential(0.0), "factor is 0.0, expected a number > 0"),
+        (lambda: Exponential(0.5, every=0), "every is 0, expected a whole number >= 1"),
+        (lambda: Stepwise(5), r"at is 5, expected steps, such as \(100, 150\)"),
+    ],
+)
+def test_numbers_that_make_no_rule_and_no_schedule(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -1.0])
+def test_a_schedule_without_a_number_is_named_before_anything_moves(factor: float) -> None:
+    model, before = Net(), Net()
+    with pytest.raises(InputError, match=f"the factor that the schedule gives at step 0 is {factor}, expected"):
+        fit(model, misfit, [0], update=Adam(schedule=lambda k: factor), steps=2)
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before.parameters()))
+
+
+class Strided(nn.Module):
+    """Parameters that are every other column, a transpose, and an inner part of larger tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = [torch.arange(12.0).reshape(3, 4) for _ in range(3)]
+        parts = self.whole[0][:, ::2], self.whole[1].T, self.whole[2][1:, 1:3]
+        self.parts = nn.ParameterList([nn.Parameter(part) for part in parts])
+
+
+def of_strided(model: Any, *_: Any) -> dict[str, Tensor]:
+    return {"f": sum((p.square() * torch.arange(p.numel()).view(p.shape)).sum() for p in model.parts)}
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        (Adam(0.1), lambda p: torch.optim.Adam(p, 0.1)),
+        (Adamax(0.1), lambda p: torch.optim.Adamax(p, 0.1)),
+        (RmsProp(0.1, momentum=0.5), lambda p: torch.optim.RMSprop(p, 0.1, momentum=0.5)),
+        (Sgd(0.01, 0.5), lambda p: torch.optim.SGD(p, 0.01, 0.5)),
+    ],
+)
+def test_parameters_with_gaps_move_alone(own: FirstOrder, theirs: Any, tmp_path: Path) -> None:
+    """Nothing between them is touched, and a resumed fit does the same."""
+    model, expected = Strided(), Strided()
+    fit(model, of_strided, update=own, steps=5)
+    rule = theirs(expected.parameters())
+    for _ in range(5):
+        rule.zero_grad()
+        of_strided(expected)["f"].backward()
+        rule.step()
+    for a, b in zip(model.whole, expected.whole):
+        torch.testing.assert_close(a, b)
+    keep, again = Checkpointing(tmp_path, 3), Strided()
+    fit(again, of_strided, update=own, steps=3, hooks=[keep])
+    again = Strided()
+    fit(again, of_strided, update=own, steps=5, hooks=[keep], resume=keep.newest())
+    assert all(torch.equal(a, b) for a, b in zip(model.whole, again.whole))
+
+
+def test_quasi_newton_steps_move_complex_numbers() -> None:
+    model = nn.ParameterDict({"z": torch.zeros(2, dtype=torch.complex128), "x": torch.ones(1, dtype=F64)})
+    goal = torch.tensor([1 + 2j, -3j])
+    fit(
+        model,
+        lambda m, *_: {"f": (m["z"] - goal).abs().square().sum() + m["x"].square().sum()},
+        update=LBFGS(),
+        steps=9,
+    )
+    torch.testing.assert_close(model["z"].detach(), goal.to(torch.complex128), atol=1e-6, rtol=0)
+
+
+def test_sparse_gradients_are_those_of_dense_ones() -> None:
+    weights = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(5, 2, sparse=sparse)
+        fit(table, lambda m, *_: {"f": m(torch.tensor([1, 2, 1])).square().sum()}, update=Adam(0.1), steps=3)
+        weights.append(table.weight.detach())
+    assert torch.equal(*weights)

@@ -21,8 +21,8 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, torch.Tensor):
         if a.dtype != b.dtype or a.shape != b.shape:
             return False
-        a, b = (torch.view_as_real(t) if t.is_complex() else t for t in (a, b))
-        parts = [t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)]
+        a, b = (torch.view_as_real(t.resolve_conj()) if t.is_complex() else t for t in (a, b))
+        parts = [t.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8) for t in (a, b)]
         return torch.equal(*parts)
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
@@ -44,6 +44,9 @@ def test_every_value_comes_back_as_it_was(tmp_path: Path) -> None:
         "a": {"b": torch.ones(1)},
         "a.b": torch.zeros(1),  # the same path, another place
         "": {},
+        "__metadata__": torch.ones(2),  # a name that the format has taken
+        "seen": torch.tensor([1 + 2j]).conj(),
+        "turned": torch.tensor([1 + 2j]).conj().imag,
     }
     write_sealed(tmp_path / "x", "model", values, {"rate": 0.1})
     found = read_sealed(tmp_path / "x", "model")
@@ -145,6 +148,8 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
 def test_what_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'a.f' is a builtin_function_or_method, expected tensors"):
         write_sealed(tmp_path / "x", "model", {"a": {"f": print}})
+    with pytest.raises(InputError, match="'a' is a tensor of layout torch.sparse_coo, expected a dense one"):
+        write_sealed(tmp_path / "x", "model", {"a": torch.eye(3).to_sparse()})
     with pytest.raises(InputError, match="'a' has the key 1, expected texts"):
         write_sealed(tmp_path / "x", "model", {"a": {1: 2}})
     with pytest.raises(InputError, match="the configuration cannot be kept"):

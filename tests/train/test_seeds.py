@@ -91,12 +91,16 @@ def test_who_is_asked_to_stop_keeps_what_is_there(tmp_path: Path) -> None:
 
 
 def test_what_seeds_cannot_be_computed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got 3 seeds, 2 of them different, and 1 workers"):
+    with pytest.raises(InputError, match="got 3 seeds, 2 of them different; give each once"):
         over_seeds(sometimes, [1, 1, 2])
-    with pytest.raises(InputError, match="and 0 workers"):
+    with pytest.raises(InputError, match="workers is 0, expected a whole number >= 1"):
         over_seeds(sometimes, [1], workers=0)
     with pytest.raises(InputError, match="the result of seed 1 cannot be kept in .*; return plain values"):
         over_seeds(odd, [1], file=tmp_path / "r.jsonl")
     with pytest.raises(InputError, match="processes cannot be given .*; define it at the top of a module"):
         over_seeds(lambda seed: seed, [1, 2], workers=2)
+    with pytest.raises(InputError, match="a seed is 1.5, expected a whole number"):
+        over_seeds(sometimes, [1.5, 1.2])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"seeds is 2, expected whole numbers, such as range\(10\)"):
+        over_seeds(sometimes, 2)  # type: ignore[arg-type]
     assert over_seeds(sometimes, []) == []
