@@ -6,9 +6,9 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from typing import Any, NamedTuple
 
 from graphpde.errors import InputError
@@ -104,7 +104,8 @@ def _started(work: Work, threads: int) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
     try:
-        process.start()
+        with _deaf_to_interrupts():  # which a process inherits, until it can say for itself what it wants to hear
+            process.start()
     except Exception as error:  # what cannot be sent is told in as many ways as there are kinds of it
         raise InputError(
             f"processes cannot be given '{getattr(work, '__qualname__', work)}' ({error}); define it at the top of a "
@@ -112,6 +113,19 @@ def _started(work: Work, threads: int) -> _Worker:
         ) from None
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would open the ears again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hand_over(worker: _Worker, waiting: list[int], tasks: Sequence[Any]) -> None:
@@ -144,6 +158,8 @@ def _serve(pipe: Any, work: Work, threads: int) -> None:
     """A worker: tasks in, what came of them out, until there are no more or whoever gives them is gone."""
     asked: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of the group; the one who hands out decides
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     import torch
 

@@ -124,13 +124,13 @@ class _Cache:
         self.head = {"graphpde": "results over seeds", "config": config, "config_sha256": config_hash(config)}
         self.found: dict[int, Any] = {}
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot read the results '{path}': {one_line(error)}") from None
         try:
-            head, *rows = [json.loads(line) for line in lines]
+            head, *rows = [json.loads(line) for line in lines if line.endswith("\n")]  # one cut off is done again
             self.found = {int(row["seed"]): row["result"] for row in rows}
             kept = head["config_sha256"]
         except (ValueError, KeyError, TypeError) as error:

@@ -77,9 +77,17 @@ def test_what_is_there_is_not_computed_again(tmp_path: Path) -> None:
     assert json.loads(file.read_text().splitlines()[0])["config"] == {"steps": 5}
     with pytest.raises(CheckpointError, match="holds results of another configuration; name another file"):
         over_seeds(function, [1], file=file, config={"steps": 6})
-    file.write_text(file.read_text()[:-9])
+    file.write_text(file.read_text()[9:])
     with pytest.raises(CheckpointError, match="does not hold results over seeds"):
         over_seeds(function, [1], **options)
+
+
+def test_a_last_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    whole = over_seeds(sometimes, [1, 2, 5], file=file)
+    file.write_bytes(file.read_bytes()[:-5])
+    assert over_seeds(sometimes, [1, 2, 5], file=file) == whole
+    assert len(file.read_text().splitlines()) == 4
 
 
 def test_who_is_asked_to_stop_keeps_what_is_there(tmp_path: Path) -> None:
