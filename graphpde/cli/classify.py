@@ -83,20 +83,12 @@ def run(args: argparse.Namespace) -> int:
     if args.pictures not in ("none", "summary"):
         raise UsageError(f"--pictures is '{args.pictures}', expected none or summary")
     command = shlex.join(["graphpde", *args.argv])
-    try:
-        task = _task(args, command)
-        warn([*task.partition.remarks, *task.data.warnings])
-        title = f"{task.recipe.model}-{task.data.name}"
-        out = Path(args.output) if args.output else next_folder(title)
-        with StopRequest(_stopping(args)) as stop, progress_bar(title, not args.json, "epochs") as progress:
-            result = classify(task, out, workers=args.workers, progress=progress, stop=stop)
-    except BrokenPipeError:
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        if args.json:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            say_json({"status": status, "error": " ".join(str(error).split()) or type(error).__name__})
-        raise
+    task = _task(args, command)
+    warn([*task.partition.remarks, *task.data.warnings])
+    title = f"{task.recipe.model}-{task.data.name}"
+    out = Path(args.output) if args.output else next_folder(title)
+    with StopRequest(_stopping(args)) as stop, progress_bar(title, not args.json, "epochs") as progress:
+        result = classify(task, out, workers=args.workers, progress=progress, stop=stop)
     warn(f"{name} has no result: {reason}" for name, reason in result.failed.items())
     if args.json:
         say_json(result.as_dict())

@@ -45,6 +45,22 @@ def in_options(sentence: str) -> str:
     return sentence
 
 
+@contextmanager
+def failing_in_json(wanted: bool) -> Iterator[None]:
+    """If ``wanted``, an error on its way out leaves its sentence as the one JSON document on stdout."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if wanted:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            said = {"status": status, "error": in_options(" ".join(str(error).split())) or type(error).__name__}
+            notes = [in_options(note) for note in getattr(error, "__notes__", [])]
+            say_json({**said, "remedy": " ".join(notes)} if notes else said)
+        raise
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout, its last column wrapped to the terminal, or one line per row where there is none."""
     rows = [[str(part) for part in row] for row in rows]

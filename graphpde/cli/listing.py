@@ -171,9 +171,10 @@ def _datasets() -> Rows:
         size = ["" if entry.size is None else str(count) for count in entry.size or (0,) * 4]
         where = "in the package" if entry.embedded else "files"
         splits = ", ".join(entry.splits) or "drawn"
-        rows.append((name, *size, entry.metric, splits, where, entry.origin.licence, entry.what))
-    header = ("data set", "nodes", "edges", "features", "classes", "judged by", "splits", "comes as", "licence", "what")
-    return header, rows
+        source, licence = entry.origin.citation, entry.origin.licence
+        rows.append((name, *size, entry.metric, splits, where, source, licence, entry.what))
+    counts = ("nodes", "edges", "features", "classes")
+    return ("data set", *counts, "judged by", "splits", "comes as", "source", "licence", "what"), rows
 
 
 def _models() -> Rows:
@@ -184,9 +185,8 @@ def _models() -> Rows:
     rows = []
     for name, kind in sorted(MODELS.items()):
         evolves = "diffusion" if issubclass(kind, Classifier) else "baseline"
-        settings = ", ".join(["hidden", *settings_of_model(kind)])
-        what = re.sub(r":\w+:`([^`]*)`", r"\1", _first_sentence(kind)).replace("``", "")
-        rows.append((name, evolves, ", ".join(recipes_of(name)), settings, what))
+        settings = ", ".join([*(["hidden"] if getattr(kind, "learns", True) else []), *settings_of_model(kind)])
+        rows.append((name, evolves, ", ".join(recipes_of(name)), settings, _first_sentence(kind)))
     return ("model", "kind", "recipes", "settings (--set)", "what it is"), rows
 
 
@@ -206,5 +206,6 @@ _TABLES = {
 
 
 def _first_sentence(thing: Any) -> str:
-    """The first paragraph of a docstring on one line."""
-    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+    """The first paragraph of a docstring on one line, roles as their names and \\sum as sum."""
+    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+    return re.sub(r"\\([a-z]+)", r"\1", re.sub(r":\w+:`([^`]*)`", r"\1", text).replace("``", ""))

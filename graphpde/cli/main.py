@@ -25,7 +25,7 @@ from graphpde.cli import (
     transfer,
     turing,
 )
-from graphpde.cli.console import in_options
+from graphpde.cli.console import failing_in_json, in_options
 from graphpde.cli.parser import Parser, UsageError, described
 from graphpde.errors import GraphpdeError, InputError
 
@@ -119,7 +119,8 @@ def _run(argv: list[str]) -> int:
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
     args.argv = argv  # recorded as the way to do it again
-    return int(args.run(args))
+    with failing_in_json(getattr(args, "json", False)):
+        return int(args.run(args))
 
 
 def _say(sentence: str, code: int, error: BaseException | None = None) -> int:

@@ -73,35 +73,25 @@ def add(verbs: Any, name: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the layers and run."""
-    command = shlex.join(["graphpde", *args.argv])
-    try:
-        from graphpde.config import load, merge
+    from graphpde.config import load, merge
 
-        given = overrides(args)
-        if args.fit:
-            problem = load(args.problem) if args.problem else {}
-            _refuse_no_error(args, problem)
-            return fit_verb.run(args, merge(problem, given), command)
-        if args.sweep or (args.resume is not None and (Path(args.resume) / "sweep.json").is_file()):
-            return sweep_verb.run(args, given, command)
-        if args.jobs is not None:
-            raise UsageError("--jobs says how many runs of a --sweep go at a time; there is no --sweep")
-        if args.resume is not None:
-            return _go_on(args, given, command)
+    command = shlex.join(["graphpde", *args.argv])
+    given = overrides(args)
+    if args.fit:
         problem = load(args.problem) if args.problem else {}
         _refuse_no_error(args, problem)
-        if args.show_code:
-            return _show_code(merge(problem, given), command)
-        return carry_out(merge(problem, given), args.output, command=command, as_json=args.json, dry=args.dry_run)
-    except BrokenPipeError:
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        if args.json:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            said = {"status": status, "error": in_options(" ".join(str(error).split())) or type(error).__name__}
-            notes = [in_options(note) for note in getattr(error, "__notes__", [])]
-            say_json({**said, "remedy": " ".join(notes)} if notes else said)
-        raise
+        return fit_verb.run(args, merge(problem, given), command)
+    if args.sweep or (args.resume is not None and (Path(args.resume) / "sweep.json").is_file()):
+        return sweep_verb.run(args, given, command)
+    if args.jobs is not None:
+        raise UsageError("--jobs says how many runs of a --sweep go at a time; there is no --sweep")
+    if args.resume is not None:
+        return _go_on(args, given, command)
+    problem = load(args.problem) if args.problem else {}
+    _refuse_no_error(args, problem)
+    if args.show_code:
+        return _show_code(merge(problem, given), command)
+    return carry_out(merge(problem, given), args.output, command=command, as_json=args.json, dry=args.dry_run)
 
 
 def _refuse_no_error(args: argparse.Namespace, problem: Mapping[str, Any]) -> None:

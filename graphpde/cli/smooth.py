@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     """Look, tell, draw."""
     if not 0 < args.fraction < 1:
         raise UsageError(f"--fraction is {args.fraction:g}, expected a number between 0 and 1")
+    if not 0 <= args.seed < 2**63:
+        raise UsageError(f"--seed is {args.seed}, expected a whole number from 0 to 2^63 - 1")
     if args.output is not None:
         from graphpde.viz.canvas import picture_kind
 
@@ -87,10 +89,10 @@ def _saved(args: argparse.Namespace) -> Smoothed:
     from graphpde.run.smooth import smooth_run
 
     asked = {"--model": args.model, "--depths": args.depths, "--time": args.time, "--epochs": args.epochs,
-             "--set": args.set, "--split": args.split}  # fmt: skip
+             "--set": args.set, "--split": args.split, "--untrained": args.untrained, "--seed": args.seed}  # fmt: skip
     for option, value in asked.items():
         if value:
-            raise UsageError(f"{option} says which model to build; leave it out with the RUN '{args.saved}'")
+            raise UsageError(f"{option} is about a model that is built anew; leave it out with the RUN '{args.saved}'")
     return smooth_run(args.saved, args.dataset or args.graph or "", args.root, args.fraction)
 
 
@@ -108,9 +110,12 @@ def _fresh(args: argparse.Namespace) -> Smoothed:
         raise UsageError("--root says where the files of a --dataset lie; leave it out with --graph")
     epochs = [] if args.epochs is None else [f"training.epochs={args.epochs}"]
     name = dataset(args.dataset).name if args.dataset is not None else ""
-    recipe = asked_recipe(args.model, name, changes=settings_of([*epochs, *args.set]))
+    changes = settings_of([*epochs, *args.set])
+    recipe = asked_recipe(args.model, name, changes=changes)
     key = depth_of(recipe)
     given, other = ("--time", "--depths") if key == "time" else ("--depths", "--time")
+    if key in changes:
+        raise UsageError(f"--set {key}={changes[key]} gives one depth; say {given} {changes[key]} instead")
     asked = {"--time": args.time, "--depths": args.depths}
     if asked[other] is not None:
         raise UsageError(f"{other} does not fit '{recipe.model}', whose depth is its {key}; give {given}")

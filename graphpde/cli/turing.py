@@ -34,10 +34,10 @@ _KINDS = {
     "unstable": "unstable already without diffusion",
 }
 _CONDITIONS = (
-    "trace f_u + g_v < 0",
-    "determinant f_u g_v - f_v g_u > 0",
-    "kappa_2 f_u + kappa_1 g_v > 0",
-    "the same > 2 sqrt(kappa_1 kappa_2 determinant)",
+    "trace f_{u} + g_{v} < 0",
+    "determinant f_{u} g_{v} - f_{v} g_{u} > 0",
+    "kappa_{v} f_{u} + kappa_{u} g_{v} > 0",
+    "the same > 2 sqrt(kappa_{u} kappa_{v} determinant)",
 )
 _MOST_NODES = 5000  # of a network, whose whole spectrum is found
 _NETWORKS: dict[str, tuple[str, tuple[Callable[[str], float], ...], str]] = {
@@ -105,7 +105,8 @@ def _say_state(channels: tuple[str, ...], found: Prediction, on_domain: bool, le
         sides = ((c.trace, 0.0), (c.determinant, 0.0), (c.cross, 0.0), (c.cross, c.bound))
         for k, (text, (left, right), holds) in enumerate(zip(_CONDITIONS, sides, c.each, strict=True), start=1):
             said = f"{left:.6g} {'<' if k == 1 else '>'} {'an imaginary one' if math.isnan(right) else f'{right:.6g}'}"
-            say(f"  condition {k}  {text:52} {said:22} {'holds' if holds else 'fails'}")
+            named = text.format(u=channels[0], v=channels[1])
+            say(f"  condition {k}  {named:52} {said:22} {'holds' if holds else 'fails'}")
     if a.kind == "unstable":  # its bands are no patterns
         say(f"  without diffusion it leaves with the rate {a.alone.real:.6g}")
         return
@@ -114,9 +115,12 @@ def _say_state(channels: tuple[str, ...], found: Prediction, on_domain: bool, le
         waves = f", wavelengths {_wave(high)} .. {_wave(low)}" if lengths else ""
         say(f"  modes grow for eigenvalues {low:.6g} .. {upto}{waves}")
     if a.bands:
-        wave = f", wavelength {_wave(a.fastest.k2)}" if lengths else ""
         turning = f", frequency {a.frequency:.6g}" if a.frequency > 0 else ""
-        say(f"  fastest: eigenvalue {a.fastest.k2:.6g}{wave}, rate {a.fastest.rate:.6g}{turning}")
+        if math.isinf(a.fastest.k2):
+            say(f"  no fastest mode: rates rise towards {a.fastest.rate:.6g} as eigenvalues grow{turning}")
+        else:
+            wave = f", wavelength {_wave(a.fastest.k2)}" if lengths else ""
+            say(f"  fastest: eigenvalue {a.fastest.k2:.6g}{wave}, rate {a.fastest.rate:.6g}{turning}")
     if on_domain:
         _say_modes(found)
 

@@ -85,7 +85,7 @@ class Gcn(Layered):
         self.convolutions = nn.ModuleList(GraphConvolution(a, b) for a, b in itertools.pairwise(sizes))
         self.norms = nn.ModuleList(NORMS[norm](c) for c in sizes[1:-1])
         self.skips = nn.ModuleList(
-            affine(a, b) if residual == "linear" else nn.Identity() for a, b in itertools.pairwise(sizes)
+            affine(a, b) if residual == "linear" else nn.Identity() for a, b in itertools.pairwise(sizes[:-1])
         )
         self.residual, self.middle = residual, middle
         if middle != "learned":

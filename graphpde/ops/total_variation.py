@@ -10,6 +10,7 @@ from torch import Tensor
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph
 from graphpde.core.incidence import Incidence
+from graphpde.core.lattice import Lattice
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError
 from graphpde.mesh.cell_space import CellSpace
@@ -39,13 +40,14 @@ class DiscreteTotalVariation:
     Which terms there are follows from the domain: of cell averages (DG0) the jumps; of continuous linear functions
     (CG1) the gradients; of discontinuous linear ones (DG1) both, the jump at each vertex of a facet counted with its
     share of the facet. That is the exact total variation for DG0 and CG1 and an upper bound for DG1, where the jump may
-    change its sign along a facet. On a graph without a mesh it is \sum w_ij |u_i - u_j| over undirected edges. Each
-    channel counts on its own. Not differentiable where a jump is zero: for gradients take
-    :class:`graphpde.train.regularise.TotalVariation`, which smooths it.
+    change its sign along a facet. On a graph without a mesh it is \sum w_ij |u_i - u_j| over undirected edges; on a
+    :class:`~graphpde.core.lattice.Lattice` with spacing h, whose weights are h^(d-2), it is \sum h^(d-1) |u_i - u_j|,
+    the length (area) of jumps along the axes. Each channel counts on its own. Not differentiable where a jump is zero:
+    for gradients take :class:`graphpde.train.regularise.TotalVariation`, which smooths it.
 
     Args:
-        domain: CellSpace, DualGraph (DG0); Space with P1 on simplices (CG1); CornerSpace (DG1); or a symmetric Graph,
-            torch-geometric Data or networkx graph.
+        domain: CellSpace, DualGraph, Lattice (DG0); Space with P1 on simplices (CG1); CornerSpace (DG1); or a symmetric
+            Graph, torch-geometric Data or networkx graph.
         isotropic: Euclidean lengths of gradients and normals; otherwise sums of absolute components, for which the
             total variation depends on the axes.
 
@@ -123,6 +125,8 @@ class DiscreteTotalVariation:
             return domain.incidence, size.to(domain.device, domain.dtype)[edge]
         if not self.isotropic:
             raise InputError("a graph has no normals; the anisotropic total variation needs a CellSpace or CornerSpace")
+        if isinstance(domain, Lattice):
+            return domain.incidence, domain.weight[edge] * domain.spacing
         return domain.incidence, (domain.area if isinstance(domain, DualGraph) else domain.weight)[edge]
 
     def _cells(self) -> tuple[Relation, Tensor, Tensor]:

@@ -21,11 +21,13 @@ from torch import Tensor
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph
 from graphpde.errors import InputError, ShapeError
-from graphpde.ops.reactions.patterns import Mode, fastest_mode, jacobian
+from graphpde.ops.reactions.patterns import Mode, fastest_mode, jacobian, leading
 from graphpde.ops.spectral import eigenvalues_below, modes
 
 Rate = Callable[[Tensor], Tensor]
 Band = tuple[float, float]
+_RATIO = 1e12  # of diffusivities: beyond it rounding of the larger hides the modes of the smaller
+_STEEP = 1e150  # entries of df/du whose products are not finite
 
 
 class Conditions(NamedTuple):
@@ -56,7 +58,8 @@ class Analysis:
         state, kappa: as given. jacobian: [c, c]. conditions: of two species, else None.
         alone: the growth rate without diffusion (complex: its imaginary part is the frequency).
         bands: intervals of L in which modes grow, rising and disjoint; the last may reach to infinity.
-        fastest: the fastest of all L >= 0, and ``frequency``, its own.
+        fastest: the fastest of all L >= 0, and ``frequency``, its own. Where a species does not diffuse no mode may be
+            the fastest: then its k2 is infinite, and both are the limits for short waves.
     """
 
     state: tuple[float, ...]
@@ -80,7 +83,7 @@ class Analysis:
 
     def rates(self, eigenvalues: Tensor) -> Tensor:
         """Growth rates, complex [*], of modes with eigenvalues [*]."""
-        return _leading(self.jacobian, self.kappa, eigenvalues)
+        return leading(self.jacobian, self.kappa, eigenvalues)
 
 
 @dataclass(frozen=True)
@@ -130,10 +133,11 @@ def dispersion(f: Rate, state: Sequence[float], kappa: Sequence[float], eigenval
         eigenvalues: of minus the Laplacian [*], in 1/length^2; k^2 in free space.
 
     Raises:
-        InputError: the state has a rate, or a diffusivity is negative. ShapeError: other counts of them.
+        InputError: the state has a rate, a diffusivity is negative, or their ratio is beyond double precision.
+        ShapeError: other counts of them.
     """
     j, kappa = _checked(f, state, kappa)
-    return _leading(j, kappa, eigenvalues)
+    return leading(j, kappa, eigenvalues)
 
 
 def conditions(f: Rate, state: Sequence[float], kappa: Sequence[float]) -> Conditions:
@@ -167,7 +171,7 @@ def analyse(f: Rate, state: Sequence[float], kappa: Sequence[float]) -> Analysis
     fastest = fastest_mode(f, state, kappa)
     return Analysis(
         tuple(float(x) for x in state), kappa, j, _conditions(j, kappa) if len(kappa) == 2 else None,
-        complex(_leading(j, kappa, 0.0)), _bands(j, kappa), fastest, float(_leading(j, kappa, fastest.k2).imag),
+        complex(leading(j, kappa, 0.0)), _bands(j, kappa), fastest, float(leading(j, kappa, fastest.k2).imag),
     )  # fmt: skip
 
 
@@ -213,13 +217,21 @@ def _checked(f: Rate, state: Sequence[float], kappa: Sequence[float]) -> tuple[T
         raise ShapeError(f"got {len(each)} diffusivities for {len(state)} species, expected one for each")
     if not all(0 <= x < math.inf for x in each):
         raise InputError(f"the diffusivities are {each}, expected finite numbers >= 0")
-    j = jacobian(f, state)
+    moving = [x for x in each if x > 0] or [1.0]
+    if max(moving) > _RATIO * min(moving):
+        raise InputError(
+            f"the diffusivities are {each}, expected at most a ratio of {_RATIO:g} between those that are not 0"
+        )
+    j, at = jacobian(f, state), ", ".join(f"{x:g}" for x in state)
+    if not float(j.abs().max()) < _STEEP:
+        raise InputError(
+            f"around ({at}) the rate is too steep for double precision; check the constants of the reaction"
+        )
     point = torch.tensor([list(state)], dtype=torch.float64)
     with torch.no_grad():
         rest = float(f(point).abs().max())
     allowed = 1e-8 * (1.0 + float(point.abs().max())) * (1.0 + float(j.abs().max()))
     if not rest <= allowed:
-        at = ", ".join(f"{x:g}" for x in state)
         raise InputError(f"({at}) is no homogeneous state: its rate is {rest:.3g}, expected 0; see equilibria()")
     return j, each
 
@@ -227,17 +239,8 @@ def _checked(f: Rate, state: Sequence[float], kappa: Sequence[float]) -> tuple[T
 def _conditions(j: Tensor, kappa: tuple[float, ...]) -> Conditions:
     (fu, fv), (gu, gv) = j.tolist()
     det = fu * gv - fv * gu
-    bound = 2 * math.sqrt(kappa[0] * kappa[1] * det) if det >= 0 else math.nan
+    bound = 2 * math.sqrt(kappa[0]) * math.sqrt(kappa[1]) * math.sqrt(det) if det >= 0 else math.nan
     return Conditions(fu + gv, det, kappa[1] * fu + kappa[0] * gv, bound)
-
-
-def _leading(j: Tensor, kappa: tuple[float, ...], eigenvalues: Tensor | float) -> Tensor:
-    waves = torch.as_tensor(eigenvalues, dtype=torch.float64)
-    spread = torch.diag(torch.tensor(kappa, dtype=torch.float64))
-    each = torch.linalg.eigvals(j - waves[..., None, None] * spread)
-    best = each.real.argmax(-1, keepdim=True)
-    chosen = each.gather(-1, best)[..., 0]
-    return torch.complex(chosen.real, chosen.imag.abs())
 
 
 def _bands(j: Tensor, kappa: tuple[float, ...]) -> tuple[Band, ...]:
@@ -259,13 +262,16 @@ def _bands(j: Tensor, kappa: tuple[float, ...]) -> tuple[Band, ...]:
             columns.append([y[p, q] for p, q in pairs])
         return np.array(columns).T
 
-    sums = eig(on_symmetric(j.numpy()), on_symmetric(np.diag(kappa)), right=False)
+    spread = np.diag(on_symmetric(np.diag(kappa)))  # it is diagonal: scaled to 0 and 1 small and large crossings last
+    scale = np.where(spread > 0, spread, 1.0) ** -0.5
+    scaled = scale[:, None] * on_symmetric(j.numpy()) * scale
+    sums = eig(scaled, np.diag((spread > 0).astype(float)) if (spread == 0).any() else None, right=False)
     real = sums[np.isfinite(sums) & (np.abs(sums.imag) < 1e-7 * (1 + np.abs(sums)))].real
     ends = [0.0, *sorted(x for x in real.tolist() if x > 0)]
     bands: list[Band] = []
     for low, high in zip(ends, [*ends[1:], math.inf], strict=True):
         middle = (low + high) / 2 if high < math.inf else 2 * low + 1
-        if float(_leading(j, kappa, middle).real) > 0:
+        if float(leading(j, kappa, middle).real) > 0:
             if bands and bands[-1][1] == low:
                 bands[-1] = (bands[-1][0], high)
             else:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from graphpde.core.graph import Graph
+from graphpde.data import DATASETS
 from graphpde.data.node_data import NodeData
 from graphpde.errors import GraphpdeError, InputError
 from graphpde.graph_diffusion.classification import known
@@ -305,14 +306,20 @@ def smooth_run(
     """:func:`smooth_saved` of the model of a classification, on the graph that it has learned from.
 
     Args:
-        run: its folder, or the saved model. graph: an .npz file or the name of a data set; by default the name that the
-            model has kept. root: see :func:`~graphpde.data.load`.
+        run: its folder, or the saved model. graph: an .npz file or the name of a data set; by default the data set that
+            the model names. root: see :func:`~graphpde.data.load`.
 
     Raises:
-        CheckpointError: no run, or a damaged model. InputError: another graph than the one it has learned from.
+        CheckpointError: no run, or a damaged model. InputError: another graph than the one it has learned from, or none
+            where that was a file.
     """
     file = Path(run) / MODEL if Path(run).is_dir() else Path(run)
     name = graph or (Reopened(file).about["data"] if file.exists() else "")
+    if name and not graph and name not in DATASETS:
+        raise InputError(
+            f"the model of '{os.fspath(run)}' has learned from a file called '{name}' and does not keep the graph; "
+            f"give it with --graph {name}.npz"
+        )
     found = predict(run, name, root)
     opened = Reopened(file)
     if found.split is None:

@@ -62,10 +62,7 @@ class Study:
     def draw(self, path: str | os.PathLike[str], domain: str = "") -> Path:
         """The dispersion curve of ``shown`` with the modes of the domain, as PNG, SVG or PDF."""
         found = self.shown
-        top = max((high for _, high in found.analysis.bands if high < math.inf), default=2 * found.analysis.fastest.k2)
-        if not top > 0:
-            top = float(found.eigenvalues.max()) if len(found.eigenvalues) else 1.0
-        k2 = torch.linspace(0, 1.35 * (top or 1.0), 601, dtype=torch.float64)
+        k2 = torch.linspace(0, 1.35 * _shown_up_to(found), 601, dtype=torch.float64)
         species = ", ".join(f"{x:.4g}" for x in found.analysis.state)
         figure = plot_dispersion(
             k2, found.analysis.rates(k2).real, eigenvalues=found.eigenvalues, rates=found.rates.real,
@@ -83,7 +80,7 @@ def study(name: str, given: Mapping[str, float], domain: Graph | None = None) ->
             mesh, those of the problem with that reaction; elsewhere they make the fastest mode one of the domain.
 
     Raises:
-        UnknownName: the reaction, or a key of ``given``. InputError: a value that cannot be.
+        UnknownName: the reaction, or a key of ``given``. InputError: a value that cannot be, or leads nowhere.
     """
     if name not in REACTIONS and name in PDES:
         name = PDES[name].reaction or name
@@ -93,7 +90,11 @@ def study(name: str, given: Mapping[str, float], domain: Graph | None = None) ->
         if key not in kind.constants and key not in species:
             raise unknown(f"constant of '{name}'", key, (*kind.constants, *species))
     kinetics = kind(**{key: value for key, value in given.items() if key in kind.constants})
-    states = kinetics.equilibria()
+    try:
+        states = kinetics.equilibria()
+    except OverflowError:
+        said = ", ".join(f"{key} = {x:g}" for key, x in zip(kind.constants, kinetics.numbers(), strict=True))
+        raise InputError(f"'{name}' with {said} has no homogeneous state that double precision can hold") from None
     spectrum: Spectrum | None = None
     asked = {key: value for key, value in given.items() if key in species}
     missing = tuple(x for x, key in zip(kind.channels, species, strict=True) if key not in asked)
@@ -127,20 +128,33 @@ def _default_kappa(name: str, kinetics: Any, domain: Graph | None) -> dict[str, 
         relative = [x / plain[0] for x in plain]
     fastest = analyse(kinetics, kinetics.equilibria()[0], relative).fastest.k2
     unit = 1.0
-    if domain is not None and fastest > 0:
+    if domain is not None and 0 < fastest < math.inf:
         unit = float(f"{fastest / _typical(domain):.2g}")
     return {key: unit * x for key, x in zip(names, relative, strict=True)}
 
 
 def _typical(domain: Graph) -> float:
-    """An eigenvalue whose mode a picture of the domain can show: eight waves across a lattice, the median elsewhere."""
+    """An eigenvalue whose mode a picture of the domain can show: of a lattice the nearest to eight waves across it, as
+    long as each has four points or more; the median elsewhere."""
     if isinstance(domain, Lattice):
-        return (2 * math.pi * 8 / (max(domain.shape) * domain.spacing)) ** 2
+        points = max(domain.shape)
+        waves = min(8.0, points / 4)
+        wanted = (2 * math.pi * waves / (points * domain.spacing)) ** 2
+        positive = domain.eigenvalues()[1:]
+        return float(positive[(positive - wanted).abs().argmin()])
     values = eigenvalues_below(domain, 0.0).values
     positive = values[values > 1e-9 * float(values.max())]
     if not len(positive):
         raise InputError("the domain has no edges, so nothing spreads on it; give --set kappa_u=... or another domain")
     return float(positive.median())
+
+
+def _shown_up_to(found: Prediction) -> float:
+    """The eigenvalue with which a picture ends: that of the last growing mode, where there is one."""
+    highest = float(found.eigenvalues.max()) if len(found.eigenvalues) else 0.0
+    low, high = found.analysis.bands[-1] if found.analysis.bands else (0.0, 2 * found.analysis.fastest.k2)
+    ends = (high, highest, 4 * low, 1.0)
+    return next(x for x in ends if 0 < x < math.inf)
 
 
 def _as_dict(channels: Sequence[str], found: Prediction, on_domain: bool) -> dict[str, Any]:
@@ -152,8 +166,8 @@ def _as_dict(channels: Sequence[str], found: Prediction, on_domain: bool) -> dic
     out["alone"] = {"rate": a.alone.real, "frequency": a.alone.imag}
     out["bands"] = [[low, _finite(high)] for low, high in a.bands]
     out["fastest"] = {
-        "eigenvalue": a.fastest.k2, "wavelength": _finite(a.fastest.wavelength), "rate": a.fastest.rate,
-        "frequency": a.frequency,
+        "eigenvalue": _finite(a.fastest.k2), "wavelength": _finite(a.fastest.wavelength) or None,
+        "rate": a.fastest.rate, "frequency": a.frequency,
     }  # fmt: skip
     if on_domain:
         best = found.fastest

@@ -13,6 +13,7 @@ from graphpde.cli.main import main
 from graphpde.data import load
 from graphpde.graph_diffusion import Gcn
 from graphpde.graph_diffusion.diagnostics import energies, gradient_norms
+from graphpde.viz.smoothing import Curve, SmoothingPicture, plot_smoothing
 
 KARATE = ["smooth", "--dataset", "karate"]
 
@@ -81,6 +82,24 @@ def test_a_graph_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert said["spectrum"]["components"] == 2 and said["spectrum"]["gap_of_largest"] == said["spectrum"]["gap"]
 
 
+def test_a_model_of_a_file_asks_for_the_file(graphpde) -> None:
+    rng, ring = np.random.default_rng(0), np.arange(40)
+    masks = {f"{part}_mask": ring % 3 == k for k, part in enumerate(("train", "val", "test"))}
+    np.savez("own.npz", edges=np.stack([ring, (ring + 1) % 40]), x=rng.normal(size=(40, 3)), y=ring % 2, **masks)
+    line = ("--graph", "own.npz", "--model", "gcn", "--epochs", 2, "--seeds", 1, "--set", "hidden=8", "-o", "run")
+    assert graphpde("classify", *line).code == 0
+    done = graphpde("smooth", "run")
+    assert done.code == 2 and "has learned from a file called 'own'" in done.err and "--graph own.npz" in done.err
+    assert graphpde("smooth", "run", "--graph", "own.npz", "--json").json["rows"][0]["depth"] == 2
+
+
+def test_a_graph_without_edges_has_a_note_instead_of_energies() -> None:
+    none = Curve("depth 2", [1.0, 2.0], [0.0, 0.0])
+    left, middle, _ = plot_smoothing(SmoothingPicture("layer", [none], [])).axes
+    assert [text.get_text() for axes in (left, middle) for text in axes.texts] == ["the energy is zero", "no gradient"]
+    assert left.get_yscale() == "linear"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -95,6 +114,9 @@ def test_a_graph_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         ([*KARATE[1:], "--model", "label_propagation"], "no depth to vary"),
         ([*KARATE[1:], "--model", "gcn", "--fraction", "3"], "--fraction is 3"),
         ([*KARATE[1:], "--model", "gcn", "-o", "a.doc"], "cannot save a picture"),
+        ([*KARATE[1:], "--model", "gcn", "--seed=-1"], "--seed is -1, expected a whole number"),
+        ([*KARATE[1:], "--model", "gcn", "--depths", "2", "--set", "layers=7"], "say --depths 7 instead"),
+        ([*KARATE[1:], "--model", "grand", "--set", "time=3.0"], "say --time 3.0 instead"),
         (["nowhere"], "not the folder of a run"),
     ],
 )

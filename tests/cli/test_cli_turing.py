@@ -28,6 +28,31 @@ def test_free_space(graphpde) -> None:
     assert done.out.count("holds") == 4 and "by default" not in done.out
 
 
+def test_an_activator_that_stays_has_no_fastest_mode(graphpde) -> None:
+    line = ("turing", "--pde", "schnakenberg", "--set", "kappa_u=0", "kappa_v=1", "--grid", "16")
+    done = graphpde(*line)
+    assert "no fastest mode: rates rise towards 0.8 as eigenvalues grow" in done.out and "1.25 .. infinity" in done.out
+    assert "fastest of them: number 255, eigenvalue 8, rate 0.612749" in done.out
+    (state,) = graphpde(*line, "--json", "-o", "curve.png").json["states"]
+    assert state["fastest"]["eigenvalue"] is None and state["fastest"]["wavelength"] is None
+    assert state["fastest"]["rate"] == pytest.approx(0.8) and Path("curve.png").exists()
+
+
+@pytest.mark.parametrize("grid", ["3", "3x3x3", "16x8", "12", "30", "100x3"])
+@pytest.mark.parametrize("name", ["schnakenberg", "brusselator", "mimura-murray"])
+def test_on_every_grid_the_fastest_mode_is_one_of_it_by_default(graphpde, name: str, grid: str) -> None:
+    found = graphpde("turing", "--pde", name, "--grid", grid, "--json").json
+    (state,) = (each for each in found["states"] if each["kind"] == "turing")
+    # the diffusivities have two digits, which moves it by 5 % at most
+    assert state["modes"]["fastest"]["eigenvalue"] == pytest.approx(state["fastest"]["eigenvalue"], rel=0.06)
+
+
+def test_conditions_name_the_species(graphpde) -> None:
+    done = graphpde("turing", "--pde", "fitzhugh-nagumo")
+    for named in ("f_u + g_w <", "f_u g_w - f_w g_u >", "kappa_w f_u + kappa_u g_w >", "sqrt(kappa_u kappa_w det"):
+        assert named in done.out
+
+
 def test_three_conditions_hold_and_nothing_grows(graphpde) -> None:
     done = graphpde("turing", "--pde", "schnakenberg", "--set", "kappa_u=1", "kappa_v=5")
     assert done.out.count("holds") == 3 and done.out.count("fails") == 1 and "modes grow" not in done.out
@@ -88,6 +113,8 @@ def test_every_other_reaction_has_an_analysis(graphpde, name: str) -> None:
         (("--pde", "schnakenberg", "--set", "a"), "--set takes NAME=NUMBER, such as a=0.1, got 'a'"),
         (("--pde", "schnakenberg", "--set", "a=x"), "got 'a=x'"),
         (("--pde", "schnakenberg", "--set", "b=-1"), "b = -1 of Schnakenberg"),
+        (("--pde", "schnakenberg", "--set", "a=1e200"), "with a = 1e+200, b = 0.9, rate = 1 has no homogeneous state"),
+        (("--pde", "schnakenberg", "--set", "kappa_u=1", "kappa_v=1e300"), "expected at most a ratio of 1e+12"),
         (("--pde", "schnakenberg", "--set", "kappa_u=-1"), "expected finite numbers >= 0"),
         (("--pde", "schnakenberg", "--network", "ba:10"), "expected ba:NODES:LINKS, such as ba:1000:3"),
         (("--pde", "schnakenberg", "--network", "bb:10:2"), "unknown network 'bb'; known: ba, er, ws"),

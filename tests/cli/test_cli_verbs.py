@@ -193,11 +193,29 @@ def test_make_mesh_chooses_the_format_by_extension(graphpde) -> None:
         ("shapes", "size=0.05 width=1 height=1 grading=[1,1]"),
         ("formats", "reads, writes"),
         ("datasets", "10000  78804    7         2        roc_auc    yandex"),
+        ("datasets", "geom-gcn          files           Pei et al. 2020 "),
+        ("models", "label_propagation  baseline                    alpha, clamped, tolerance  "),
+        ("models", "u_i' = alpha sum_j (a_ij - beta) (u_j - u_i)"),
     ],
 )
 def test_list(graphpde, what: str, says: str) -> None:
     done = graphpde("list", what)
-    assert done.code == 0 and says in done.out
+    assert done.code == 0 and says in done.out and "\\" not in done.out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("turing", "--pde", "heat"),
+        ("smooth", "nowhere"),
+        ("predict", "nowhere", "karate"),
+        ("info", "nowhere.msh"),
+        ("classify", "--dataset", "karate", "--model", "none"),
+    ],
+)
+def test_an_error_is_one_json_document_where_json_is_asked_for(graphpde, argv: tuple[str, ...]) -> None:
+    done = graphpde(*argv, "--json")
+    assert done.code == 2 and done.json["status"] == "failed" and done.err == f"error: {done.json['error']}\n"
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_gcn_options_are_their_formulas():
 
     model = Gcn(F, C, K, layers=2, dropout=NONE, residual="linear", norm="layer").double()
     first, last = model.convolutions
-    skip = model.skips[0]
+    (skip,) = model.skips  # the last layer has none
     u = a @ x @ first.map.weight.t() + x @ skip.weight.t() + skip.bias
     u = torch.relu((u - u.mean(1, keepdim=True)) / (u.var(1, keepdim=True, correction=0) + 1e-5).sqrt())
     torch.testing.assert_close(model(graph, x), a @ u @ last.map.weight.t(), **EXACT)
@@ -312,6 +312,46 @@ def test_clamped_labels_are_harmonic_in_between():
     wanted = torch.linalg.solve(torch.eye(len(q), dtype=torch.float64) - q, p[free][:, k.mask] @ target[k.mask])
     torch.testing.assert_close(got[free], wanted, rtol=0, atol=1e-10)
     assert torch.equal(got[k.mask], target[k.mask]) and not got[-1].any()
+
+
+def both_ways(src, dst, n):
+    edges = Relation.from_edges(torch.cat([src, dst]), torch.cat([dst, src]), n, n)
+    return Graph(edges, weight=torch.ones(edges.n_edges, dtype=torch.float64))
+
+
+def test_clamped_labels_on_a_long_path_are_linear():
+    n = 2000
+    path, k = (
+        both_ways(torch.arange(n - 1), torch.arange(1, n), n),
+        Known(torch.zeros(n, dtype=torch.bool), torch.ones(n).long()),
+    )
+    k.mask[[0, -1]], k.labels[0] = True, 0
+    got = propagate_labels(path, k, 2, clamped=True)
+    wanted = torch.linspace(0, 1, n, dtype=torch.float64)
+    torch.testing.assert_close(got, torch.stack([1 - wanted, wanted], 1), rtol=0, atol=1e-6)
+
+
+def test_clamped_labels_follow_the_direction_and_weights_of_edges():
+    edges = Relation.from_edges(torch.tensor([0, 1, 3, 4]), torch.tensor([1, 2, 2, 3]), 6, 6)
+    k = Known(torch.tensor([True, *[False] * 5]), torch.zeros(6).long())
+    weight = torch.tensor([1.0, 2.0, 6.0, 1.0])
+    got = propagate_labels(Graph(edges, weight=edges.own(weight)), k, 1, clamped=True)
+    # nothing leads from 0 to 3, 4 and 5; 2 is a mean of 1 and 3
+    torch.testing.assert_close(got[:, 0], torch.tensor([1, 1, 0.25, 0, 0, 0], dtype=torch.float64), **EXACT)
+    cut = propagate_labels(Graph(edges, weight=edges.own(torch.tensor([0.0, 2.0, 6.0, 1.0]))), k, 1, clamped=True)
+    assert cut[:, 0].tolist() == [1, 0, 0, 0, 0, 0]
+    assert not propagate_labels(random_graph(), Known(torch.zeros(N).bool(), known().labels), K, clamped=True).any()
+
+
+@pytest.mark.parametrize("clamped", [False, True])
+def test_labels_on_a_batch_are_those_of_its_graphs(clamped):
+    ring = torch.arange(300)
+    graphs = [both_ways(ring[:n], (ring[:n] + 1) % n, n) for n in (300, 40)] + [random_graph()]
+    marks = [Known(torch.arange(g.n) % 13 == 0, torch.arange(g.n) % K) for g in graphs]
+    joined = Known(*(torch.cat(parts) for parts in zip(*marks, strict=True)))
+    got = propagate_labels(Graph.union(graphs), joined, K, clamped=clamped)
+    each = [propagate_labels(g, k, K, clamped=clamped) for g, k in zip(graphs, marks, strict=True)]
+    assert torch.equal(got, torch.cat(each))
 
 
 def test_the_model_gives_the_scores_in_the_type_of_the_features():

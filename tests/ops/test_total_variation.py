@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor
 
-from graphpde.core import Graph, Relation
+from graphpde.core import Graph, Lattice, Relation
 from graphpde.errors import InputError, MeshError, ShapeError, SolveError
 from graphpde.mesh import P2, CellSpace, Mesh, Space, box, cell_centroids, dual_graph, interval, jittered, rectangle
 from graphpde.mesh.corner_space import CornerSpace
@@ -209,6 +209,15 @@ def test_batches_channels_and_numberings_do_not_mix() -> None:
     moved = DiscreteTotalVariation(Graph(edges, weight=edges.own(graph.weight)))
     again = denoise(moved, g[:, order], 0.3, rtol=1e-10).checked()
     assert torch.allclose(again.value, found.value[:, order], atol=1e-4)
+
+
+@pytest.mark.parametrize("spacing", [0.5, 2.0])
+def test_a_step_on_a_lattice_is_as_long_as_it_is(spacing: float) -> None:
+    plane, line = Lattice(20, 20, spacing=spacing, periodic=False), Lattice(20, spacing=spacing, periodic=False)
+    for lattice, length in ((plane, 20 * spacing), (line, 1.0)):
+        assert lattice.pos is not None
+        step = (lattice.pos[:, :1] > 5 * spacing).to(D)
+        assert float(DiscreteTotalVariation(lattice)(step)) == pytest.approx(length)
 
 
 def test_a_function_without_variation_and_a_weight_of_zero_change_nothing() -> None:

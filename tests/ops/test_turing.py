@@ -129,12 +129,45 @@ def test_a_band_without_end() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "kappa", "k2", "rate"),
+    [
+        ([[0.8, 1.0], [-1.8, -1.0]], (0.0, 1.0), math.inf, 0.8),  # rises towards the activator's own rate
+        ([[0.8, 1.0], [-1.8, -1.0]], (1.0, 0.0), 0.0, -0.1),
+        ([[0.8, 1.0], [1.8, -1.0]], (0.0, 1.0), 0.0, -0.1 + math.sqrt(0.01 + 2.6)),  # falls towards it from above
+        ([[0.9, -1.0, 0.0], [1.5, -1.6, 0.0], [0.0, 0.0, 0.1]], (0.05, 1.0, 0.0), 3.4222, 0.4550),  # a maximum above it
+        ([[-0.5, -2.0, 0.5], [2.0, -0.5, 0.5], [1.0, 0.0, -9.0]], (0.0, 0.0, 1.0), None, None),  # oscillates there
+        ([[0.0, 0.0], [0.0, 0.0]], (0.0, 1.0), 0.0, 0.0),
+    ],
+)
+def test_the_fastest_mode_where_a_species_stays(rows: list, kappa: tuple, k2: float | None, rate: float | None) -> None:
+    found = analyse(Linear(rows), (0.0,) * len(rows), kappa)
+    scan = found.rates(torch.logspace(-6, 5, 4001, dtype=torch.float64)).real
+    assert found.fastest.rate >= float(scan.max()) - 1e-9
+    if k2 is not None:
+        assert found.fastest.k2 == pytest.approx(k2, rel=1e-3) and found.fastest.rate == pytest.approx(rate, abs=1e-4)
+    assert math.isinf(found.fastest.k2) == (found.fastest.wavelength == 0.0)
+
+
+@pytest.mark.parametrize("ratio", [1e4, 1e11])
+def test_diffusivities_far_apart(ratio: float) -> None:
+    """The ends of the band are the roots of kappa_v L^2 - (0.8 kappa_v - 1) L + 1, the small one by Vieta."""
+    found = analyse(SCHNAKENBERG, REST, (1.0, ratio))
+    b = 0.8 - 1 / ratio
+    high = (b + math.sqrt(b * b - 4 / ratio)) / 2
+    assert found.bands[0] == pytest.approx((1 / ratio / high, high), rel=1e-9)
+    scan = torch.logspace(-14, 2, 20001, dtype=torch.float64)
+    assert found.fastest.rate == pytest.approx(float(found.rates(scan).real.max()), abs=1e-6)
+
+
+@pytest.mark.parametrize(
     ("state", "kappa", "error", "says"),
     [
         ((1.0, 1.0), (1.0, 40.0), InputError, r"\(1, 1\) is no homogeneous state: its rate is 0.1"),
         ((1.0, 0.9), (1.0,), ShapeError, "got 1 diffusivities for 2 species"),
         ((1.0, 0.9), (1.0, -1.0), InputError, "expected finite numbers >= 0"),
         ((1.0, 0.9), (1.0, math.nan), InputError, "expected finite numbers >= 0"),
+        ((1.0, 0.9), (1.0, 1e300), InputError, r"at most a ratio of 1e\+12 between those that are not 0"),
+        ((1e160, 0.0), (1.0, 1.0), InputError, r"around \(1e\+160, 0\) the rate is too steep"),
     ],
 )
 def test_what_is_no_question(state: tuple, kappa: tuple, error: type[Exception], says: str) -> None:

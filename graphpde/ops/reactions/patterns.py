@@ -15,6 +15,7 @@ class Mode(NamedTuple):
 
     Attributes:
         k2: wave number squared, in 1/length^2 (an eigenvalue of minus the Laplacian). rate: its growth rate, in 1/time.
+            Where k2 is infinite no mode is the fastest: rates rise towards this one as waves become shorter.
     """
 
     k2: float
@@ -22,7 +23,7 @@ class Mode(NamedTuple):
 
     @property
     def wavelength(self) -> float:
-        """2 pi / k; infinite for the homogeneous mode."""
+        """2 pi / k; infinite for the homogeneous mode, 0 in the limit of short waves."""
         return 2 * math.pi / math.sqrt(self.k2) if self.k2 > 0 else math.inf
 
 
@@ -44,24 +45,46 @@ def growth_rate(
 
     Reference: Turing 1952, Phil. Trans. R. Soc. B 237.
     """
-    waves = torch.as_tensor(k2, dtype=torch.float64)
-    spread = torch.diag(torch.tensor(list(kappa), dtype=torch.float64))
-    return torch.linalg.eigvals(jacobian(f, state) - waves[..., None, None] * spread).real.amax(-1)
+    return leading(jacobian(f, state), kappa, k2).real
+
+
+def leading(j: Tensor, kappa: Sequence[float], k2: Tensor | float) -> Tensor:
+    """The eigenvalue of j - k^2 diag(kappa) with the largest real part, complex [*]; of a pair the one with Im >= 0.
+
+    At k2 = infinity only the species that do not diffuse are left: it is an eigenvalue of their block of j.
+    """
+    waves, spread = torch.as_tensor(k2, dtype=torch.float64), torch.tensor(list(kappa), dtype=torch.float64)
+    if waves.dim() == 0 and math.isinf(waves):
+        still = spread == 0
+        each = torch.linalg.eigvals(j[still][:, still])
+    else:
+        each = torch.linalg.eigvals(j - waves[..., None, None] * torch.diag(spread))
+    chosen = each.gather(-1, each.real.argmax(-1, keepdim=True))[..., 0]
+    return torch.complex(chosen.real, chosen.imag.abs())
 
 
 def fastest_mode(f: Callable[[Tensor], Tensor], state: Sequence[float], kappa: Sequence[float]) -> Mode:
     """The mode that grows fastest out of a homogeneous state; k2 = 0 where the homogeneous one does.
 
-    Found on a fine grid of wave numbers, then between its neighbours, to about 1e-6 of k2.
+    Found on a fine grid of wave numbers, then between its neighbours, to about 1e-6 of k2. Where a species does not
+    diffuse the rates of short waves have a limit; if no mode exceeds it, k2 is infinite and the rate is that limit.
     """
-    speed = float(jacobian(f, state).abs().sum(1).max())
-    top = speed / min((k for k in kappa if k > 0), default=1.0)  # beyond that diffusion beats every reaction
-    low, high = 0.0, top
-    grid = torch.cat([torch.zeros(1, dtype=torch.float64), top * torch.logspace(-6, 0, 2001, dtype=torch.float64)])
+    j = jacobian(f, state)
+    speed = float(j.abs().sum(1).max())
+    moving = [k for k in kappa if k > 0] or [1.0]
+    low, top = 1e-6 * speed / max(moving), speed / min(moving)  # beyond that diffusion beats every reaction,
+    if not all(kappa):
+        top *= 1e3  # or the rate is its limit but for a thousandth
+    span = torch.logspace(0, math.log10(top / low), 2001, dtype=torch.float64) if speed > 0 else torch.ones(1)
+    grid = torch.cat([torch.zeros(1, dtype=torch.float64), low * span])
     for _ in range(4):
-        rates = growth_rate(f, state, kappa, grid)
+        rates = leading(j, kappa, grid).real
         best = int(rates.argmax())
-        low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
         found = Mode(float(grid[best]), float(rates[best]))
-        grid = torch.linspace(low, high, 201, dtype=torch.float64)
+        ends = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
+        grid = torch.linspace(*ends, 201, dtype=torch.float64)
+    if not all(kappa):
+        limit, rounding = float(leading(j, kappa, math.inf).real), 1e-15 * top * max(moving)
+        if limit > float(leading(j, kappa, 0.0).real) + rounding and limit > found.rate - rounding:
+            return Mode(math.inf, limit)
     return found
