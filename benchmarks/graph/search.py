@@ -94,8 +94,8 @@ class Setting(NamedTuple):
 
 SETTINGS: dict[str, Setting] = {
     "Cora": Setting("public", (0,), finals=(0, 1, 2, 3)),
-    "Texas": Setting("geom-gcn", (0, 1, 2)),
-    "Wisconsin": Setting("geom-gcn", (0, 1, 2)),
+    "Texas": Setting("geom-gcn", (0, 1, 2), epochs=400, patience=100),  # small: some begin to learn late
+    "Wisconsin": Setting("geom-gcn", (0, 1, 2), epochs=400, patience=100),
     "Actor": Setting("geom-gcn", (0,), finals=(0,), look=30, draws=12),
     "Chameleon_filtered": Setting("yandex", (0, 1, 2), draws=12),
     "Minesweeper": Setting("yandex", (0,), epochs=300, finals=(0,), look=50, draws=12),
