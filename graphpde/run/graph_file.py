@@ -101,8 +101,13 @@ def _graph(edges: np.ndarray, n: int, arrays: dict[str, np.ndarray]) -> Graph:
         raise InputError(f"an edge names node {int(outside[0])}, expected 0..{n - 1}: x has {n} rows")
     relation = Relation.from_edges(ends[0], ends[1], n, n)
     weight, pos = arrays.get("weight"), arrays.get("pos")
+    place = None if pos is None else torch.as_tensor(pos, dtype=torch.float64)
+    if place is not None:
+        bad = (~torch.isfinite(place)).reshape(len(place), -1).any(1).nonzero()[:, 0]
+        if len(bad):
+            raise InputError(f"pos of {len(bad)} nodes are not finite, first of node {int(bad[0])}; leave pos out")
     own = None if weight is None else relation.own(check_shape(torch.as_tensor(weight), "e", "weight", e=ends.shape[1]))
-    return Graph(relation, pos=None if pos is None else torch.as_tensor(pos, dtype=torch.float64), weight=own)
+    return Graph(relation, pos=place, weight=own)
 
 
 def _masks(arrays: dict[str, np.ndarray], n: int) -> dict[str, Tensor]:

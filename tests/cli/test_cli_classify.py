@@ -348,6 +348,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "objects that only unpickling could read": {"y": np.array([{}] * 20, dtype=object)},
     "the parts must not overlap": {f"{part}_mask": np.ones(20, dtype=bool) for part in ("train", "val", "test")},
     "weight": {"weight": np.ones(3)},
+    "pos of 1 nodes are not finite, first of node 2": {"pos": np.array([[0.0, 1]] * 2 + [[np.nan, 0]] + [[1, 1]] * 17)},
 }  # fmt: skip
 
 
