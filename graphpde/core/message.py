@@ -64,10 +64,12 @@ def gradients(sides: Sides, w: Tensor, d: Tensor | None, x: Tensor, g: Tensor) -
 
     One pass over the values where the backend can and nobody watches.
     """
-    if route(w, d, x, g) is Route.DIRECT and x.dtype == w.dtype == g.dtype and not x.is_complex():
+    alike = x.dtype == w.dtype == g.dtype and (d is None or d.dtype == x.dtype) and not x.is_complex()
+    if alike and route(w, d, x, g) is Route.DIRECT:
         grouped = x.dim() == 3
-        weights = w.unsqueeze(0) if w.dim() == 2 else w.view(1, -1, 1) if w.dim() == 1 else w
         given, seen = (g, x) if grouped else (g.unsqueeze(0), x.unsqueeze(0))
+        weights = _lifted(w)
+        assert weights is not None
         dx, dw = kernels.backend(x).spmm_sddmm(sides.backward, weights, given, d, seen)
         return dw.view(w.shape), dx if grouped else dx.squeeze(0)
     dw = _weight_gradient(sides, w, x, g)

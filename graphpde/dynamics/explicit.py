@@ -155,9 +155,9 @@ class RungeKutta:
         if matrix is None or not isinstance(u, Tensor) or not self.tableau.error:
             return None
         seen = _Seen(f.rate(t, u) if carry is None else carry, carry is None)
-        degree = len(_of_powers(self.name, "error", 1.0))
+        new, error = (len(_of_unit_step(self.name, weights)) for weights in ("b", "error"))
         with torch.no_grad():
-            powers = matrix.powers(seen.slope.detach(), degree)
+            powers = matrix.powers(seen.slope.detach(), max(new + self.tableau.first_same_as_last, error))
         return Foresight(seen._replace(powers=powers), powers, partial(_both, self.name))
 
     def real_extent(self) -> float:
