@@ -21,6 +21,7 @@ from graphpde.errors import DatasetError
 
 _LARGEST, _TIMES = 1 << 30, 64  # bytes that the arrays may unpack to together, or for each byte of their file
 _KEPT = {"u2": "i8", "u4": "i8", "u8": "i8", "f12": "f8", "f16": "f8"}
+_HEADER = 10_000  # bytes of a header, of which one of numbers needs a hundred; as numpy bounds them
 
 
 def read_arrays(files: RawFiles, name: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
@@ -68,6 +69,8 @@ def _array(raw: bytes) -> np.ndarray:
     wide = raw[6] > 1
     (length,) = struct.unpack_from("<I" if wide else "<H", raw, 8)
     start = (12 if wide else 10) + length
+    if length > _HEADER:
+        raise _NoNumbers("has a damaged header")
     try:
         header: Any = ast.literal_eval(raw[12 if wide else 10 : start].decode("latin-1").strip())
         dtype, shape, fortran = np.dtype(header["descr"]), tuple(header["shape"]), bool(header["fortran_order"])

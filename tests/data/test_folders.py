@@ -221,6 +221,7 @@ def test_npz_that_cannot_be_read(tmp_path: Path) -> None:
         (plain[:64], "header|declares"), (b"nothing", "is no .npy data"), (plain[:-1], "comes with 799 bytes"),
         (plain.replace(b"'<i8'", b"'<x8'"), "damaged header"),
         (plain.replace(b"{'de", b"[" * 4), "damaged header"),
+        (plain[:8] + b"\x40\x9c" + b" " * (40_000 - 118) + plain[10:], "damaged header"),
     ):  # fmt: skip
         with pytest.raises(DatasetError, match=says):
             arrays(tmp_path, packed(raw))
