@@ -194,7 +194,7 @@ def test_make_mesh_chooses_the_format_by_extension(graphpde) -> None:
         ("formats", "reads, writes"),
         ("datasets", "10000  78804    7         2        roc_auc    yandex"),
         ("datasets", "geom-gcn          files           Pei et al. 2020 "),
-        ("models", "label_propagation  baseline                    alpha, clamped, tolerance  "),
+        ("models", " alpha, clamped, tolerance  "),
         ("models", "u_i' = alpha sum_j (a_ij - beta) (u_j - u_i)"),
     ],
 )
