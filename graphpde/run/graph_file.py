@@ -60,6 +60,8 @@ def read_graph(path: str | os.PathLike[str], *, labels: bool = True) -> GraphFil
             f"'{path}' is a folder, expected an .npz file; a data set in torch-geometric's layout is read by --dataset "
             f"NAME --root FOLDER"
         )
+    if not path.exists():
+        raise DatasetError(f"there is no file '{path}'; {_ASKED}")
     files = RawFiles(path.name, path.parent)
     arrays = read_arrays(files, path.name, _present(path, files))
     edges = arrays.get("edges", arrays.get("edge_index"))

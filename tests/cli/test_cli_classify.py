@@ -256,7 +256,7 @@ REFUSED = {
     "'a.pt' is a pickle": ("--graph", "a.pt", "--model", "gcn"),
     "'empty' is a folder": ("--graph", "./empty", "--model", "gcn"),
     "--root says where": ("--graph", "a.npz", "--model", "gcn", "--root", "empty"),
-    "cannot read 'missing.npz'": ("--graph", "missing.npz", "--model", "gcn"),
+    "there is no file 'missing.npz'": ("--graph", "missing.npz", "--model", "gcn"),
     "cannot read the recipe 'none.toml'": (*KARATE[1:], "--recipe", "none.toml"),
 }  # fmt: skip
 
