@@ -1,6 +1,7 @@
 """Steppers and the one time loop: how states advance."""
 
 from graphpde.dynamics.adapt import Adapted, adapt
+from graphpde.dynamics.brownian import Brownian, Increment
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ralston, Rk4, Tsit5
@@ -27,6 +28,7 @@ __all__ = [
     "BackwardEuler",
     "Bdf2",
     "Bosh3",
+    "Brownian",
     "CrankNicolson",
     "Dopri5",
     "Esdirk4",
@@ -36,6 +38,7 @@ __all__ = [
     "ExponentialEuler",
     "ExponentialRosenbrock",
     "Heun",
+    "Increment",
     "Leapfrog",
     "Lie",
     "Midpoint",
