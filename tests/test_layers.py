@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "graphpde"
 
 # a module imports only from layers left of its own, or from itself; members of one layer do not know each other
 LAYERS = (
-    *({name} for name in ("errors", "typing", "registry", "formula")),
+    *({name} for name in ("errors", "checks", "typing", "registry", "formula")),
     *({name} for name in ("core", "solve", "mesh", "ops", "dynamics", "nets", "train")),
     {"pinn", "operator_learning", "gradient_flow", "sampling", "hamiltonian", "flow", "score", "graph_diffusion"},
     {"data", "viz", "distributed"},

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graphpde.checks import number, whole
 from graphpde.errors import InputError
 
 _KEPT = 2**27  # numbers of the tree that are remembered at most: steps that follow one another share most of their way
@@ -67,13 +67,11 @@ class Brownian:
     def __init__(self, seed: int | torch.Generator, *, unit: float = 1.0, depth: int = 20):
         if isinstance(seed, torch.Generator):
             seed = int(torch.randint(2**62, (), generator=seed, device=seed.device))
-        if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < 2**64:
-            raise InputError(f"seed = {seed!r}, expected a whole number from 0 to 2^64 - 1 or a torch.Generator")
-        if not isinstance(unit, Real) or not 0 < unit < math.inf:
-            raise InputError(f"unit = {unit!r}, expected a finite length of time > 0")
-        if not isinstance(depth, Integral) or not 0 <= depth <= 40:
-            raise InputError(f"depth = {depth!r}, expected a whole number from 0 to 40")
-        self.seed, self.unit, self.depth = int(seed), float(unit), int(depth)
+        self.seed = whole("seed", seed, 0, otherwise=" or a torch.Generator")
+        number("unit", unit)
+        self.unit, self.depth = float(unit), whole("depth", depth, 0)
+        if self.seed >= 2**64 or self.unit == 0 or self.depth > 40:
+            raise InputError(f"got {self!r} of depth {depth}, expected a seed below 2^64, a unit > 0, a depth <= 40")
         self._kept: OrderedDict[tuple[int, int, int, int], _Piece] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -89,14 +87,15 @@ class Brownian:
         if not (math.isfinite(a) and math.isfinite(b) and a <= b):
             raise InputError(f"the interval from {a:g} to {b:g} is not one; expected finite times in order")
         w, area = self._between(a, b, like.numel())
-        shape, kind = like.shape, {"dtype": like.dtype, "device": like.device}
-        return Increment(torch.from_numpy(w).reshape(shape).to(**kind), torch.from_numpy(area).reshape(shape).to(**kind))
+        return Increment(*(torch.from_numpy(x).reshape(like.shape).to(like) for x in (w, area)))
 
     def _between(self, a: float, b: float, count: int) -> tuple[np.ndarray, np.ndarray]:
         """w and area, cell by cell: over what is left of the first, the whole ones, and the begin of the last."""
         (first, start), (last, end) = self._place(a), self._place(b)
         if first == last:
-            return _difference(self._up_to(first, start, count), self._up_to(first, end, count), (end - start) * self.unit)
+            return _difference(
+                self._up_to(first, start, count), self._up_to(first, end, count), (end - start) * self.unit
+            )
         whole = self._up_to(first, 1.0, count)
         w, area = _difference(self._up_to(first, start, count), whole, (1.0 - start) * self.unit)
         for cell in range(first + 1, last):
@@ -155,8 +154,8 @@ class Brownian:
                 index // 2 * 2: _Piece(left, k / 4 - z / 2 + y / 2),
                 index // 2 * 2 + 1: _Piece(w - left, k / 4 - z / 2 - y / 2),
             }
-        for number, piece in made.items():
-            self._kept[cell, level, number, count] = piece
+        for half, piece in made.items():
+            self._kept[cell, level, half, count] = piece
         while len(self._kept) > max(4, min(4 * self.depth, _KEPT // max(2 * count, 1))):
             self._kept.popitem(last=False)
         return made[index]

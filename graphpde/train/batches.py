@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from graphpde.checks import whole
 from graphpde.errors import CheckpointError, InputError
-from graphpde.train.checks import whole
 
 _END = object()
 _NO_NUMBERS = {torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64}

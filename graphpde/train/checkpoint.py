@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from graphpde.checks import whole
 from graphpde.errors import CheckpointError, InputError, OutputError
-from graphpde.train.checks import whole
 from graphpde.train.fit import Progress, put_tensors
 from graphpde.train.sealed import Opened, config_hash, read_sealed, write_sealed
 

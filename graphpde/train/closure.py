@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.checks import number
 from graphpde.errors import GraphpdeError, InputError
-from graphpde.train.checks import number
 from graphpde.train.history import ALWAYS, Evaluation
 from graphpde.train.numerics import LossScale, Numerics
 from graphpde.train.randomness import Replay

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.checks import number
 from graphpde.errors import InputError
-from graphpde.train.checks import number
 from graphpde.train.fit import Progress
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from graphpde.checks import number, positive
 from graphpde.errors import InputError
 from graphpde.registry import unknown
-from graphpde.train.checks import number, positive
 from graphpde.train.schedule import Schedule
 from graphpde.train.update import Closure, Step, Taken, described, real, same_rule
 

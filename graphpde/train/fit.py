@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from graphpde.checks import number, whole
 from graphpde.errors import CheckpointError, InputError
 from graphpde.train.batches import Drawn, Epochs, Stream
-from graphpde.train.checks import number, whole
 from graphpde.train.closure import Evaluate, Objective
 from graphpde.train.history import Evaluation, History
 from graphpde.train.numerics import Numerics

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.checks import whole
 from graphpde.errors import InputError
 from graphpde.registry import missing
-from graphpde.train.checks import whole
 from graphpde.train.fit import Interruption, Progress, put_tensors
 
 if TYPE_CHECKING:

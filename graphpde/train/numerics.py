@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from graphpde.checks import whole
 from graphpde.errors import InputError
-from graphpde.train.checks import whole
 
 
 @dataclass(frozen=True)

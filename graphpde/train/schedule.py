@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from graphpde.checks import number, positive, whole
 from graphpde.errors import InputError
-from graphpde.train.checks import number, positive, whole
 
 Schedule = Callable[[int], float]
 """k -> factor of the rate in step k, counted from 0."""

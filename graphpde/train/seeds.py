@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from graphpde.checks import whole
 from graphpde.errors import CheckpointError, InputError, SolveError
 from graphpde.mesh.io.aside import written
-from graphpde.train.checks import whole
 from graphpde.train.processes import Ended, in_processes, one_line
 from graphpde.train.sealed import config_hash
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from graphpde.checks import number, positive, whole
 from graphpde.errors import CheckpointError
-from graphpde.train.checks import number, positive, whole
 from graphpde.train.history import Evaluation
 from graphpde.train.lbfgs import Lbfgs, Point
 

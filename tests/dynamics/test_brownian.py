@@ -89,10 +89,10 @@ def test_what_was_forgotten_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Brownian(-1), "seed = -1"),
-        (lambda: Brownian(0.5), "seed = 0.5"),
-        (lambda: Brownian(0, unit=0.0), "unit = 0.0"),
-        (lambda: Brownian(0, depth=99), "depth = 99"),
+        (lambda: Brownian(-1), "seed is -1"),
+        (lambda: Brownian(0.5), "seed is 0.5"),
+        (lambda: Brownian(0, unit=0.0), "a unit > 0"),
+        (lambda: Brownian(0, depth=99), "a depth <= 40"),
         (lambda: Brownian(0)(1.0, 0.5, MANY), "the interval from 1 to 0.5"),
         (lambda: Brownian(0)(0.0, math.nan, MANY), "the interval from 0 to nan"),
     ],
