@@ -14,6 +14,7 @@ from graphpde.dynamics.splitting import Lie, Strang
 from graphpde.dynamics.stabilised import Rkc2
 from graphpde.dynamics.steady import steady
 from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
+from graphpde.dynamics.stochastic import EulerMaruyama, Milstein, Sra1, Sriw1, StochasticHeun
 from graphpde.dynamics.symplectic import Leapfrog
 from graphpde.dynamics.trajectory import SaveAll, SaveLast, SaveTo, Trajectory
 
@@ -35,6 +36,7 @@ __all__ = [
     "Etd2Rk",
     "Etdrk4",
     "Euler",
+    "EulerMaruyama",
     "ExponentialEuler",
     "ExponentialRosenbrock",
     "Heun",
@@ -42,6 +44,7 @@ __all__ = [
     "Leapfrog",
     "Lie",
     "Midpoint",
+    "Milstein",
     "Projection",
     "Ralston",
     "Rk4",
@@ -51,8 +54,11 @@ __all__ = [
     "SaveTo",
     "Sbdf2",
     "Sdirk2",
+    "Sra1",
+    "Sriw1",
     "Step",
     "Stepper",
+    "StochasticHeun",
     "Strang",
     "TrBdf2",
     "Trajectory",

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphpde.core.graph import Graph
 from graphpde.dynamics import checkpointed
 from graphpde.dynamics.adjoint import by_adjoint
+from graphpde.dynamics.brownian import Brownian
 from graphpde.dynamics.control import Adaptive, Equal, Pace
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
@@ -34,6 +35,7 @@ def evolve(
     stepper: Stepper | str,
     dt: float | None = None,
     control: Adaptive | None = None,
+    brownian: Brownian | None = None,
     domain: Graph | None = None,
     save: Save | None = None,
     grad: str = "direct",
@@ -43,7 +45,7 @@ def evolve(
     """Solve M u' = F(t, u) from ``u0`` and keep the states at ``times``.
 
     Args:
-        f: a Term, a sum of terms and conditions, or any callable (t, u) -> u'; t is a 0-d tensor.
+        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor.
         u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers. It is ``states[0]`` as
             given; the first step starts from it with the Dirichlet values.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
@@ -51,6 +53,7 @@ def evolve(
         dt: step; a number takes ceil(interval / dt) equal steps in each interval. None takes ONE step from each of
             ``times`` to the next, for [0, T] a single one to T: give ``dt`` or ``control`` unless ``times`` are dense.
         control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
+        brownian: the path that drives the noise of an :class:`~graphpde.ops.SDE`; the same path, the same run.
         domain: where the state lives, when no term says so.
         save: a policy; default: keep every one of ``times``.
         grad: "direct": autograd through every step; "checkpoint": the same gradient in the memory of sqrt(steps), for
@@ -66,18 +69,20 @@ def evolve(
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
             or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
-            one for pressures.
+            one for pressures, noise without a path or with a stepper that knows none.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
+    if getattr(f, "noise", None) is not None:
+        _refuse_noise(stepper, brownian, grad)
     if _through(grad, stepper, save) is by_adjoint:
         how: dict[str, Any] = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
         mine = {**how, "domain": domain, "watch": watch}
         return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **(mine if g is f else how)))
-    system = System(f, domain, times[0].detach())
+    system = System(f, domain, times[0].detach(), brownian=brownian)
     system.check_state(u0)
     if system.fixed is not None:
         system.fixed.refuse_clashes(times[-1].detach())
@@ -109,6 +114,21 @@ def _through(grad: str, stepper: Stepper, save: Save | None) -> Any:
     if grad == "adjoint" and save is not None:
         raise InputError("the adjoint starts from the states at all times; leave save= out")
     return {"direct": Loop.interval, "checkpoint": checkpointed.interval, "adjoint": by_adjoint}[grad]
+
+
+def _refuse_noise(stepper: Stepper, brownian: Brownian | None, grad: str) -> None:
+    """Refuse to evolve an equation with noise as if it had none.
+
+    Raises:
+        InputError: a stepper that knows none, no path, or the adjoint equation.
+    """
+    if not getattr(stepper, "stochastic", False):
+        able = ", ".join(name for name, kind in STEPPERS.items() if getattr(kind, "stochastic", False))
+        raise InputError(f"{stepper.name} knows no noise, and the equation has some; use one of {able}")
+    if brownian is None:
+        raise InputError("an equation with noise needs a path that drives it: give brownian=Brownian(seed)")
+    if grad == "adjoint":
+        raise InputError("the adjoint equation is that of an equation without noise; use grad='checkpoint'")
 
 
 def _refuse_algebraic(f: System, stepper: Stepper) -> None:

@@ -18,6 +18,7 @@ from graphpde.ops.forms import (
 )
 from graphpde.ops.incompressible import Convection, Pressure, Stokes, Velocity
 from graphpde.ops.indicators import energy_error, energy_norm, recovery_indicator, residual_indicator
+from graphpde.ops.noise import SDE, Additive, Diagonal, EdgeNoise, General, Noise
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
@@ -30,18 +31,23 @@ from graphpde.ops.wave import Held, Wave
 __all__ = [
     "FORMS",
     "REACTIONS",
+    "SDE",
+    "Additive",
     "Advection",
     "AllenCahn",
     "Burgers",
     "CentredAdvection",
     "Convection",
     "Denoised",
+    "Diagonal",
     "Diffusion",
     "Dirichlet",
     "DiscreteTotalVariation",
+    "EdgeNoise",
     "Energy",
     "Fluxes",
     "Form",
+    "General",
     "Held",
     "Helmholtz",
     "LimitedAdvection",
@@ -49,6 +55,7 @@ __all__ = [
     "LinearTerm",
     "MinimalSurface",
     "Neumann",
+    "Noise",
     "NonlinearDiffusion",
     "PLaplacian",
     "PorousMedium",

@@ -22,6 +22,7 @@ from graphpde.ops.boundary import Exchange, Placed, refuse_without_effect
 from graphpde.ops.constraint import Constraint, Fixed
 from graphpde.ops.finite_volume_conditions import split, through_facets
 from graphpde.ops.form import Form
+from graphpde.ops.noise import SDE, Noise
 from graphpde.ops.source import Load
 from graphpde.ops.term import LinearTerm, Mass, Sum, Term, common_mass, divide_by_mass, times_mass
 from graphpde.solve.linear import LinearSolver
@@ -34,21 +35,26 @@ class System:
     A value for one run: it holds the merged operator, so it is built anew whenever parameters may have changed.
 
     Args:
-        f: a Term, a sum of terms and conditions, or a callable (t, u) -> u'.
+        f: a Term, a sum of terms and conditions, a callable (t, u) -> u', or an SDE.
         domain: where the state lives when no term says so.
-        t: start, for checking conditions.
+        t: start, for checking conditions. brownian: the path that drives the noise.
 
     Attributes:
         operator: L or None. fixed: the Dirichlet nodes or None. mass: lumped [n], operator or None = identity.
         controlled: how many leaves of the state have a say in the length of a step; None = all of them.
         frozen: whether it holds what depends on the state as it was at the start of one step, and serves for that only.
+        noise, calculus: what stands before dW, or None, and what the integral means.
 
     Raises:
         ConditionError: conditions without a domain, clashing ones, or a flux where only values are held. UnknownName: a
             set the domain does not have.
     """
 
-    def __init__(self, f: Any, domain: Graph | None, t: Tensor):
+    def __init__(self, f: Any, domain: Graph | None, t: Tensor, *, brownian: Any = None):
+        self.noise: Noise | None = None
+        self.calculus, self.brownian = "ito", brownian
+        if isinstance(f, SDE):
+            self.noise, self.calculus, f = f.noise, f.calculus, f.terms
         total = Sum.of(f)
         self.controlled: int | None = getattr(f, "controlled", None)
         self.frozen = False
@@ -250,6 +256,7 @@ class System:
             return self
         again = System(Sum(fresh), self.domain, t)
         again.fixed, again.frozen = self.fixed, True
+        again.noise, again.calculus, again.brownian = self.noise, self.calculus, self.brownian
         if again.mass is self.mass and "_mass_solver" in self.__dict__:
             again.__dict__["_mass_solver"] = self._mass_solver
         return again

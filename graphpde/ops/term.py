@@ -230,6 +230,8 @@ class Sum(Term):
                 parts.append((1.0, thing))
             elif isinstance(thing, Condition):
                 conditions.append(thing)
+            elif hasattr(thing, "noise"):
+                raise InputError(f"a {type(thing).__name__} is no summand; add terms to its drift")
             elif callable(thing):
                 parts.append((1.0, Rate(thing)))
             elif not (isinstance(thing, int) and thing == 0):  # the built-in sum() starts at 0
