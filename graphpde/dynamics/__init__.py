@@ -3,6 +3,7 @@
 from graphpde.dynamics.adapt import Adapted, adapt
 from graphpde.dynamics.brownian import Brownian, Increment
 from graphpde.dynamics.control import Adaptive
+from graphpde.dynamics.density import Density, DensityAndCosts, ExactDivergence, Hutchinson, WithLogDensity
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ralston, Rk4, Tsit5
 from graphpde.dynamics.exponential import Etd2Rk, Etdrk4, ExponentialEuler, ExponentialRosenbrock
@@ -31,15 +32,19 @@ __all__ = [
     "Bosh3",
     "Brownian",
     "CrankNicolson",
+    "Density",
+    "DensityAndCosts",
     "Dopri5",
     "Esdirk4",
     "Etd2Rk",
     "Etdrk4",
     "Euler",
     "EulerMaruyama",
+    "ExactDivergence",
     "ExponentialEuler",
     "ExponentialRosenbrock",
     "Heun",
+    "Hutchinson",
     "Increment",
     "Leapfrog",
     "Lie",
@@ -63,6 +68,7 @@ __all__ = [
     "TrBdf2",
     "Trajectory",
     "Tsit5",
+    "WithLogDensity",
     "adapt",
     "evolve",
     "steady",

@@ -11,6 +11,7 @@ from graphpde.solve.newton import Corrector, newton
 from graphpde.solve.null_space import NullSpace
 from graphpde.solve.recycling import Recycling, sorted_sequence
 from graphpde.solve.result import Result, Status
+from graphpde.solve.transport import assignment, sinkhorn, sinkhorn_divergence, squared_distances, wasserstein
 
 __all__ = [
     "KRYLOV",
@@ -24,12 +25,17 @@ __all__ = [
     "Result",
     "Status",
     "arclength",
+    "assignment",
     "continuation",
     "derivative",
     "differences",
     "eigenpairs",
     "newton",
     "picard",
+    "sinkhorn",
+    "sinkhorn_divergence",
     "solve",
     "sorted_sequence",
+    "squared_distances",
+    "wasserstein",
 ]

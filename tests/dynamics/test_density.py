@@ -1,0 +1,126 @@
+"""Log-densities along flows: closed forms, estimates, costs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphpde.dynamics import Adaptive, ExactDivergence, Hutchinson, WithLogDensity, evolve
+from graphpde.errors import InputError, ShapeError
+
+A = torch.tensor([[0.3, -1.1], [0.7, -0.4]], dtype=torch.float64)
+CONTROL = Adaptive(rtol=1e-9, atol=1e-11)
+
+
+def linear(t: Tensor, x: Tensor) -> Tensor:
+    return (1 + t) * x @ A.T
+
+
+def test_a_linear_flow_of_a_gaussian() -> None:
+    """x' = (1 + t) A x takes N(0, 1) to N(0, E E^T), E = exp(3/2 A): the density in closed form."""
+    x = torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    base = -0.5 * x.square().sum(-1, keepdim=True) - math.log(2 * math.pi)
+    flow = WithLogDensity(linear)
+    end = evolve(flow, flow.start(x, base), [0.0, 1.0], stepper="dopri5", control=CONTROL).final
+    e = torch.linalg.matrix_exp(1.5 * A)
+    law = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), e @ e.T)
+    assert torch.allclose(end.log_density[:, 0], law.log_prob(end.x), atol=1e-8)
+    back = evolve(
+        WithLogDensity(lambda t, y: -linear(1 - t, y)), end, [0.0, 1.0], stepper="dopri5", control=CONTROL
+    ).final
+    assert torch.allclose(back.x, x, atol=1e-8)
+    assert torch.allclose(back.log_density, base, atol=1e-8)
+
+
+class Mixing(nn.Module):
+    """All coordinates of all nodes in one network: the state is one sample."""
+
+    def __init__(self, n: int, c: int):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(n * c, 8), nn.Tanh(), nn.Linear(8, n * c)).double()
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.net(x.flatten(-2)).unflatten(-1, x.shape[-2:])
+
+
+def test_the_divergence_of_a_state_is_the_trace_of_its_jacobian() -> None:
+    torch.manual_seed(0)
+    net, x = Mixing(3, 2), torch.randn(4, 3, 2, dtype=torch.float64)
+    t = torch.zeros(())
+    flow = WithLogDensity(net, sample="state", costs=True)
+    found = flow(t, flow.start(x))
+    for k in range(4):
+        j = torch.autograd.functional.jacobian(lambda y: net(t, y), x[k]).reshape(6, 6)
+        assert found.log_density[k].item() == pytest.approx(-float(j.trace()), rel=1e-12)
+        assert found.jacobian[k].item() == pytest.approx(float(j.square().sum()), rel=1e-12)
+        assert found.kinetic[k].item() == pytest.approx(float(net(t, x[k]).detach().square().sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ("rademacher", "gaussian"))
+def test_probes_estimate_without_bias(kind: str) -> None:
+    """z-tests of mean and variance: 2 sum of squares off the diagonal of (J + J^T)/2, with it for normal probes."""
+    torch.manual_seed(1)
+    net, x = Mixing(4, 1), torch.randn(1, 4, 1, dtype=torch.float64)
+    t, rng = torch.zeros(()), torch.Generator().manual_seed(3)
+    j = torch.autograd.functional.jacobian(lambda y: net(t, y), x[0]).reshape(4, 4)
+    symmetric = (j + j.T) / 2
+    square = float(symmetric.square().sum())
+    if kind == "rademacher":
+        square -= float(symmetric.diagonal().square().sum())
+    many = x.expand(20_000, 4, 1)
+    found = WithLogDensity(net, Hutchinson.draw(many, kind=kind, rng=rng), sample="state", costs=True)
+    rate = found(t, found.start(many))
+    estimate = -rate.log_density[:, 0, 0]
+    sigma = math.sqrt(2 * square / len(many))
+    assert abs(float(estimate.mean()) - float(j.trace())) < 4 * sigma
+    assert float(estimate.var()) == pytest.approx(2 * square, rel=0.1)
+    spread = float(rate.jacobian.std()) / math.sqrt(len(many))
+    assert abs(float(rate.jacobian.mean()) - float(j.square().sum())) < 4 * spread
+
+
+def test_the_spread_of_estimates_falls_with_the_root_of_the_probes() -> None:
+    torch.manual_seed(2)
+    net, rng = Mixing(8, 1), torch.Generator().manual_seed(0)
+    x, t = torch.randn(1, 8, 1, dtype=torch.float64).expand(3000, 8, 1), torch.zeros(())
+    spreads = []
+    for count in (1, 4, 16):
+        flow = WithLogDensity(net, Hutchinson.draw(x, count, rng=rng), sample="state")
+        spreads.append(float(flow(t, flow.start(x)).log_density.std()))
+    slope = math.log(spreads[-1] / spreads[0]) / math.log(16)
+    assert slope == pytest.approx(-0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("grad", ("direct", "checkpoint"))
+def test_gradients_of_a_likelihood(grad: str) -> None:
+    """Through the divergence as well: gradients by finite differences."""
+    torch.manual_seed(3)
+    net = Mixing(2, 1)
+    x = torch.randn(3, 2, 1, dtype=torch.float64)
+
+    def loss() -> Tensor:
+        flow = WithLogDensity(net, ExactDivergence(), sample="state", costs=True)
+        end = evolve(flow, flow.start(x), [0.0, 1.0], stepper="rk4", dt=0.25, grad=grad).final
+        return (end.log_density + 0.1 * end.kinetic + 0.2 * end.jacobian - end.x.sum((-1, -2), True)).sum()
+
+    (found,) = torch.autograd.grad(loss(), [net.net[0].weight])
+    with torch.no_grad():
+        for place in ((0, 0), (5, 1)):
+            net.net[0].weight[place] += 1e-6
+            up = float(loss())
+            net.net[0].weight[place] -= 2e-6
+            down = float(loss())
+            net.net[0].weight[place] += 1e-6
+            assert float(found[place]) == pytest.approx((up - down) / 2e-6, rel=1e-6, abs=1e-8)
+
+
+def test_refused() -> None:
+    with pytest.raises(InputError, match="sample='edge', expected one of: node, state"):
+        WithLogDensity(linear, sample="edge")
+    with pytest.raises(InputError, match="kind='uniform', expected one of: rademacher, gaussian"):
+        Hutchinson.draw(torch.zeros(2, 2), kind="uniform", rng=torch.Generator())
+    with pytest.raises(ShapeError, match=r"the probes have shape \[1, 2, 2\]"):
+        flow = WithLogDensity(linear, Hutchinson(torch.ones(1, 2, 2)))
+        flow(torch.zeros(()), flow.start(torch.zeros(3, 2, dtype=torch.float64)))

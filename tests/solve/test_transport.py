@@ -1,0 +1,95 @@
+"""Optimal transport: exact plans against all permutations, entropic ones against their conditions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from graphpde.errors import InputError, ShapeError, SolveError
+from graphpde.solve import assignment, sinkhorn, sinkhorn_divergence, squared_distances, wasserstein
+
+RNG = torch.Generator().manual_seed(0)
+
+
+def points(n: int, d: int = 2) -> torch.Tensor:
+    return torch.randn(n, d, dtype=torch.float64, generator=RNG)
+
+
+def test_the_assignment_is_the_best_of_all() -> None:
+    for _ in range(5):
+        cost = squared_distances(points(6), points(6))
+        best = min(sum(float(cost[i, p[i]]) for i in range(6)) for p in itertools.permutations(range(6)))
+        chosen = assignment(cost)
+        assert float(cost.gather(1, chosen[:, None]).sum()) == pytest.approx(best, rel=1e-12)
+        assert sorted(chosen.tolist()) == list(range(6))
+
+
+def test_distances_in_one_dimension_are_those_of_sorted_points() -> None:
+    x, y = points(40, 1), points(40, 1) + 0.3
+    gap = (x.sort(0).values - y.sort(0).values).abs()
+    assert wasserstein(x, y) == pytest.approx(float(gap.square().mean().sqrt()), rel=1e-12)
+    assert wasserstein(x, y, order=1) == pytest.approx(float(gap.mean()), rel=1e-12)
+
+
+def test_a_shift_is_as_far_as_it_is_long() -> None:
+    x = points(30)
+    assert wasserstein(x, x + torch.tensor([3.0, 4.0])) == pytest.approx(5.0, rel=1e-12)
+    assert wasserstein(x, x[torch.randperm(30, generator=RNG)]) < 1e-12
+
+
+def test_an_entropic_plan_has_its_sums_and_its_form() -> None:
+    """P_ij = exp((f_i + g_j - C_ij) / blur): cross ratios of P are those of exp(-C / blur)."""
+    cost = squared_distances(points(5), points(7))
+    a, b = (torch.rand(n, dtype=torch.float64, generator=RNG) + 0.1 for n in (5, 7))
+    a, b = a / a.sum(), b / b.sum()
+    found = sinkhorn(cost, a, b, blur=0.3, tolerance=1e-12)
+    assert torch.allclose(found.plan.sum(1), a, atol=1e-12)
+    assert torch.allclose(found.plan.sum(0), b, atol=1e-14)
+    log = found.plan.log() + cost / 0.3
+    assert float((log - log[:1] - log[:, :1] + log[0, 0]).abs().max()) < 1e-9
+    assert float(found.cost) == pytest.approx(float((found.plan * cost).sum()))
+
+
+def test_little_blur_comes_close_to_the_exact_plan() -> None:
+    x, y = points(12), points(12)
+    cost = squared_distances(x, y)
+    exact = wasserstein(x, y) ** 2
+    costs = [float(sinkhorn(cost, blur=blur, tolerance=1e-3).cost) for blur in (0.1, 0.03, 0.01)]
+    assert exact - 1e-3 * float(cost.max()) <= costs[2] < costs[1] < costs[0]  # rows are off by a thousandth
+    assert costs[2] - exact < 0.01 * math.log(12)  # blur times the entropy of a plan
+
+
+def test_divergence_of_equal_sets_is_zero_and_its_gradient_is_right() -> None:
+    x, y = points(8), points(9) + 0.5
+    assert abs(float(sinkhorn_divergence(x, x.clone(), blur=0.5))) < 1e-9
+    moved = x.clone().requires_grad_()
+    (g,) = torch.autograd.grad(sinkhorn_divergence(moved, y, blur=0.5), moved)
+    for place in ((0, 0), (7, 1)):
+        values = []
+        for step in (1e-4, -1e-4):
+            other = x.clone()
+            other[place] += step
+            values.append(float(sinkhorn_divergence(other, y, blur=0.5)))
+        assert float(g[place]) == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4, abs=1e-6)
+
+
+def test_refused() -> None:
+    with pytest.raises(ShapeError, match=r"the costs have shape \[2, 3\], expected \[n, n\]"):
+        assignment(torch.zeros(2, 3))
+    with pytest.raises(InputError, match="1 costs are not finite"):
+        assignment(torch.tensor([[0.0, math.nan], [1.0, 2.0]]))
+    with pytest.raises(ShapeError, match=r"the points have shapes \[3, 2\] and \[3, 1\]"):
+        wasserstein(torch.zeros(3, 2), torch.zeros(3, 1))
+    with pytest.raises(InputError, match="order is 3, expected 1 or 2"):
+        wasserstein(torch.zeros(3, 2), torch.zeros(3, 2), order=3)
+    with pytest.raises(InputError, match="blur is 0, expected a number > 0"):
+        sinkhorn(torch.zeros(2, 2), blur=0)
+    with pytest.raises(ShapeError, match=r"the weights have shape \[3\], expected \[2\]"):
+        sinkhorn(torch.zeros(2, 2), torch.ones(3) / 3, blur=1.0)
+    with pytest.raises(InputError, match="the weights sum up to 2"):
+        sinkhorn(torch.zeros(2, 2), torch.ones(2), blur=1.0)
+    with pytest.raises(SolveError, match="after 3 sweeps"):
+        sinkhorn(squared_distances(points(20), points(20)), blur=1e-3, most=3)
