@@ -1,0 +1,39 @@
+"""Continuous flows and flow matching: samples, particles, fields on meshes."""
+
+from graphpde.flow.coupling import (
+    COUPLINGS,
+    Coupling,
+    DataCoupling,
+    IndependentCoupling,
+    OptimalCoupling,
+    SinkhornCoupling,
+)
+from graphpde.flow.flow import Flow
+from graphpde.flow.likelihood import Likelihood
+from graphpde.flow.matching import FlowMatching
+from graphpde.flow.path import PATHS, Interpolation, LinearPath, OnPath, Path, VariancePreservingPath
+from graphpde.flow.rectified import Pairs, reflow, straightness, transport_cost
+from graphpde.flow.velocity import PointVelocity
+
+__all__ = [
+    "COUPLINGS",
+    "PATHS",
+    "Coupling",
+    "DataCoupling",
+    "Flow",
+    "FlowMatching",
+    "IndependentCoupling",
+    "Interpolation",
+    "Likelihood",
+    "LinearPath",
+    "OnPath",
+    "OptimalCoupling",
+    "Pairs",
+    "Path",
+    "PointVelocity",
+    "SinkhornCoupling",
+    "VariancePreservingPath",
+    "reflow",
+    "straightness",
+    "transport_cost",
+]
