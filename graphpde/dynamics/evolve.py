@@ -46,46 +46,42 @@ def evolve(
 
     Args:
         f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor.
-        u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers. It is ``states[0]`` as
-            given; the first step starts from it with the Dirichlet values.
+        u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers; the first step starts from it
+            with the Dirichlet values.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
         dt: step; a number takes ceil(interval / dt) equal steps in each interval. None takes ONE step from each of
             ``times`` to the next, for [0, T] a single one to T: give ``dt`` or ``control`` unless ``times`` are dense.
         control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
-        brownian: the path that drives the noise of an :class:`~graphpde.ops.SDE`; the same path, the same run.
-        domain: where the state lives, when no term says so.
-        save: a policy; default: keep every one of ``times``.
+        brownian: the path that drives the noise of an SDE.
+        domain: where the state lives, when no term says so. save: a policy; default: every one of ``times``.
         grad: "direct": autograd through every step; "checkpoint": the same gradient in the memory of sqrt(steps), for
             the price of taking the steps twice; "adjoint": that of the exact solution, by the adjoint equation
             backwards, in memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to).
-        allow_unstable: take explicit steps beyond the stability bound.
-        watch: called as watch(step, steps, t, u) after each step; under control ``steps`` is an estimate that changes.
+        allow_unstable: take explicit steps beyond the stability bound. watch: called as watch(step, steps, t, u) after
+            each step; under control ``steps`` is an estimate that changes.
 
     Returns:
-        times [s], states [s, *, n, c], and what was counted: steps "accepted" and "rejected", "evaluations" of F,
-        linear "solves", "factorisations", under control the smallest and largest step.
+        times [s], states [s, *, n, c], ``states[0]`` = u0, and what was counted: steps "accepted" and "rejected",
+        "evaluations" of F, linear "solves", "factorisations", under control the smallest and largest step.
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
             or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
             one for pressures, noise without a path or with a stepper that knows none.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
-        Diverged: the state became non-finite; names the step, the node and the term, and holds the last good state.
+        Diverged: the state became non-finite; names step, node and term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
-    if getattr(f, "noise", None) is not None:
-        _refuse_noise(stepper, brownian, grad)
+    _check_noise(f, stepper, brownian, grad)
     if _through(grad, stepper, save) is by_adjoint:
         how: dict[str, Any] = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
         mine = {**how, "domain": domain, "watch": watch}
         return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **(mine if g is f else how)))
     system = System(f, domain, times[0].detach(), brownian=brownian)
     system.check_state(u0)
-    if system.fixed is not None:
-        system.fixed.refuse_clashes(times[-1].detach())
     u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
     loop = Loop(system, stepper, _pace(system, stepper, u, times, dt, control, allow_unstable), watch)
     (save := save or SaveAll()).add(times[0], u0)
@@ -116,12 +112,14 @@ def _through(grad: str, stepper: Stepper, save: Save | None) -> Any:
     return {"direct": Loop.interval, "checkpoint": checkpointed.interval, "adjoint": by_adjoint}[grad]
 
 
-def _refuse_noise(stepper: Stepper, brownian: Brownian | None, grad: str) -> None:
+def _check_noise(f: Any, stepper: Stepper, brownian: Brownian | None, grad: str) -> None:
     """Refuse to evolve an equation with noise as if it had none.
 
     Raises:
         InputError: a stepper that knows none, no path, or the adjoint equation.
     """
+    if getattr(f, "noise", None) is None:
+        return
     if not getattr(stepper, "stochastic", False):
         able = ", ".join(name for name, kind in STEPPERS.items() if getattr(kind, "stochastic", False))
         raise InputError(f"{stepper.name} knows no noise, and the equation has some; use one of {able}")
@@ -162,6 +160,8 @@ def _pace(
 ) -> Pace:
     """Who chooses the steps; refuses what cannot go well."""
     _refuse_algebraic(f, stepper)
+    if f.fixed is not None:
+        f.fixed.refuse_clashes(times[-1].detach())
     if control is not None:
         if dt is not None:
             raise InputError(f"got dt = {dt:g} and a control, expected one of them; give control its first step as dt0")
