@@ -3,7 +3,9 @@
 from graphpde.dynamics.adapt import Adapted, adapt
 from graphpde.dynamics.brownian import Brownian, Increment
 from graphpde.dynamics.control import Adaptive
+from graphpde.dynamics.dense import DenseOutput, SaveDense
 from graphpde.dynamics.density import Density, DensityAndCosts, ExactDivergence, Hutchinson, WithLogDensity
+from graphpde.dynamics.events import Event, Occurrence
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ralston, Rk4, Tsit5
 from graphpde.dynamics.exponential import Etd2Rk, Etdrk4, ExponentialEuler, ExponentialRosenbrock
@@ -32,6 +34,7 @@ __all__ = [
     "Bosh3",
     "Brownian",
     "CrankNicolson",
+    "DenseOutput",
     "Density",
     "DensityAndCosts",
     "Dopri5",
@@ -40,6 +43,7 @@ __all__ = [
     "Etdrk4",
     "Euler",
     "EulerMaruyama",
+    "Event",
     "ExactDivergence",
     "ExponentialEuler",
     "ExponentialRosenbrock",
@@ -50,11 +54,13 @@ __all__ = [
     "Lie",
     "Midpoint",
     "Milstein",
+    "Occurrence",
     "Projection",
     "Ralston",
     "Rk4",
     "Rkc2",
     "SaveAll",
+    "SaveDense",
     "SaveLast",
     "SaveTo",
     "Sbdf2",

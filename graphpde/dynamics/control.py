@@ -21,6 +21,7 @@ from graphpde.typing import Scalar, State
 _SMALL = 0.1  # of the tolerance: the next step then follows from this error alone
 _FAR = 0.3  # of the tolerance: below it a longer step is worth looking for
 _TRIALS = 12  # lengths that are looked at before a step
+_LOOK = 8  # accepted steps from one estimate of stiffness to the next
 
 
 class Leg(NamedTuple):
@@ -232,6 +233,7 @@ class Adapting:
         self.wanted = min(max(first, self.shortest), self.longest)
         self.before, self.refused, self.last = _SMALL, 0, 0.0
         self.smallest, self.largest = math.inf, 0.0
+        self.errors, self.accepted, self.steepest = 0.0, 0, 0.0
         self.foreseen: tuple[float, float] | None = None  # a length and its error
 
     def enter(self, start: Tensor, end: Tensor) -> Leg:
@@ -317,6 +319,9 @@ class Adapting:
         self.wanted = min(following, self.longest)
         self.before, self.refused, self.last = max(error, _SMALL), 0, dt
         self.smallest, self.largest = min(self.smallest, dt), max(self.largest, dt)
+        self.errors, self.accepted = self.errors + error, self.accepted + 1
+        if step is not None and step.stiffness is not None and self.accepted % _LOOK == 1:
+            self.steepest = max(self.steepest, step.stiffness())
         return True
 
     def _error(self, f: System, step: Step | None, u: State) -> float:
@@ -343,8 +348,14 @@ class Adapting:
         return math.ceil(max(self.end - after, 0.0) / self.wanted * (1 - 1e-9))
 
     def statistics(self) -> Mapping[str, Any]:
-        """Smallest and largest step taken."""
-        return {"dt_smallest": self.smallest, "dt_largest": self.largest} if self.largest else {}
+        """Smallest and largest step; the mean error of accepted ones as a share of what is allowed; the largest rate
+        seen in 1/time (dt times it beyond about 3: an explicit method is held back by stability), 0 = not estimated.
+        """
+        if not self.largest:
+            return {}
+        error = self.errors / self.accepted
+        seen = {"dt_smallest": self.smallest, "dt_largest": self.largest, "error_mean": error}
+        return {**seen, "stiffness": self.steepest} if self.steepest else seen
 
 
 def _first_step(control: Adaptive, f: System, order: float, t: Tensor, u: State) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from numbers import Real
 from typing import Any
@@ -16,6 +16,7 @@ from graphpde.dynamics import checkpointed
 from graphpde.dynamics.adjoint import by_adjoint
 from graphpde.dynamics.brownian import Brownian
 from graphpde.dynamics.control import Adaptive, Equal, Pace
+from graphpde.dynamics.events import Event, Seeing
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
 from graphpde.dynamics.stepper import STEPPERS, Stepper, stepper_named
@@ -41,13 +42,13 @@ def evolve(
     grad: str = "direct",
     allow_unstable: bool = False,
     watch: Watch | None = None,
+    events: Event | Sequence[Event] = (),
 ) -> Trajectory:
     """Solve M u' = F(t, u) from ``u0`` and keep the states at ``times``.
 
     Args:
         f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor.
-        u0: initial state [*, n, c], or a (named) tuple of tensors for explicit steppers; the first step starts from it
-            with the Dirichlet values.
+        u0: initial state [*, n, c], or a (named) tuple of such for explicit steppers; held values are put into it.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
         dt: step; a number takes ceil(interval / dt) equal steps in each interval. None takes ONE step from each of
@@ -56,19 +57,19 @@ def evolve(
         brownian: the path that drives the noise of an SDE.
         domain: where the state lives, when no term says so. save: a policy; default: every one of ``times``.
         grad: "direct": autograd through every step; "checkpoint": the same gradient in the memory of sqrt(steps), for
-            the price of taking the steps twice; "adjoint": that of the exact solution, by the adjoint equation
-            backwards, in memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to).
+            the price of taking them twice; "adjoint": that of the exact solution, by the adjoint equation backwards, in
+            memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to).
         allow_unstable: take explicit steps beyond the stability bound. watch: called as watch(step, steps, t, u) after
-            each step; under control ``steps`` is an estimate that changes.
+            each step, under control of about ``steps``. events: looked for between all steps.
 
     Returns:
         times [s], states [s, *, n, c], ``states[0]`` = u0, and what was counted: steps "accepted" and "rejected",
-        "evaluations" of F, linear "solves", "factorisations", under control the smallest and largest step.
+        "evaluations" of F, linear "solves", "factorisations"; under control what it saw of steps, errors, stiffness.
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
             or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
-            one for pressures, noise without a path or with a stepper that knows none.
+            one for pressures, noise without a path or a stepper that knows it, events without steps to keep.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names step, node and term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
@@ -77,14 +78,14 @@ def evolve(
     _check_inputs(u0, dt)
     _check_noise(f, stepper, brownian, grad)
     if _through(grad, stepper, save) is by_adjoint:
-        how: dict[str, Any] = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
-        mine = {**how, "domain": domain, "watch": watch}
-        return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **(mine if g is f else how)))
+        how = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
+        return _by_adjoint(f, u0, times, how, {"domain": domain, "watch": watch, "events": events})
     system = System(f, domain, times[0].detach(), brownian=brownian)
     system.check_state(u0)
     u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
-    loop = Loop(system, stepper, _pace(system, stepper, u, times, dt, control, allow_unstable), watch)
     (save := save or SaveAll()).add(times[0], u0)
+    seeing = Seeing.of(events, save, times[0], u, grad)
+    loop = Loop(system, stepper, _pace(system, stepper, u, times, dt, control, allow_unstable), watch, seeing)
     _advance(loop, u, times, save, _through(grad, stepper, None))
     return _left_behind(save, loop, system.domain or domain)
 
@@ -94,7 +95,18 @@ def _advance(loop: Loop, u: State, times: Tensor, save: Save, over: Any) -> None
     carry = loop.stepper.init(loop.f, times[0], u)
     for start, end in pairwise(times):
         u, carry = over(loop, start, end, u, carry)
+        last = None if loop.see is None else loop.see.last
+        if last is not None:  # the run ends there
+            save.add(last.t, last.u)
+            return
         save.add(end, u)
+
+
+def _by_adjoint(f: Any, u0: State, times: Tensor, how: Mapping[str, Any], here: Mapping[str, Any]) -> Trajectory:
+    """By the adjoint equation, evolved ``how`` the equation is; ``here`` is what concerns the equation alone."""
+    if here["events"]:
+        raise InputError("events end or mark a run whose steps are known; use grad='direct'")
+    return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **how, **(here if g is f else {})))
 
 
 def _through(grad: str, stepper: Stepper, save: Save | None) -> Any:
@@ -146,7 +158,10 @@ def _refuse_algebraic(f: System, stepper: Stepper) -> None:
 def _left_behind(save: Save, loop: Loop, domain: Graph | None) -> Trajectory:
     times, states = save.kept()
     statistics = {**loop.counted, **loop.pace.statistics()}
-    return Trajectory(torch.stack(times), stacked(states), domain, loop.done, statistics)
+    seen = () if loop.see is None else tuple(loop.see.watching.found)
+    return Trajectory(
+        torch.stack(times), stacked(states), domain, loop.done, statistics, seen, getattr(save, "dense", None)
+    )
 
 
 def _pace(

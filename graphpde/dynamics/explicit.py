@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphpde.core.blend import blend
 from graphpde.core.linear_operator import LinearOperator
-from graphpde.dynamics.state import combine, tree_map
+from graphpde.dynamics.state import combine, leaves, tree_map
 from graphpde.dynamics.stepper import STEPPERS, Carry, Foresight, Step
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
@@ -130,12 +130,13 @@ class RungeKutta:
         new = f.reset(t + dt, combine(u, [dt * b for b in table.b], slopes))
         weights = table.error
 
-        def error() -> State:
-            return combine(tree_map(lambda x: x * 0, u), [dt * e for e in weights or ()], slopes)
-
-        last = slopes[-1] if table.first_same_as_last and f.fixed is None and not f.frozen else None
+        error = partial(_summed, u, slopes, weights or (), dt)
+        reused = slopes[-1] if table.first_same_as_last and f.fixed is None else None
         work = {"evaluations": len(slopes) - (carry is not None)}
-        return Step(new, error if weights else None, last, work)
+        last = None if f.frozen else reused
+        bend = partial(_summed, u, slopes, _bend(self.name), dt) if reused is not None and _bend(self.name) else None
+        stiffness = partial(_steepness, f, u, dt, table, slopes) if min(table.c[-2:]) > 1 - 1e-9 else None
+        return Step(new, error if weights else None, last, work, (slopes[0], reused), bend, stiffness)
 
     def _linear_step(
         self, f: System, matrix: LinearOperator, at: tuple[Tensor, float], u: Tensor, carry: Carry
@@ -147,7 +148,7 @@ class RungeKutta:
         new, last, powers = matrix.polynomial(u, seen.slope, factors, slope=reuses, known=seen.powers)
         error = partial(_blended, _of_powers(self.name, "error", dt), powers) if table.error else None
         work = {"evaluations": len(table.a) - (not seen.fresh)}
-        return Step(new, error, None if f.frozen else last, work)
+        return Step(new, error, None if f.frozen else last, work, (seen.slope, last))
 
     def foresee(self, f: System, t: Tensor, u: State, carry: Carry) -> Foresight | None:
         """Of a linear system, what steps of every length from here would do: their products are the same."""
@@ -203,6 +204,44 @@ def _both(name: str, dt: float) -> tuple[Sequence[float], Sequence[float]]:
 def _blended(factors: Sequence[float], powers: Sequence[Tensor]) -> Tensor:
     with torch.no_grad():
         return blend(powers[0] * factors[0], factors[1:], powers[1 : len(factors)])
+
+
+def _summed(u: State, slopes: Sequence[State], weights: Sequence[float], dt: Scalar) -> State:
+    """dt sum of weight * slope, like u."""
+    return combine(tree_map(lambda x: x * 0, u), [dt * w for w in weights], slopes)
+
+
+def _steepness(f: System, u: State, dt: Scalar, table: Tableau, slopes: Sequence[State]) -> float:
+    """\\|k_s - k_s-1\\| / \\|g_s - g_s-1\\| of the last two stages, both at the end of the step.
+
+    Reference: Hairer and Wanner 1996, section IV.2 (stiffness detection).
+    """
+    with torch.no_grad():
+        rows = [*table.a[-2:]]
+        one, two = (combine(tree_map(lambda x: x * 0, u), [dt * a for a in row], slopes) for row in rows)
+        apart = [a - b for a, b in zip(leaves(two), leaves(one), strict=True)]
+        faster = [a - b for a, b in zip(leaves(slopes[-1]), leaves(slopes[-2]), strict=True)]
+        near = sum(float(x.square().sum()) for x in apart)
+        return (sum(float(x.square().sum()) for x in faster) / near) ** 0.5 if near else 0.0
+
+
+@cache
+def _bend(name: str) -> tuple[float, ...]:
+    """Weights d of the stages for which h sum d_i k_i is h^4 / 24 times the fourth derivative; () = none.
+
+    The conditions are those of order 4 on d: 0 for the trees of fewer nodes, 1/gamma for those of four.
+    """
+    table = TABLEAUS[name]
+    s = len(table.b)
+    a = np.zeros((s, s))
+    for i, row in enumerate(table.a):
+        a[i, : len(row)] = row
+    c = a.sum(1)
+    trees = [np.ones(s), c, c**2, a @ c, c**3, c * (a @ c), a @ c**2, a @ (a @ c)]
+    wanted = np.array([0, 0, 0, 0, 1 / 4, 1 / 8, 1 / 12, 1 / 24])
+    d, *_ = np.linalg.lstsq(np.array(trees), wanted, rcond=1e-12)
+    off = np.abs(np.array(trees) @ d - wanted).max()
+    return tuple(float(x) for x in d) if off < 1e-10 else ()
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +19,17 @@ from graphpde.ops.system import System
 from graphpde.typing import State
 
 Watch = Callable[[int, int, float, State], None]
+
+
+class See(Protocol):
+    """What is told of every accepted step from u; a True ends the run."""
+
+    last: Any
+    watching: Any
+
+    def __call__(self, f: System, leg: Leg, u: State, step: Step) -> bool: ...
+
+
 Tried = tuple[Leg, bool]
 """A step that was tried, and whether it stands."""
 _CHECK = 16  # equal steps between finite checks; the exact step is found by going over them again
@@ -27,11 +39,12 @@ class Loop:
     """The one loop over time steps.
 
     Attributes:
-        done: steps taken. counted: what they cost, with rejected ones.
+        done: steps taken. counted: what they cost, with rejected ones. see: told of every accepted step; a True ends
+            the run there.
     """
 
-    def __init__(self, f: System, stepper: Stepper, pace: Pace, watch: Watch | None):
-        self.f, self.stepper, self.pace, self.watch = f, stepper, pace, watch
+    def __init__(self, f: System, stepper: Stepper, pace: Pace, watch: Watch | None, see: See | None = None):
+        self.f, self.stepper, self.pace, self.watch, self.see = f, stepper, pace, watch, see
         self.done = 0
         self.counted: Counter[str] = Counter(accepted=0, rejected=0)
 
@@ -58,12 +71,13 @@ class Loop:
                 leg = self.pace.again(leg)
                 continue
             assert step is not None
+            ends = self.see is not None and self.see(self.f, leg, u, step)
             u, carry = step.u, step.carry
             self.done += 1
             self.counted["accepted"] += 1
             if self.watch is not None:
                 self.watch(self.done, self.done + self.pace.steps_left(leg, leg.until), leg.until, u)
-            following = self.pace.after(leg)
+            following = None if ends else self.pace.after(leg)
             pause = following is None or self.done == last
             if not self.pace.adapts and ((leg.number + 1) % _CHECK == 0 or pause):
                 if not is_finite(u):

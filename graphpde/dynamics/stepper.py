@@ -27,12 +27,18 @@ class Step(NamedTuple):
     Attributes:
         u: the new state. error: computes its error estimate, or None where the method has none. carry: for the next
             step. work: what it cost, by name ("evaluations", "solves", "factorisations").
+        slopes: u' at both ends, None where the step does not know it. bend: computes what the solution between the ends
+            has beyond a cubic, see :mod:`~graphpde.dynamics.dense`; None = unknown.
+        stiffness: computes an estimate of the largest rate, \\|df/du\\| in 1/time, None = the method has none.
     """
 
     u: State
     error: Estimate | None
     carry: Carry
     work: Mapping[str, int] = NOTHING
+    slopes: tuple[State | None, State | None] = (None, None)
+    bend: Estimate | None = None
+    stiffness: Callable[[], float] | None = None
 
 
 class Foresight(NamedTuple):

@@ -20,7 +20,8 @@ class Trajectory:
 
     Attributes:
         times: saved times [s]. states: states at them [s, *, n, c] (or a tuple of such).
-        domain: graph or space the states live on, or None. steps: steps taken.
+        domain: graph or space the states live on, or None. steps: steps taken. statistics: what was counted.
+        events: what happened on the way, in order of time. dense: the solution at any time, where it was kept.
     """
 
     times: Tensor
@@ -28,6 +29,8 @@ class Trajectory:
     domain: Graph | None = None
     steps: int = 0
     statistics: dict[str, Any] = field(default_factory=dict)
+    events: tuple[Any, ...] = ()
+    dense: Any = None
 
     @property
     def final(self) -> State:
