@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core import kernels
+from graphpde.dynamics.control_each import EACH, AdaptingEach
 from graphpde.dynamics.state import combine, is_finite, largest, leaves
 from graphpde.dynamics.stepper import STEPPERS, Foresight, Step, Stepper
 from graphpde.errors import InputError, StepUnderflow
@@ -54,8 +55,8 @@ class Pace(Protocol):
         """The leg after an accepted one, None at the end of the interval."""
         ...
 
-    def accepts(self, f: System, leg: Leg, step: Step | None, u: State) -> bool:
-        """Whether the step from u stands; None: the step could not be computed."""
+    def accepts(self, f: System, leg: Leg, step: Step | None, u: State) -> bool | Tensor:
+        """Whether the step from u stands, or for which entries it does; None: it could not be computed."""
         ...
 
     def again(self, leg: Leg) -> Leg:
@@ -136,6 +137,8 @@ class Adaptive:
         dt_min: a controller that asks for less ends the run; None = what rounding in t leaves.
         dt_max: longest step. safety: factor below 1 on what the estimate allows.
         limits: smallest and largest ratio of two steps.
+        each: "node", "state" or "graph": every sample of a batch takes steps of its own, see
+            :mod:`~graphpde.dynamics.control_each`; None = all take the same.
 
     Raises:
         InputError: tolerances, steps or factors out of range.
@@ -151,6 +154,7 @@ class Adaptive:
     dt_max: float | None = None
     safety: float = 0.9
     limits: tuple[float, float] = (0.2, 5.0)
+    each: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
@@ -168,8 +172,10 @@ class Adaptive:
             raise InputError(f"safety = {self.safety:g}, expected a factor between 0 and 1")
         if not 0 < self.limits[0] < 1 < self.limits[1]:
             raise InputError(f"limits = {self.limits}, expected a ratio below 1 and one above 1")
+        if self.each is not None and self.each not in EACH:
+            raise InputError(f"each='{self.each}', expected None or one of: {', '.join(EACH)}")
 
-    def pace(self, f: System, stepper: Stepper, u: State, times: Tensor) -> Adapting:
+    def pace(self, f: System, stepper: Stepper, u: State, times: Tensor) -> Adapting | AdaptingEach:
         """The controller of one run.
 
         Raises:
@@ -179,7 +185,8 @@ class Adaptive:
         if stepper.error_power is None:
             able = ", ".join(name for name, kind in STEPPERS.items() if kind().error_power is not None)
             raise InputError(f"{stepper.name} estimates no error, so nothing can control its step; use one of {able}")
-        return Adapting(self, f, stepper, u, times)
+        kind = Adapting if self.each is None else AdaptingEach
+        return kind(self, f, stepper, u, times)
 
     def _check_reach(self, u: State) -> None:
         """Refuse tolerances that rounding alone exceeds: steps would shrink to nothing."""

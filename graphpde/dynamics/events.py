@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphpde.dynamics.control import Leg
+from graphpde.dynamics.control import Leg, Pace
+from graphpde.dynamics.control_each import AdaptingEach
 from graphpde.dynamics.dense import Between, SaveDense, between
 from graphpde.dynamics.state import tree_map
 from graphpde.dynamics.stepper import Step
@@ -125,7 +126,9 @@ class Seeing:
         self.last: Occurrence | None = None
 
     @classmethod
-    def of(cls, events: Event | Sequence[Event], save: Any, t: Tensor, u: State, grad: str) -> Seeing | None:
+    def of(
+        cls, events: Event | Sequence[Event], save: Any, t: Tensor, u: State, pace: Pace, grad: str
+    ) -> Seeing | None:
         """None where nobody looks.
 
         Raises:
@@ -136,6 +139,8 @@ class Seeing:
             return None
         if grad != "direct":
             raise InputError(f"grad='{grad}' does not keep the steps that events and dense output need; use 'direct'")
+        if isinstance(pace, AdaptingEach):
+            raise InputError("events and dense output need one time for all; take a control without each=")
         watching.begin(t, u)
         return cls(watching, dense)
 

@@ -84,8 +84,8 @@ def evolve(
     system.check_state(u0)
     u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
     (save := save or SaveAll()).add(times[0], u0)
-    seeing = Seeing.of(events, save, times[0], u, grad)
-    loop = Loop(system, stepper, _pace(system, stepper, u, times, dt, control, allow_unstable), watch, seeing)
+    pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
+    loop = Loop(system, stepper, pace, watch, Seeing.of(events, save, times[0], u, pace, grad))
     _advance(loop, u, times, save, _through(grad, stepper, None))
     return _left_behind(save, loop, system.domain or domain)
 

@@ -107,6 +107,7 @@ class RungeKutta:
     """
 
     implicit, symplectic, stiff, accepts = False, "no", "none", "any"
+    steps_each = True  # t and dt may be one for each sample
     name: str
     order: float
     tableau: Tableau

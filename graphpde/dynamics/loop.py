@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphpde.dynamics.blame import blamed
 from graphpde.dynamics.control import Leg, Pace
-from graphpde.dynamics.state import first_bad_node, is_finite, largest
+from graphpde.dynamics.state import first_bad_node, is_finite, largest, tree_map
 from graphpde.dynamics.stepper import Carry, Step, Stepper
 from graphpde.errors import Diverged, SolveError
 from graphpde.ops.system import System
@@ -30,9 +30,19 @@ class See(Protocol):
     def __call__(self, f: System, leg: Leg, u: State, step: Step) -> bool: ...
 
 
-Tried = tuple[Leg, bool]
-"""A step that was tried, and whether it stands."""
+Tried = tuple[Leg, "bool | Tensor"]
+"""A step that was tried, and whether, or where, it stands."""
 _CHECK = 16  # equal steps between finite checks; the exact step is found by going over them again
+
+
+def _kept(stands: bool | Tensor, step: Step, u: State) -> tuple[State, Carry]:
+    """State and carry after a step that stands, or stands for some entries: the others are as they were."""
+    if not isinstance(stands, Tensor):
+        return step.u, step.carry
+    new = tree_map(lambda a, b: torch.where(stands, a, b), step.u, u)
+    if step.carry is None:
+        return new, None
+    return new, tree_map(lambda a, b: torch.where(stands, a, b), step.carry, step.slopes[0])
 
 
 class Loop:
@@ -66,13 +76,13 @@ class Loop:
             stands = self.pace.accepts(self.f, leg, step, u)
             if tried is not None:
                 tried.append((leg, stands))
-            if not stands:
+            if stands is False:
                 self.counted["rejected"] += 1
                 leg = self.pace.again(leg)
                 continue
             assert step is not None
             ends = self.see is not None and self.see(self.f, leg, u, step)
-            u, carry = step.u, step.carry
+            u, carry = _kept(stands, step, u)
             self.done += 1
             self.counted["accepted"] += 1
             if self.watch is not None:
@@ -94,8 +104,8 @@ class Loop:
                 step = self.stepper.step(f, leg.t, leg.dt, u, carry)
             except SolveError:
                 continue  # refused for that
-            if stands:
-                u, carry = step.u, step.carry
+            if stands is not False:
+                u, carry = _kept(stands, step, u)
         return u, carry
 
     def _step(self, leg: Leg, u: State, carry: Carry) -> tuple[Leg, Step | None]:
