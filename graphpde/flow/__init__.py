@@ -11,6 +11,7 @@ from graphpde.flow.coupling import (
 from graphpde.flow.flow import Flow
 from graphpde.flow.likelihood import Likelihood
 from graphpde.flow.matching import FlowMatching
+from graphpde.flow.particles import PairVelocity
 from graphpde.flow.path import PATHS, Interpolation, LinearPath, OnPath, Path, VariancePreservingPath
 from graphpde.flow.rectified import Pairs, reflow, straightness, transport_cost
 from graphpde.flow.velocity import PointVelocity
@@ -28,6 +29,7 @@ __all__ = [
     "LinearPath",
     "OnPath",
     "OptimalCoupling",
+    "PairVelocity",
     "Pairs",
     "Path",
     "PointVelocity",

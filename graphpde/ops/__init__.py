@@ -18,6 +18,7 @@ from graphpde.ops.forms import (
 )
 from graphpde.ops.incompressible import Convection, Pressure, Stokes, Velocity
 from graphpde.ops.indicators import energy_error, energy_norm, recovery_indicator, residual_indicator
+from graphpde.ops.laws import CentredNormal, Law, Normal
 from graphpde.ops.noise import SDE, Additive, Diagonal, EdgeNoise, General, Noise
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
@@ -37,6 +38,7 @@ __all__ = [
     "AllenCahn",
     "Burgers",
     "CentredAdvection",
+    "CentredNormal",
     "Convection",
     "Denoised",
     "Diagonal",
@@ -50,6 +52,7 @@ __all__ = [
     "General",
     "Held",
     "Helmholtz",
+    "Law",
     "LimitedAdvection",
     "LinearForm",
     "LinearTerm",
@@ -57,6 +60,7 @@ __all__ = [
     "Neumann",
     "Noise",
     "NonlinearDiffusion",
+    "Normal",
     "PLaplacian",
     "PorousMedium",
     "Pressure",

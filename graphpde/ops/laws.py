@@ -31,3 +31,23 @@ class Normal:
         flat = x.flatten(-dims)
         each = -0.5 * flat.square().sum(-1) - 0.5 * flat.shape[-1] * math.log(2 * math.pi)
         return each.reshape(*each.shape, *[1] * dims)
+
+
+class CentredNormal:
+    """Standard normal positions of particles [*, n, d], their centre taken away: the law on the states with centre 0.
+
+    Its density is that on this subspace of dimension (n - 1) d; it does not change when particles are turned or
+    renumbered.
+
+    Reference: Koehler, Klein and Noe 2020, section 4.3.
+    """
+
+    def draw(self, like: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        x = torch.randn(like.shape, generator=rng, dtype=like.dtype, device=like.device)
+        return x - x.mean(-2, keepdim=True)
+
+    def log_density(self, x: Tensor, dims: int = 2) -> Tensor:
+        """Of each state [*, 1, 1]; dims is 2, particles of one state are one sample."""
+        n, d = x.shape[-2:]
+        square = x.square().sum((-1, -2), keepdim=True)
+        return -0.5 * square - 0.5 * (n - 1) * d * math.log(2 * math.pi)
