@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_structure, tree_unflatten
 
-from graphpde.dynamics.state import leaves
+from graphpde.dynamics.state import leaves, tree_map
 from graphpde.errors import InputError, SolveError
 from graphpde.ops.system import System
 from graphpde.ops.term import Term
@@ -30,42 +31,46 @@ Solve = Callable[[Any, State, Tensor], Any]
 """solve(f, u0, times) -> Trajectory, without gradients."""
 
 
-def by_adjoint(f: Any, u0: Tensor, times: Tensor, solve: Solve) -> Any:
+def by_adjoint(f: Any, u0: State, times: Tensor, solve: Solve) -> Any:
     """The trajectory from u0 at ``times``, with gradients in u0, in ``times`` and in every tensor that f says it reads.
 
     Raises:
-        InputError: a state of several tensors, a function that does not say what it reads, or held values.
+        InputError: a function that does not say what it reads, or held values.
     """
-    if not isinstance(u0, Tensor):
-        raise InputError("the adjoint takes one tensor as state, got several; use grad='checkpoint'")
     if not isinstance(f, nn.Module):
         raise InputError(
             "the adjoint gives gradients in the tensors that a Term or module says it reads, and a plain function says "
             "nothing; make it a Term with tensors(), or use grad='checkpoint'"
         )
     with torch.no_grad():
-        path = solve(f, u0.detach(), times.detach())
+        path = solve(f, tree_map(lambda x: x.detach(), u0), times.detach())
         if System(f, path.domain, times[0].detach()).fixed is not None:
             raise InputError("the adjoint does not know held values (Dirichlet conditions); use grad='checkpoint'")
     if torch.is_grad_enabled():
         given = f.tensors() if isinstance(f, Term) else f.parameters()
         read = tuple({id(w): w for w in given if w.requires_grad}.values())  # one that is read twice is one
-        _require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0.detach(), read)
-        states = _Adjoint.apply(f, solve, path, u0, times, *read)
-        return type(path)(path.times, states, path.domain, path.steps, path.statistics)
+        _require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0, read)
+        states = _Adjoint.apply(f, solve, path, times, *leaves(u0), *read)
+        return type(path)(path.times, _like(u0, states), path.domain, path.steps, path.statistics)
     return path
 
 
-def _require_all_read(f: System, t: Tensor, u: Tensor, read: Sequence[Tensor]) -> None:
+def _like(u: State, parts: Sequence[Tensor]) -> State:
+    """The tensors in the structure of a state."""
+    return tree_unflatten(list(parts), tree_structure(u))
+
+
+def _require_all_read(f: System, t: Tensor, u: State, read: Sequence[Tensor]) -> None:
     """Refuse what is learned and not told of: its gradient would be missing without a word.
 
     Raises:
         InputError: the rate depends on a tensor that requires a gradient and that no term says it reads.
     """
-    known = {id(w) for w in read}
+    u = tree_map(lambda x: x.detach().requires_grad_(), u)  # it has a gradient anyway, also within the rate
+    known = {id(w) for w in (*read, *leaves(u))}
     stops = {w.grad_fn for w in read if w.grad_fn is not None}
     seen: set[Any] = set()
-    front = [f.rate(t, u).grad_fn]
+    front = [x.grad_fn for x in leaves(f.rate(t, u))]
     while front:
         node = front.pop()
         if node is None or node in stops or node in seen:
@@ -85,60 +90,79 @@ _LOST = 0.3  # of the size of the state: beyond it the gradient has nothing to d
 
 class _Adjoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, f: Any, solve: Solve, path: Any, u0: Tensor, times: Tensor, *read: Tensor) -> Tensor:  # type: ignore[override]
-        ctx.f, ctx.solve, ctx.domain = f, solve, path.domain
-        ctx.save_for_backward(path.states, times, *read)
-        return path.states.clone()
+    def forward(ctx: Any, f: Any, solve: Solve, path: Any, times: Tensor, *given: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        states = leaves(path.states)
+        ctx.f, ctx.solve, ctx.domain, ctx.like, ctx.count = f, solve, path.domain, path.states, len(states)
+        ctx.save_for_backward(*states, times, *given[len(states) :])
+        return tuple(x.clone() for x in states)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g: Tensor) -> Any:
-        states, times, *read = ctx.saved_tensors
+    def backward(ctx: Any, *given: Tensor) -> Any:
+        count = ctx.count
+        states, (times, *read) = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         with torch.enable_grad():  # what it merges must hang on the tensors that f reads
             system = System(ctx.f, ctx.domain, times[0].detach())
-        backwards = _Backwards(system, read)
-        size = float(g.abs().max()) or 1.0  # tolerances are absolute as well, and a loss may have any scale
-        g = g / size
-        a, found = g[-1], [torch.zeros_like(w) for w in read]
+        backwards = _Backwards(system, read, ctx.like)
+        size = max(float(g.abs().max()) for g in given) or 1.0  # tolerances are absolute too, a loss has any scale
+        g = [x / size for x in given]
+        a, found = [x[-1] for x in g], [torch.zeros_like(w) for w in read]
         in_time = torch.zeros_like(times)
         for k in range(len(times) - 1, 0, -1):
-            in_time[k] = (g[k] * system.rate(times[k], states[k])).sum()
+            u = [x[k] for x in states]
+            in_time[k] = _inner([x[k] for x in g], leaves(system.rate(times[k], _like(ctx.like, u))))
             backwards.until = times[k]
-            path = ctx.solve(backwards, (states[k], a, *found), torch.stack([times[0] * 0, times[k] - times[k - 1]]))
-            back, a, *found = (x[-1] for x in leaves(path.states))
-            _require_return(back, states[k - 1], states[k])
-            a = a + g[k - 1]
+            span = torch.stack([times[0] * 0, times[k] - times[k - 1]])
+            back = [x[-1] for x in leaves(ctx.solve(backwards, (*u, *a, *found), span).states)]
+            u, a, found = back[:count], back[count : 2 * count], back[2 * count :]
+            _require_return(u, [x[k - 1] for x in states], [x[k] for x in states])
+            a = [x + y[k - 1] for x, y in zip(a, g, strict=True)]
         _undo_detours(read, found)
-        in_time[0] = -((a - g[0]) * system.rate(times[0], states[0])).sum()
-        return None, None, None, a * size, in_time * size, *(w * size for w in found)
+        first = leaves(system.rate(times[0], _like(ctx.like, [x[0] for x in states])))
+        in_time[0] = -_inner([x - y[0] for x, y in zip(a, g, strict=True)], first)
+        return None, None, None, in_time * size, *(x * size for x in a), *(w * size for w in found)
 
 
 class _Backwards:
-    """Rates of (u, a, dL/dw) in the time that is left, s = t_1 - t."""
+    """Rates of (u, a, dL/dw) in the time that is left, s = t_1 - t; u and a have as many leaves as the state ``like``.
 
-    controlled = 2  # leaves whose error chooses the steps
+    Attributes:
+        controlled: leaves whose error chooses the steps: dL/dw follows.
+    """
 
-    def __init__(self, system: System, read: Sequence[Tensor]):
-        self.system, self.read, self.until = system, tuple(read), torch.zeros(())
+    def __init__(self, system: System, read: Sequence[Tensor], like: State):
+        self.system, self.read, self.like, self.until = system, tuple(read), like, torch.zeros(())
+        self.count = len(leaves(like))
+        self.controlled = 2 * self.count
 
     def __call__(self, s: Tensor, state: State) -> State:
-        u, a, *_ = leaves(state)
+        parts = leaves(state)
         with torch.enable_grad():
-            u = u.detach().requires_grad_()
-            rate = self.system.rate(self.until - s, u)
-            found = torch.autograd.grad(rate, (u, *self.read), a, retain_graph=True, allow_unused=True)
-        parts = [torch.zeros_like(w) if g is None else g for g, w in zip(found, (u, *self.read), strict=True)]
-        return (-rate.detach(), *parts)
+            u = [x.detach().requires_grad_() for x in parts[: self.count]]
+            rate = leaves(self.system.rate(self.until - s, _like(self.like, u)))
+            a = parts[self.count : 2 * self.count]
+            follow = [(r, y) for r, y in zip(rate, a, strict=True) if r.requires_grad]
+            known = (*u, *self.read)
+            found: Sequence[Tensor | None] = (None,) * len(known)
+            if follow:
+                rates, weights = zip(*follow, strict=True)
+                found = torch.autograd.grad(rates, known, weights, retain_graph=True, allow_unused=True)
+        grads = [torch.zeros_like(w) if g is None else g for g, w in zip(found, known, strict=True)]
+        return (*(-r.detach() for r in rate), *grads)
 
 
-def _require_return(back: Tensor, before: Tensor, after: Tensor) -> None:
+def _inner(one: Sequence[Tensor], two: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(x * y).sum() for x, y in zip(one, two, strict=True)]).sum()
+
+
+def _require_return(back: Sequence[Tensor], before: Sequence[Tensor], after: Sequence[Tensor]) -> None:
     """Refuse a gradient along a path that did not lead back.
 
     Raises:
         SolveError: the state found backwards is far from the one it should be.
     """
-    scale = max(float(before.norm()), float(after.norm()))
-    off = float((back - before).norm())
+    scale = max(sum(float(x.square().sum()) for x in u) for u in (before, after)) ** 0.5
+    off = sum(float((x - y).square().sum()) for x, y in zip(back, before, strict=True)) ** 0.5
     if not off <= _LOST * scale:
         raise SolveError(
             f"the adjoint lost its way: the state found backwards is {off / scale:.2g} of its size from where it came "

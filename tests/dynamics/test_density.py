@@ -116,6 +116,24 @@ def test_gradients_of_a_likelihood(grad: str) -> None:
             assert float(found[place]) == pytest.approx((up - down) / 2e-6, rel=1e-6, abs=1e-8)
 
 
+def test_the_adjoint_of_states_of_several_tensors() -> None:
+    """A likelihood with costs: gradients in parameters, in the samples and in time, beside those of all steps."""
+    torch.manual_seed(4)
+    net, rng = Mixing(2, 1), torch.Generator().manual_seed(0)
+    x = torch.randn(3, 2, 1, dtype=torch.float64, generator=rng, requires_grad=True)
+    times = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64, requires_grad=True)
+    found = {}
+    for grad in ("direct", "adjoint"):
+        flow = WithLogDensity(net, ExactDivergence(), sample="state", costs=True)
+        run = evolve(flow, flow.start(x), times, stepper="dopri5", control=CONTROL, grad=grad)
+        assert type(run.states).__name__ == "DensityAndCosts"
+        end, middle = run.final, run.states.x[1]
+        loss = (end.log_density + 0.1 * end.kinetic + 0.2 * end.jacobian).sum() + middle.square().sum()
+        found[grad] = torch.autograd.grad(loss, [*net.parameters(), x, times])
+    for one, two in zip(*found.values(), strict=True):
+        assert float((one - two).norm()) <= 1e-6 * float(one.norm())
+
+
 def test_refused() -> None:
     with pytest.raises(InputError, match="sample='edge', expected one of: node, state"):
         WithLogDensity(linear, sample="edge")

@@ -100,7 +100,6 @@ class Plain(torch.nn.Module):
     "f, u0, stepper, message",
     [
         (lambda t, u: -u, torch.ones(3, 1), "rk4", "a plain function says nothing"),
-        (Plain(), (torch.ones(3, 1), torch.ones(3, 1)), "rk4", "one tensor as state"),
         (Plain(), torch.ones(3, 1), "backward_euler", "stepped explicitly, not by backward_euler"),
         (WeightedDiffusion(graph()) + Dirichlet([0], 1.0), torch.ones(N, 1), "rk4", "held values"),
     ],
