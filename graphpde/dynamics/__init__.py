@@ -13,6 +13,7 @@ from graphpde.dynamics.imex import Ark3, Ark4, Ars222, Ars443
 from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sdirk2, TrBdf2
 from graphpde.dynamics.multistep import Bdf2, Sbdf2
 from graphpde.dynamics.projection import Projection
+from graphpde.dynamics.reversible import ReversibleHeun
 from graphpde.dynamics.splitting import Lie, Strang
 from graphpde.dynamics.stabilised import Rkc2
 from graphpde.dynamics.steady import steady
@@ -57,6 +58,7 @@ __all__ = [
     "Occurrence",
     "Projection",
     "Ralston",
+    "ReversibleHeun",
     "Rk4",
     "Rkc2",
     "SaveAll",

@@ -19,12 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_structure, tree_unflatten
 
-from graphpde.dynamics.state import leaves, tree_map
+from graphpde.dynamics.state import leaves, like, tree_map
 from graphpde.errors import InputError, SolveError
 from graphpde.ops.system import System
-from graphpde.ops.term import Term
 from graphpde.typing import State
 
 Solve = Callable[[Any, State, Tensor], Any]
@@ -47,20 +45,20 @@ def by_adjoint(f: Any, u0: State, times: Tensor, solve: Solve) -> Any:
         if System(f, path.domain, times[0].detach()).fixed is not None:
             raise InputError("the adjoint does not know held values (Dirichlet conditions); use grad='checkpoint'")
     if torch.is_grad_enabled():
-        given = f.tensors() if isinstance(f, Term) else f.parameters()
-        read = tuple({id(w): w for w in given if w.requires_grad}.values())  # one that is read twice is one
-        _require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0, read)
+        read = read_by(f)
+        require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0, read)
         states = _Adjoint.apply(f, solve, path, times, *leaves(u0), *read)
-        return type(path)(path.times, _like(u0, states), path.domain, path.steps, path.statistics)
+        return type(path)(path.times, like(u0, states), path.domain, path.steps, path.statistics)
     return path
 
 
-def _like(u: State, parts: Sequence[Tensor]) -> State:
-    """The tensors in the structure of a state."""
-    return tree_unflatten(list(parts), tree_structure(u))
+def read_by(f: nn.Module) -> tuple[Tensor, ...]:
+    """The tensors that f says it reads and that ask for gradients; one that is read twice is one."""
+    given: Any = getattr(f, "tensors", f.parameters)()
+    return tuple({id(w): w for w in given if w.requires_grad}.values())
 
 
-def _require_all_read(f: System, t: Tensor, u: State, read: Sequence[Tensor]) -> None:
+def require_all_read(f: System, t: Tensor, u: State, read: Sequence[Tensor]) -> None:
     """Refuse what is learned and not told of: its gradient would be missing without a word.
 
     Raises:
@@ -110,7 +108,7 @@ class _Adjoint(torch.autograd.Function):
         in_time = torch.zeros_like(times)
         for k in range(len(times) - 1, 0, -1):
             u = [x[k] for x in states]
-            in_time[k] = _inner([x[k] for x in g], leaves(system.rate(times[k], _like(ctx.like, u))))
+            in_time[k] = _inner([x[k] for x in g], leaves(system.rate(times[k], like(ctx.like, u))))
             backwards.until = times[k]
             span = torch.stack([times[0] * 0, times[k] - times[k - 1]])
             back = [x[-1] for x in leaves(ctx.solve(backwards, (*u, *a, *found), span).states)]
@@ -118,28 +116,28 @@ class _Adjoint(torch.autograd.Function):
             _require_return(u, [x[k - 1] for x in states], [x[k] for x in states])
             a = [x + y[k - 1] for x, y in zip(a, g, strict=True)]
         _undo_detours(read, found)
-        first = leaves(system.rate(times[0], _like(ctx.like, [x[0] for x in states])))
+        first = leaves(system.rate(times[0], like(ctx.like, [x[0] for x in states])))
         in_time[0] = -_inner([x - y[0] for x, y in zip(a, g, strict=True)], first)
         return None, None, None, in_time * size, *(x * size for x in a), *(w * size for w in found)
 
 
 class _Backwards:
-    """Rates of (u, a, dL/dw) in the time that is left, s = t_1 - t; u and a have as many leaves as the state ``like``.
+    """Rates of (u, a, dL/dw) in the time that is left, s = t_1 - t; u and a have as many leaves as the state ``u``.
 
     Attributes:
         controlled: leaves whose error chooses the steps: dL/dw follows.
     """
 
-    def __init__(self, system: System, read: Sequence[Tensor], like: State):
-        self.system, self.read, self.like, self.until = system, tuple(read), like, torch.zeros(())
-        self.count = len(leaves(like))
+    def __init__(self, system: System, read: Sequence[Tensor], u: State):
+        self.system, self.read, self.u, self.until = system, tuple(read), u, torch.zeros(())
+        self.count = len(leaves(u))
         self.controlled = 2 * self.count
 
     def __call__(self, s: Tensor, state: State) -> State:
         parts = leaves(state)
         with torch.enable_grad():
             u = [x.detach().requires_grad_() for x in parts[: self.count]]
-            rate = leaves(self.system.rate(self.until - s, _like(self.like, u)))
+            rate = leaves(self.system.rate(self.until - s, like(self.u, u)))
             a = parts[self.count : 2 * self.count]
             follow = [(r, y) for r, y in zip(rate, a, strict=True) if r.requires_grad]
             known = (*u, *self.read)

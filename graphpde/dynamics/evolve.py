@@ -18,6 +18,7 @@ from graphpde.dynamics.brownian import Brownian
 from graphpde.dynamics.control import Adaptive, Equal, Pace
 from graphpde.dynamics.events import Event, Seeing
 from graphpde.dynamics.loop import Loop, Watch
+from graphpde.dynamics.reversible import through
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
 from graphpde.dynamics.stepper import STEPPERS, Stepper, stepper_named
 from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
@@ -25,7 +26,7 @@ from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
 from graphpde.typing import State
 
-GRADS = ("direct", "checkpoint", "adjoint")
+GRADS = ("direct", "checkpoint", "adjoint", "reversible")
 
 
 def evolve(
@@ -58,7 +59,7 @@ def evolve(
         domain: where the state lives, when no term says so. save: a policy; default: every one of ``times``.
         grad: "direct": autograd through every step; "checkpoint": the same gradient in the memory of sqrt(steps), for
             the price of taking them twice; "adjoint": that of the exact solution, by the adjoint equation backwards, in
-            memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to).
+            memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to); "reversible": steps undone.
         allow_unstable: take explicit steps beyond the stability bound. watch: called as watch(step, steps, t, u) after
             each step, under control of about ``steps``. events: looked for between all steps.
 
@@ -86,7 +87,7 @@ def evolve(
     (save := save or SaveAll()).add(times[0], u0)
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
     loop = Loop(system, stepper, pace, watch, Seeing.of(events, save, times[0], u, pace, grad))
-    _advance(loop, u, times, save, _through(grad, stepper, None))
+    _advance(loop, u, times, save, _through(grad, stepper, None, f, times))
     return _left_behind(save, loop, system.domain or domain)
 
 
@@ -109,7 +110,7 @@ def _by_adjoint(f: Any, u0: State, times: Tensor, how: Mapping[str, Any], here: 
     return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **how, **(here if g is f else {})))
 
 
-def _through(grad: str, stepper: Stepper, save: Save | None) -> Any:
+def _through(grad: str, stepper: Stepper, save: Save | None, f: Any = None, times: Tensor | None = None) -> Any:
     """What takes gradients through the steps.
 
     Raises:
@@ -121,7 +122,9 @@ def _through(grad: str, stepper: Stepper, save: Save | None) -> Any:
         raise InputError(f"the adjoint equation is stepped explicitly, not by {stepper.name}; use grad='checkpoint'")
     if grad == "adjoint" and save is not None:
         raise InputError("the adjoint starts from the states at all times; leave save= out")
-    return {"direct": Loop.interval, "checkpoint": checkpointed.interval, "adjoint": by_adjoint}[grad]
+    if grad == "reversible" and times is not None:
+        return through(f, stepper, times)
+    return {"checkpoint": checkpointed.interval, "adjoint": by_adjoint}.get(grad, Loop.interval)
 
 
 def _check_noise(f: Any, stepper: Stepper, brownian: Brownian | None, grad: str) -> None:

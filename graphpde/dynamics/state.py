@@ -25,6 +25,11 @@ def leaves(u: State) -> list[Tensor]:
     return [u] if isinstance(u, Tensor) else _pytree.tree_leaves(u)
 
 
+def like(u: State, parts: Sequence[Tensor]) -> State:
+    """Tensors in the structure of a state."""
+    return parts[0] if isinstance(u, Tensor) else _pytree.tree_unflatten(list(parts), _pytree.tree_structure(u))
+
+
 def combine(u: State, factors: Sequence[Scalar], slopes: Sequence[State]) -> State:
     """u + sum of factor * slope; zero factors are skipped."""
     used = [(f, s) for f, s in zip(factors, slopes, strict=False) if isinstance(f, Tensor) or f != 0.0]
