@@ -4,6 +4,7 @@ from graphpde.ops.advection import Advection, CentredAdvection, LimitedAdvection
 from graphpde.ops.boundary import Dirichlet, Neumann, Robin
 from graphpde.ops.denoising import Denoised, denoise
 from graphpde.ops.diffusion import Diffusion
+from graphpde.ops.eigenbasis import EigenBasis, eigenbasis
 from graphpde.ops.form import FORMS, Energy, Form, LinearForm
 from graphpde.ops.forms import (
     AllenCahn,
@@ -20,6 +21,7 @@ from graphpde.ops.incompressible import Convection, Pressure, Stokes, Velocity
 from graphpde.ops.indicators import energy_error, energy_norm, recovery_indicator, residual_indicator
 from graphpde.ops.laws import CentredNormal, Law, Normal
 from graphpde.ops.noise import SDE, Additive, Diagonal, EdgeNoise, General, Noise
+from graphpde.ops.random_fields import GaussianField
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
@@ -46,9 +48,11 @@ __all__ = [
     "Dirichlet",
     "DiscreteTotalVariation",
     "EdgeNoise",
+    "EigenBasis",
     "Energy",
     "Fluxes",
     "Form",
+    "GaussianField",
     "General",
     "Held",
     "Helmholtz",
@@ -80,6 +84,7 @@ __all__ = [
     "conditions",
     "denoise",
     "dispersion",
+    "eigenbasis",
     "energy_error",
     "energy_norm",
     "predict",
