@@ -8,6 +8,7 @@ from graphpde.flow.coupling import (
     OptimalCoupling,
     SinkhornCoupling,
 )
+from graphpde.flow.fields import FieldVelocity, MeshVelocity
 from graphpde.flow.flow import Flow
 from graphpde.flow.likelihood import Likelihood
 from graphpde.flow.matching import FlowMatching
@@ -21,12 +22,14 @@ __all__ = [
     "PATHS",
     "Coupling",
     "DataCoupling",
+    "FieldVelocity",
     "Flow",
     "FlowMatching",
     "IndependentCoupling",
     "Interpolation",
     "Likelihood",
     "LinearPath",
+    "MeshVelocity",
     "OnPath",
     "OptimalCoupling",
     "PairVelocity",
