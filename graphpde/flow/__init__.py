@@ -11,6 +11,7 @@ from graphpde.flow.coupling import (
 from graphpde.flow.fields import FieldVelocity, MeshVelocity
 from graphpde.flow.flow import Flow
 from graphpde.flow.likelihood import Likelihood
+from graphpde.flow.manifold import GeodesicPath, Manifold, Sphere, Tangent, Torus
 from graphpde.flow.matching import FlowMatching
 from graphpde.flow.particles import PairVelocity
 from graphpde.flow.path import PATHS, Interpolation, LinearPath, OnPath, Path, VariancePreservingPath
@@ -25,10 +26,12 @@ __all__ = [
     "FieldVelocity",
     "Flow",
     "FlowMatching",
+    "GeodesicPath",
     "IndependentCoupling",
     "Interpolation",
     "Likelihood",
     "LinearPath",
+    "Manifold",
     "MeshVelocity",
     "OnPath",
     "OptimalCoupling",
@@ -37,6 +40,9 @@ __all__ = [
     "Path",
     "PointVelocity",
     "SinkhornCoupling",
+    "Sphere",
+    "Tangent",
+    "Torus",
     "VariancePreservingPath",
     "reflow",
     "straightness",
