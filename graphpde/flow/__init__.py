@@ -15,7 +15,9 @@ from graphpde.flow.manifold import GeodesicPath, Manifold, Sphere, Tangent, Toru
 from graphpde.flow.matching import FlowMatching
 from graphpde.flow.particles import PairVelocity
 from graphpde.flow.path import PATHS, Interpolation, LinearPath, OnPath, Path, VariancePreservingPath
+from graphpde.flow.premetric import SpectralPremetric, SurfaceMatching, Ways
 from graphpde.flow.rectified import Pairs, reflow, straightness, transport_cost
+from graphpde.flow.surface import SurfaceFlow, SurfaceVelocity, Traced, Tracing
 from graphpde.flow.velocity import PointVelocity
 
 __all__ = [
@@ -40,10 +42,17 @@ __all__ = [
     "Path",
     "PointVelocity",
     "SinkhornCoupling",
+    "SpectralPremetric",
     "Sphere",
+    "SurfaceFlow",
+    "SurfaceMatching",
+    "SurfaceVelocity",
     "Tangent",
     "Torus",
+    "Traced",
+    "Tracing",
     "VariancePreservingPath",
+    "Ways",
     "reflow",
     "straightness",
     "transport_cost",

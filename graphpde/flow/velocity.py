@@ -19,7 +19,8 @@ class PointVelocity(nn.Module):
 
     Args:
         channels: c of x [*, n, c]. hidden: width. layers: hidden ones. activation: between the maps.
-        frequencies: of time as sin and cos of 2 pi k t beside t itself; 0 = t alone.
+        frequencies: of time as sin and cos of 2 pi k t beside t itself; 0 = t alone. out: channels of the result, c if
+            None.
 
     Raises:
         InputError: sizes that are no whole numbers in range.
@@ -35,12 +36,13 @@ class PointVelocity(nn.Module):
         layers: int = 3,
         activation: Callable[[Tensor], Tensor] = torch.selu,
         frequencies: int = 0,
+        out: int | None = None,
     ):
         super().__init__()
         sizes = [whole(n, k) for n, k in (("channels", channels), ("hidden", hidden), ("layers", layers))]
         self.frequencies = whole("frequencies", frequencies, 0)
         entering = channels + 1 + 2 * self.frequencies
-        self.net = Mlp(entering, *[sizes[1]] * sizes[2], channels, activation=activation)
+        self.net = Mlp(entering, *[sizes[1]] * sizes[2], out or channels, activation=activation)
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         """v [*, n, c] at times t, 0-d or one for each node [*, n, 1]."""

@@ -9,6 +9,7 @@ from graphpde.mesh.dual import DualGraph, dual_graph
 from graphpde.mesh.elements import P1, P2, Q1, Q2
 from graphpde.mesh.exterior import Cochains
 from graphpde.mesh.extract import Part, boundary_mesh, extract, submesh
+from graphpde.mesh.faces import Faces, OnSurface
 from graphpde.mesh.generate import (
     SHAPES,
     Curve,
@@ -81,10 +82,12 @@ __all__ = [
     "Curve",
     "DualGraph",
     "Entities",
+    "Faces",
     "Interpolation",
     "Location",
     "Locator",
     "Mesh",
+    "OnSurface",
     "Part",
     "Repaired",
     "Space",
