@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from benchmarks.graph.search import BASELINES, FAMILY, search
+from benchmarks.graph.search import BASELINES, FAMILY, SETTINGS, in_full
 from benchmarks.graph.trials import available, results, trial
 from benchmarks.physics.rows import NO_TARGET, Absent, Found, Row
 from graphpde.run.recipe import Recipe, recipe
@@ -67,16 +67,9 @@ MODELS: dict[str, Sequence[str]] = {
 }
 
 
-LARGE = ("Actor", "Minesweeper")
-"""Where only those two of the family are run over all splits that did best on validation nodes in the search."""
-
-
 def models(name: str) -> Sequence[str]:
-    """The models of a study."""
-    if name not in LARGE:
-        return MODELS[name]
-    found = {model: search(dataset(name), model)[1] for model in FAMILY}
-    return ("mlp", "gcn", *sorted(FAMILY, key=found.__getitem__, reverse=True)[:2])
+    """The models of a study: on large graphs those of the family alone that did best at first look."""
+    return MODELS[name] if SETTINGS[dataset(name)].family is None else in_full(dataset(name))
 
 
 class Score(NamedTuple):
