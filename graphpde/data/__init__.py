@@ -1,4 +1,4 @@
-"""Labelled graphs: real ones by own readers of torch-geometric's folders, small ones in the package, drawn ones."""
+"""Labelled graphs, real ones by own readers of torch-geometric's folders and drawn ones; laws in the plane."""
 
 from graphpde.data import facebook100, geom_gcn, musae, planetoid, shchur, yandex  # each adds its own to DATASETS
 from graphpde.data.component import largest_component
@@ -7,14 +7,17 @@ from graphpde.data.digits import digits
 from graphpde.data.homophily import adjusted_homophily, edge_homophily, node_homophily
 from graphpde.data.karate import karate
 from graphpde.data.node_data import NodeData
+from graphpde.data.planar import PLANAR, PlanarLaw
 from graphpde.data.raw_files import cache_folder
 from graphpde.data.synthetic import csbm, sbm, two_moons
 
 __all__ = [
     "DATASETS",
+    "PLANAR",
     "Dataset",
     "NodeData",
     "Origin",
+    "PlanarLaw",
     "Size",
     "adjusted_homophily",
     "cache_folder",
