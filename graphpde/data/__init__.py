@@ -8,6 +8,7 @@ from graphpde.data.homophily import adjusted_homophily, edge_homophily, node_hom
 from graphpde.data.karate import karate
 from graphpde.data.node_data import NodeData
 from graphpde.data.planar import PLANAR, PlanarLaw
+from graphpde.data.points import Samples, read_samples
 from graphpde.data.raw_files import cache_folder
 from graphpde.data.synthetic import csbm, sbm, two_moons
 
@@ -18,6 +19,7 @@ __all__ = [
     "NodeData",
     "Origin",
     "PlanarLaw",
+    "Samples",
     "Size",
     "adjusted_homophily",
     "cache_folder",
@@ -33,6 +35,7 @@ __all__ = [
     "musae",
     "node_homophily",
     "planetoid",
+    "read_samples",
     "sbm",
     "shchur",
     "two_moons",
