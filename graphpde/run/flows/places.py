@@ -1,0 +1,296 @@
+"""Where the samples of a flow live: what a network is there, what a user's numbers mean, what densities count by.
+
+Each place turns samples of the user into states of the flow and back, and corrects densities by the change of units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from graphpde.dynamics.control import Adaptive
+from graphpde.errors import DatasetError
+from graphpde.flow.coupling import COUPLINGS
+from graphpde.flow.flow import Flow
+from graphpde.flow.likelihood import Likelihood
+from graphpde.flow.manifold import GeodesicPath, Manifold, Sphere, Tangent, Torus
+from graphpde.flow.matching import FlowMatching
+from graphpde.flow.particles import PairVelocity
+from graphpde.flow.path import PATHS, Path
+from graphpde.flow.velocity import PointVelocity
+from graphpde.ops.laws import CentredNormal, Law, Normal
+from graphpde.run.flows.config import FlowConfig
+
+About = Mapping[str, Any]
+"""What a model has to know of the data it was learned from: plain values, kept with it."""
+
+
+class Place:
+    """Samples of one kind.
+
+    Args:
+        config: what was asked for. about: see :meth:`learn`.
+
+    Attributes:
+        sample: what one sample is, see :class:`~graphpde.flow.Flow`. by: what densities count by, in words.
+    """
+
+    sample: ClassVar[str] = "node"
+    by: ClassVar[str] = "unit of every column"
+
+    def __init__(self, config: FlowConfig, about: About):
+        self.config, self.about = config, about
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+        """What is to be known of the samples [k, ...] that are learned from.
+
+        Raises:
+            DatasetError: samples that do not belong there.
+        """
+        raise NotImplementedError
+
+    def encode(self, x: Tensor) -> Tensor:
+        """States of samples.
+
+        Raises:
+            DatasetError: samples that do not belong there.
+        """
+        raise NotImplementedError
+
+    def decode(self, state: Tensor) -> Tensor:
+        """Samples of states."""
+        raise NotImplementedError
+
+    def correction(self) -> float:
+        """What is added to the log-density of a state to get that of the sample."""
+        return 0.0
+
+    def module(self) -> nn.Module:
+        """A new model."""
+        raise NotImplementedError
+
+    @property
+    def base(self) -> Law:
+        """The law at t = 0."""
+        return Normal()
+
+    @property
+    def path(self) -> Path:
+        """Of flow matching."""
+        return PATHS[self.config.flow.path](sigma=self.config.flow.sigma)  # type: ignore[call-arg]
+
+    def flow(self, model: nn.Module) -> Flow:
+        """The flow of a model, integrated as tightly as was asked for."""
+        tolerance = self.config.flow.tolerance
+        return Flow(model, self.base, sample=self.sample, control=Adaptive(rtol=tolerance, atol=tolerance))
+
+    def objective(self) -> Any:
+        """What is minimised."""
+        choice = self.config.flow
+        if choice.method == "likelihood":
+            return Likelihood(
+                lambda model: Flow(model, self.base, sample=self.sample, stepper="rk4", dt=0.1),
+                probes=choice.probes, kinetic=choice.kinetic, jacobian=choice.jacobian,
+            )  # fmt: skip
+        return FlowMatching(self.path, COUPLINGS[choice.coupling](), base=self.base, sample=self.sample)
+
+    def columns(self) -> list[str]:
+        """Names of the columns of a table of samples."""
+        names = list(self.about.get("names") or ())
+        return names or [f"x{k}" for k in range(1, int(self.about["channels"]) + 1)]
+
+
+class Space(Place):
+    """Rows of numbers, each column in units of its deviation."""
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+        if x.dim() != 2:
+            raise DatasetError(
+                f"the samples have shape {list(x.shape)}, expected rows of numbers [k, c]; say model.on for others"
+            )
+        if config.data.name:
+            return {"channels": 2, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
+        std = x.std(0)
+        if not bool((std > 0).all()):
+            raise DatasetError(
+                f"column {int((std <= 0).nonzero()[0, 0]) + 1} of the samples never changes; leave it out"
+            )
+        return {"channels": x.shape[1], "mean": x.mean(0).tolist(), "std": std.tolist()}
+
+    def encode(self, x: Tensor) -> Tensor:
+        channels = int(self.about["channels"])
+        if x.dim() != 2 or x.shape[1] != channels:
+            raise DatasetError(f"the samples have shape {list(x.shape)}, this flow was learned from rows of {channels}")
+        return ((x - self._tensor("mean")) / self._tensor("std")).float()
+
+    def decode(self, state: Tensor) -> Tensor:
+        return state.double() * self._tensor("std") + self._tensor("mean")
+
+    def correction(self) -> float:
+        return -float(self._tensor("std").log().sum())
+
+    def module(self) -> nn.Module:
+        model = self.config.model
+        return PointVelocity(
+            int(self.about["channels"]), hidden=model.hidden, layers=model.layers, frequencies=model.frequencies
+        )
+
+    def _tensor(self, name: str) -> Tensor:
+        return torch.tensor(self.about[name], dtype=torch.float64)
+
+
+class OnManifold(Place):
+    """Points of a manifold with closed geodesics."""
+
+    manifold: Manifold
+
+    @property
+    def base(self) -> Law:
+        return self.manifold.uniform
+
+    @property
+    def path(self) -> Path:
+        return GeodesicPath(self.manifold)
+
+    def module(self) -> nn.Module:
+        model, here = self.config.model, self.manifold
+        seen = here.features(torch.zeros(1, here.channels)).shape[-1]
+        net = PointVelocity(
+            seen, hidden=model.hidden, layers=model.layers, frequencies=model.frequencies, out=here.channels
+        )
+        return Tangent(net, here)
+
+    def decode(self, state: Tensor) -> Tensor:
+        return self.manifold.nearest(state.double())
+
+
+class OnSphere(OnManifold):
+    """Latitude and longitude, or three coordinates of directions."""
+
+    by = "steradian"
+
+    def __init__(self, config: FlowConfig, about: About):
+        super().__init__(config, about)
+        self.manifold = Sphere(3)
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+        if x.dim() != 2 or x.shape[1] not in (2, 3):
+            raise DatasetError(
+                f"the samples have shape {list(x.shape)}, expected latitude and longitude, or three coordinates"
+            )
+        return {"channels": x.shape[1]}
+
+    def encode(self, x: Tensor) -> Tensor:
+        if self.about["channels"] != x.shape[-1] or x.dim() != 2:
+            raise DatasetError(
+                f"the samples have shape {list(x.shape)}, this flow was learned from rows of {self.about['channels']}"
+            )
+        if x.shape[1] == 3:
+            size = x.norm(dim=1)
+            if float((size - 1).abs().max()) > 0.01:
+                raise DatasetError(
+                    f"directions have lengths from {float(size.min()):.3g} to {float(size.max()):.3g}, expected 1"
+                )
+            return (x / size[:, None]).float()
+        unit = math.pi / 180 if self.config.data.unit == "degrees" else 1.0
+        latitude, longitude = (x * unit).unbind(1)
+        if float(latitude.abs().max()) > math.pi / 2 * (1 + 1e-6):
+            raise DatasetError(
+                f"latitudes reach {float(x[:, 0].abs().max()):.4g} {self.config.data.unit}; the first column is latitude, "
+                f"the second one longitude"
+            )
+        ring = latitude.cos()
+        return torch.stack([ring * longitude.cos(), ring * longitude.sin(), latitude.sin()], 1).float()
+
+    def decode(self, state: Tensor) -> Tensor:
+        x = super().decode(state)
+        if self.about["channels"] == 3:
+            return x
+        unit = 180 / math.pi if self.config.data.unit == "degrees" else 1.0
+        return torch.stack([torch.asin(x[:, 2].clamp(-1, 1)), torch.atan2(x[:, 1], x[:, 0])], 1) * unit
+
+    def columns(self) -> list[str]:
+        usual = ["latitude", "longitude"] if self.about["channels"] == 2 else ["x", "y", "z"]
+        return list(self.about.get("names") or usual)
+
+
+class OnTorus(OnManifold):
+    """Angles."""
+
+    by = "unit of every angle"
+
+    def __init__(self, config: FlowConfig, about: About):
+        super().__init__(config, about)
+        self.manifold = Torus(int(about["channels"]))
+        self.unit = 180 / math.pi if config.data.unit == "degrees" else 1.0
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+        if x.dim() != 2:
+            raise DatasetError(f"the samples have shape {list(x.shape)}, expected rows of angles [k, c]")
+        return {"channels": x.shape[1]}
+
+    def encode(self, x: Tensor) -> Tensor:
+        if self.about["channels"] != x.shape[-1] or x.dim() != 2:
+            raise DatasetError(
+                f"the samples have shape {list(x.shape)}, this flow was learned from rows of {self.about['channels']}"
+            )
+        return self.manifold.nearest(x / self.unit).float()
+
+    def decode(self, state: Tensor) -> Tensor:
+        x = super().decode(state)
+        return torch.where(x > math.pi, x - 2 * math.pi, x) * self.unit
+
+    def correction(self) -> float:
+        return -int(self.about["channels"]) * math.log(self.unit)
+
+
+class OfParticles(Place):
+    """Positions of particles [k, n, d], without their centre and in units of their deviation."""
+
+    sample = "state"
+    by = "unit of length in every direction, the centre held"
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+        if x.dim() != 3 or x.shape[1] < 2:
+            raise DatasetError(f"the samples have shape {list(x.shape)}, expected particles [k, n, d] with n >= 2")
+        centred = x - x.mean(1, keepdim=True)
+        n, d = x.shape[1:]
+        scale = math.sqrt(float(centred.square().sum()) / (len(x) * (n - 1) * d))
+        if scale == 0:
+            raise DatasetError("all particles lie in one place")
+        reach = float((centred[:, :, None] - centred[:, None]).norm(dim=-1).max()) / scale
+        return {"particles": n, "channels": d, "scale": scale, "reach": config.model.reach or reach}
+
+    def encode(self, x: Tensor) -> Tensor:
+        wanted = [self.about["particles"], self.about["channels"]]
+        if x.dim() != 3 or list(x.shape[1:]) != wanted:
+            raise DatasetError(
+                f"the samples have shape {list(x.shape)}, this flow was learned from [k, {wanted[0]}, {wanted[1]}]"
+            )
+        return ((x - x.mean(1, keepdim=True)) / self.about["scale"]).float()
+
+    def decode(self, state: Tensor) -> Tensor:
+        return state.double() * self.about["scale"]
+
+    def correction(self) -> float:
+        return -(self.about["particles"] - 1) * self.about["channels"] * math.log(self.about["scale"])
+
+    def module(self) -> nn.Module:
+        model = self.config.model
+        return PairVelocity(self.about["reach"], in_distance=model.in_distance, in_time=model.in_time)
+
+    @property
+    def base(self) -> Law:
+        return CentredNormal()
+
+
+KINDS: dict[str, type[Place]] = {"space": Space, "sphere": OnSphere, "torus": OnTorus, "particles": OfParticles}
