@@ -99,6 +99,16 @@ class Place:
             )  # fmt: skip
         return FlowMatching(self.path, COUPLINGS[choice.coupling](), base=self.base, sample=self.sample)
 
+    def fits(self, x: Tensor, *tail: int) -> None:
+        """Refuse samples of another shape than [k, *tail].
+
+        Raises:
+            DatasetError: both shapes.
+        """
+        if list(x.shape[1:]) != list(tail):
+            wanted = ", ".join(map(str, ("k", *tail)))
+            raise DatasetError(f"the samples have shape {list(x.shape)}, this flow was learned from [{wanted}]")
+
     def columns(self) -> list[str]:
         """Names of the columns of a table of samples."""
         names = list(self.about.get("names") or ())
@@ -124,9 +134,7 @@ class Space(Place):
         return {"channels": x.shape[1], "mean": x.mean(0).tolist(), "std": std.tolist()}
 
     def encode(self, x: Tensor) -> Tensor:
-        channels = int(self.about["channels"])
-        if x.dim() != 2 or x.shape[1] != channels:
-            raise DatasetError(f"the samples have shape {list(x.shape)}, this flow was learned from rows of {channels}")
+        self.fits(x, int(self.about["channels"]))
         return ((x - self._tensor("mean")) / self._tensor("std")).float()
 
     def decode(self, state: Tensor) -> Tensor:
@@ -188,10 +196,7 @@ class OnSphere(OnManifold):
         return {"channels": x.shape[1]}
 
     def encode(self, x: Tensor) -> Tensor:
-        if self.about["channels"] != x.shape[-1] or x.dim() != 2:
-            raise DatasetError(
-                f"the samples have shape {list(x.shape)}, this flow was learned from rows of {self.about['channels']}"
-            )
+        self.fits(x, int(self.about["channels"]))
         if x.shape[1] == 3:
             size = x.norm(dim=1)
             if float((size - 1).abs().max()) > 0.01:
@@ -202,10 +207,8 @@ class OnSphere(OnManifold):
         unit = math.pi / 180 if self.config.data.unit == "degrees" else 1.0
         latitude, longitude = (x * unit).unbind(1)
         if float(latitude.abs().max()) > math.pi / 2 * (1 + 1e-6):
-            raise DatasetError(
-                f"latitudes reach {float(x[:, 0].abs().max()):.4g} {self.config.data.unit}; the first column is latitude, "
-                f"the second one longitude"
-            )
+            most = f"{float(x[:, 0].abs().max()):.4g} {self.config.data.unit}"
+            raise DatasetError(f"latitudes reach {most}; the first column is latitude, the second one longitude")
         ring = latitude.cos()
         return torch.stack([ring * longitude.cos(), ring * longitude.sin(), latitude.sin()], 1).float()
 
@@ -238,10 +241,7 @@ class OnTorus(OnManifold):
         return {"channels": x.shape[1]}
 
     def encode(self, x: Tensor) -> Tensor:
-        if self.about["channels"] != x.shape[-1] or x.dim() != 2:
-            raise DatasetError(
-                f"the samples have shape {list(x.shape)}, this flow was learned from rows of {self.about['channels']}"
-            )
+        self.fits(x, int(self.about["channels"]))
         return self.manifold.nearest(x / self.unit).float()
 
     def decode(self, state: Tensor) -> Tensor:
@@ -271,11 +271,7 @@ class OfParticles(Place):
         return {"particles": n, "channels": d, "scale": scale, "reach": config.model.reach or reach}
 
     def encode(self, x: Tensor) -> Tensor:
-        wanted = [self.about["particles"], self.about["channels"]]
-        if x.dim() != 3 or list(x.shape[1:]) != wanted:
-            raise DatasetError(
-                f"the samples have shape {list(x.shape)}, this flow was learned from [k, {wanted[0]}, {wanted[1]}]"
-            )
+        self.fits(x, self.about["particles"], self.about["channels"])
         return ((x - x.mean(1, keepdim=True)) / self.about["scale"]).float()
 
     def decode(self, state: Tensor) -> Tensor:
