@@ -16,12 +16,15 @@ from graphpde.cli import (
     doctor,
     extract,
     info,
+    likelihood,
     listing,
     make_mesh,
     predict,
     repair,
+    sample,
     simulate,
     smooth,
+    train,
     transfer,
     turing,
 )
@@ -38,12 +41,15 @@ VERBS = {
     "doctor": doctor,
     "extract": extract,
     "info": info,
+    "likelihood": likelihood,
     "list": listing,
     "make-mesh": make_mesh,
     "predict": predict,
     "repair": repair,
+    "sample": sample,
     "simulate": simulate,
     "smooth": smooth,
+    "train": train,
     "transfer": transfer,
     "turing": turing,
 }
@@ -57,6 +63,7 @@ first steps:
   graphpde repair part.msh mended.vtu                  the same mesh without what can be mended
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
   graphpde classify --dataset karate --model grand     learn the classes of the nodes of a graph
+  graphpde train flow.toml                             learn a flow from samples, then draw more of them
 
 exit codes: 0 done, 1 the run failed and its last good state is kept, 2 bad input, 130 interrupted (143 by SIGTERM).
 GRAPHPDE_DEBUG=1 shows the whole traceback of an error."""

@@ -81,7 +81,7 @@ class Experiment:
         parts, stem = self.data.splits[split], file_of(number)
         hooks: list[Hook] = [] if self.watch is None else [_Asked(self.watch, self.recipe.training.epochs)]
         learned = learn(self.data, parts, self.recipe, seed, hooks=hooks, ready=self.ready)
-        _write_history(self.folder / "history" / f"{stem}.csv", learned.history)
+        write_history(self.folder / "history" / f"{stem}.csv", learned.history)
         save_model(self.folder / "models" / f"{stem}.safetensors", learned.model, self._about(split, seed))
         return {
             "split": split,
@@ -153,7 +153,7 @@ class _Asked:
         """Nothing to go on from."""
 
 
-def _write_history(path: Path, history: History) -> None:
+def write_history(path: Path, history: History) -> None:
     """A line for each step; what was not measured in it is empty."""
     lines = [",".join(history.columns)]
     lines += [",".join("" if value != value else f"{value:.10g}" for value in row.values()) for row in history.rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from graphpde.config.section import Read, Section, choice, integer, number, text
@@ -108,6 +108,11 @@ class FlowConfig:
     model: ModelChoice = field(default_factory=ModelChoice)
     flow: FlowChoice = field(default_factory=FlowChoice)
     training: TrainingChoice = field(default_factory=TrainingChoice)
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Tables that :func:`read_flow` reads back; what was left empty is left out."""
+        return {part: {k: v for k, v in values.items() if v not in ("", None) and (k, v) != ("mode", 0)}
+                for part, values in asdict(self).items()}  # fmt: skip
 
 
 def read_flow(values: Mapping[str, Any]) -> FlowConfig:

@@ -109,6 +109,10 @@ class Place:
             wanted = ", ".join(map(str, ("k", *tail)))
             raise DatasetError(f"the samples have shape {list(x.shape)}, this flow was learned from [{wanted}]")
 
+    def shape(self) -> tuple[int, ...]:
+        """Of the state of one sample."""
+        return (int(self.about["channels"]),)
+
     def columns(self) -> list[str]:
         """Names of the columns of a table of samples."""
         names = list(self.about.get("names") or ())
@@ -219,6 +223,9 @@ class OnSphere(OnManifold):
         unit = 180 / math.pi if self.config.data.unit == "degrees" else 1.0
         return torch.stack([torch.asin(x[:, 2].clamp(-1, 1)), torch.atan2(x[:, 1], x[:, 0])], 1) * unit
 
+    def shape(self) -> tuple[int, ...]:
+        return (3,)
+
     def columns(self) -> list[str]:
         usual = ["latitude", "longitude"] if self.about["channels"] == 2 else ["x", "y", "z"]
         return list(self.about.get("names") or usual)
@@ -279,6 +286,9 @@ class OfParticles(Place):
 
     def correction(self) -> float:
         return -(self.about["particles"] - 1) * self.about["channels"] * math.log(self.about["scale"])
+
+    def shape(self) -> tuple[int, ...]:
+        return (int(self.about["particles"]), int(self.about["channels"]))
 
     def module(self) -> nn.Module:
         model = self.config.model

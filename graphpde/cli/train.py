@@ -1,0 +1,84 @@
+"""``graphpde train``: a TOML file that says what is learned from, a run folder with the model and a report out."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphpde.cli.console import progress_bar, say, say_json
+from graphpde.cli.parser import UsageError, described
+from graphpde.cli.signals import StopRequest
+
+if TYPE_CHECKING:
+    from graphpde.run.flows.learn import Learned
+
+EPILOG = """\
+examples:
+  graphpde train moons.toml                        with moons.toml:  [data]
+                                                                     name = "moons"
+  graphpde train quakes.toml --set training.steps=5000 model.hidden=128
+  graphpde sample runs/flow-moons-1 -n 1000        new samples of what was learned
+  graphpde likelihood runs/flow-moons-1 mine.csv   how likely samples of yours are
+
+tables of the file, all but [data] optional:
+  [data]      name = "moons" (eight_gaussians, spirals, rings, board), or file = "samples.csv" (particles: .npz with x)
+  [model]     on = "space" (sphere: latitude, longitude; torus: angles; particles [k, n, d]), hidden, layers
+  [flow]      method = "matching" or "likelihood", path, coupling = "independent", "optimal", "sinkhorn" or "data"
+  [training]  steps, batch, rate, schedule, average, seed
+--set KEY=VALUE changes one of them; flow.toml in the run folder holds all.
+
+exit codes: 0 done, 1 the fit failed, 2 bad input, 130 interrupted (what was learned is kept)"""
+
+
+def add(verbs: Any, name: str) -> None:
+    """The verb's own parser."""
+    parser = verbs.add_parser(
+        name,
+        help="learn a flow from samples",
+        usage="graphpde train FILE.toml [options]",
+        description="Learn a continuous flow from samples: a model, its worth on samples kept aside, a report.",
+        **described(EPILOG),
+    )
+    parser.add_argument("file", metavar="FILE.toml", help="what is learned from, and how")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change settings")
+    parser.add_argument("-o", "--output", metavar="DIR", help="run folder (default: runs/flow-<data>-<n>)")
+    parser.add_argument("--pictures", metavar="WHICH", default="summary", help="none or summary (default)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the file, learn, tell."""
+    from graphpde.config import load, merge
+    from graphpde.run.flows.config import read_flow
+    from graphpde.run.flows.learn import learn_flow
+    from graphpde.run.folder import next_folder
+    from graphpde.run.recipe_changes import settings_of
+
+    if args.pictures not in ("none", "summary"):
+        raise UsageError(f"--pictures is '{args.pictures}', expected none or summary")
+    config = read_flow(merge(load(args.file), settings_of(args.set)))
+    title = f"flow-{config.data.name or Path(config.data.file or config.data.mesh).name.split('.')[0]}"
+    out = Path(args.output) if args.output else next_folder(title)
+    command = shlex.join(["graphpde", *args.argv])
+    with StopRequest("stopping") as stop, progress_bar(title, not args.json, "steps") as progress:
+        result = learn_flow(
+            config, out, command=command, pictures=args.pictures != "none", progress=progress, stop=stop
+        )
+    if args.json:
+        say_json(result.as_dict())
+    else:
+        _say(result)
+    return stop.code if result.status == "interrupted" else 0 if result.status == "ok" else 1
+
+
+def _say(result: Learned) -> None:
+    from graphpde.run.flows.page import headline
+
+    say(f"{result.steps} steps, {result.reason}")
+    say(headline(result))
+    for what, name in {"model": "model.safetensors", "report": "report.html"}.items():
+        if (result.folder / name).is_file():
+            say(f"{what:9} {result.folder / name}")

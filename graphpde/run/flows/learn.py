@@ -1,0 +1,223 @@
+"""Learn a flow from samples into a run folder: the model, what it is worth on samples it has not seen, a page."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphpde.config import dump
+from graphpde.data.planar import PLANAR
+from graphpde.data.points import read_samples
+from graphpde.errors import DatasetError, OutputError
+from graphpde.run.classified import read_manifest
+from graphpde.run.experiment import MODEL, write_history
+from graphpde.run.flows.config import FlowConfig
+from graphpde.run.flows.places import KINDS, Place
+from graphpde.run.folder import RunFolder
+from graphpde.run.manifest import now, versions
+from graphpde.train import Adam, Cosine, Ema, Interruption, Progress, fit, save_model
+
+KIND = "flow"
+Told = Callable[[int, int | None, float], None]
+_HELD = 2000  # samples that a known law is judged by, and the most of a file
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from.
+
+    Attributes:
+        place: where it lives. train, held: states to learn from and to judge by; train is None where they are drawn
+            anew. entropy: of the law in nats, None = unknown. start: how many samples there were.
+    """
+
+    place: Place
+    train: Tensor | None
+    held: Tensor
+    entropy: float | None
+    count: int
+
+    def batches(self) -> _Batches:
+        """Batches of states."""
+        return _Batches(self)
+
+
+class _Batches:
+    """Batches drawn from a law, or with replacement from samples."""
+
+    def __init__(self, material: Material):
+        self.material = material
+
+    def drawn(self, rng: torch.Generator) -> Iterator[Tensor]:
+        config, train = self.material.place.config, self.material.train
+        size, law = config.training.batch, config.data.name
+        for _ in range(100):
+            if train is None:
+                yield self.material.place.encode(PLANAR[law].draw(size, rng, torch.float64))
+            else:
+                yield train[torch.randint(len(train), (size,), generator=rng)]
+
+
+def material(config: FlowConfig) -> Material:
+    """Read the samples, keep some aside.
+
+    Raises:
+        DatasetError: no such file, samples that do not belong there, too few of them.
+    """
+    rng = torch.Generator().manual_seed(config.training.seed)
+    kind = KINDS[config.model.on]
+    if config.data.name:
+        law = PLANAR[config.data.name]
+        x = law.draw(_HELD, rng, torch.float64)
+        place = kind(config, kind.learn(config, x))
+        return Material(place, None, place.encode(x), -float(law.log_density(x).mean()), 0)
+    table = read_samples(config.data.file)
+    x = table.x[torch.randperm(len(table.x), generator=rng)]
+    aside = min(round(config.data.holdout * len(x)), _HELD)
+    if len(x) - aside < 2 or (config.data.holdout > 0 and aside < 1):
+        raise DatasetError(
+            f"'{config.data.file}' has {len(x)} samples, of which {aside} are kept aside; expected more, or another "
+            f"data.holdout"
+        )
+    about = kind.learn(config, x[aside:]) | {"names": list(table.names)}
+    place = kind(config, about)
+    states = place.encode(x)
+    return Material(place, states[aside:], states[:aside] if aside else states[aside:][:_HELD], None, len(x))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning came to.
+
+    Attributes:
+        status: "ok", "failed" or "interrupted". folder: where everything lies. steps: of the fit. reason: why it ended.
+        loss: the last one. nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error.
+        entropy: of the law, where it is known. by: what densities count by. seconds: of the fit.
+    """
+
+    status: str
+    folder: Path
+    steps: int
+    reason: str
+    loss: float
+    nll: float
+    nll_error: float
+    entropy: float | None
+    by: str
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines."""
+        values = asdict(self) | {"folder": str(self.folder.resolve())}
+        return {("run" if key == "folder" else key): value for key, value in values.items() if value is not None}
+
+
+def learn_flow(
+    config: FlowConfig,
+    out: str | os.PathLike[str],
+    *,
+    command: str = "",
+    pictures: bool = True,
+    progress: Told | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Learned:
+    """Train a flow and write what there is to know of it.
+
+    Raises:
+        OutputError: a folder that cannot be written, or holds something else. GraphpdeError: data or settings that
+            cannot be used.
+    """
+    before = read_manifest(Path(out))
+    if before and before.get("kind") != KIND:
+        raise OutputError(f"'{out}' holds a run of another kind; name a new folder with -o, or remove that one")
+    given = material(config)
+    torch.manual_seed(config.training.seed)
+    model = given.place.module()
+    folder = RunFolder(out)
+    folder.begin()
+    manifest = _manifest(config, given, command)
+    folder.write_manifest(manifest)
+    folder.write("flow.toml", dump(config.as_dict()))
+    start = time.perf_counter()
+    ended = _fit(config, given, model, progress, stop)
+    seconds = time.perf_counter() - start
+    save_model(folder.path / MODEL, model, {"flow": config.as_dict(), "about": dict(given.place.about)})
+    nll, error = _judged(given, model)
+    row = ended.rows[-1] if len(ended) else {"loss": math.nan}
+    status = (
+        "interrupted" if isinstance(ended.reason, Interruption) else "ok" if math.isfinite(row["loss"]) else "failed"
+    )
+    result = Learned(
+        status, folder.path, len(ended), ended.reason, row["loss"], nll, error, given.entropy, given.place.by, seconds
+    )
+    write_history(folder.path / "history.csv", ended)
+    if pictures:
+        from graphpde.run.flows.page import write_page
+
+        write_page(result, given, model, ended, folder, command)
+    more = {key: value for key, value in result.as_dict().items() if key not in ("run",)}
+    folder.write_manifest(manifest | more | {"finished": now()})
+    return result
+
+
+def _fit(config: FlowConfig, given: Material, model: nn.Module, progress: Told | None, stop: Any) -> Any:
+    training = config.training
+    rng = torch.Generator().manual_seed(training.seed)
+    schedule = Cosine(training.steps) if training.schedule == "cosine" else None
+    hooks: list[Any] = [_Asked(progress, stop)] if progress is not None or stop is not None else []
+    mean = Ema(training.average) if training.average else None
+    hooks += [mean] if mean is not None else []
+    update = Adam(training.rate, schedule=schedule)
+    ended = fit(
+        model, given.place.objective(), given.batches(), update=update, steps=training.steps, rng=rng, hooks=hooks
+    )
+    if mean is not None and mean.steps:
+        averages = mean.averages()
+        model.load_state_dict({**model.state_dict(), **averages})
+    return ended
+
+
+class _Asked:
+    """Tells how far it is, and asks whether to stop."""
+
+    def __init__(self, told: Told | None, stop: Callable[[], bool] | None):
+        self.told, self.stop = told, stop
+
+    def __call__(self, progress: Progress) -> str | None:
+        if self.told is not None:
+            total = progress.steps
+            self.told(progress.step, total, progress.step / total if total else 0.0)
+        return Interruption("somebody asked to stop") if self.stop is not None and self.stop() else None
+
+
+def _judged(given: Material, model: nn.Module) -> tuple[float, float]:
+    """Mean negative log-likelihood of the samples kept aside, and its standard error."""
+    place = given.place
+    with torch.no_grad():
+        logp = place.flow(model).log_density(given.held).double().flatten() + place.correction()
+    spread = float(logp.std()) if len(logp) > 1 else math.nan
+    return -float(logp.mean()), spread / math.sqrt(len(logp))
+
+
+def _manifest(config: FlowConfig, given: Material, command: str) -> dict[str, Any]:
+    return {
+        "kind": KIND,
+        "status": "running",
+        "command": command,
+        "started": now(),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "config": config.as_dict(),
+        "data": {"source": config.data.name or config.data.file, "samples": given.count, "held": len(given.held)},
+    }
