@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         say_json({**values, "by": found.by, **({"file": str(file.resolve())} if file else {})})
     else:
         spread = "" if found.error != found.error else f" \u00b1 {found.error:.4f}"
-        say(f"{len(found.log_density)} samples, density by {found.by}")
+        say(f"{len(found.log_density)} samples, density per {found.by}")
         say(f"mean log-likelihood {found.mean:.4f}{spread} nats")
         if file is not None:
             say(f"of each    {file}")

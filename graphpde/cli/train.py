@@ -52,14 +52,14 @@ def add(verbs: Any, name: str) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the file, learn, tell."""
     from graphpde.config import load, merge
-    from graphpde.run.flows.config import read_flow
+    from graphpde.run.flows.config import beside, read_flow
     from graphpde.run.flows.learn import learn_flow
     from graphpde.run.folder import next_folder
     from graphpde.run.recipe_changes import settings_of
 
     if args.pictures not in ("none", "summary"):
         raise UsageError(f"--pictures is '{args.pictures}', expected none or summary")
-    config = read_flow(merge(load(args.file), settings_of(args.set)))
+    config = read_flow(merge(beside(load(args.file), Path(args.file).parent), settings_of(args.set)))
     title = f"flow-{config.data.name or Path(config.data.file or config.data.mesh).name.split('.')[0]}"
     out = Path(args.output) if args.output else next_folder(title)
     command = shlex.join(["graphpde", *args.argv])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from graphpde.config.section import Read, Section, choice, integer, number, text
@@ -113,6 +114,17 @@ class FlowConfig:
         """Tables that :func:`read_flow` reads back; what was left empty is left out."""
         return {part: {k: v for k, v in values.items() if v not in ("", None) and (k, v) != ("mode", 0)}
                 for part, values in asdict(self).items()}  # fmt: skip
+
+
+def beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same tables, the files of [data] relative to where the tables lie."""
+    data = values.get("data")
+    if not isinstance(data, Mapping):
+        return dict(values)
+    files = {
+        name: str(folder / data[name]) for name in ("file", "mesh") if isinstance(data.get(name), str) and data[name]
+    }
+    return {**values, "data": {**data, **files}}
 
 
 def read_flow(values: Mapping[str, Any]) -> FlowConfig:

@@ -82,12 +82,9 @@ def material(config: FlowConfig) -> Material:
         return Material(place, None, place.encode(x), -float(law.log_density(x).mean()), 0)
     table = read_samples(config.data.file)
     x = table.x[torch.randperm(len(table.x), generator=rng)]
-    aside = min(round(config.data.holdout * len(x)), _HELD)
-    if len(x) - aside < 2 or (config.data.holdout > 0 and aside < 1):
-        raise DatasetError(
-            f"'{config.data.file}' has {len(x)} samples, of which {aside} are kept aside; expected more, or another "
-            f"data.holdout"
-        )
+    aside = min(max(round(config.data.holdout * len(x)), 1), _HELD) if config.data.holdout else 0
+    if len(x) - aside < 2:
+        raise DatasetError(f"'{config.data.file}' has {len(x)} samples, of which {aside} are kept aside; expected more")
     about = kind.learn(config, x[aside:]) | {"names": list(table.names)}
     place = kind(config, about)
     states = place.encode(x)

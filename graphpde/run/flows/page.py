@@ -48,7 +48,7 @@ def write_page(
     numbers = {
         "samples": given.count or "drawn anew", "kept aside": len(given.held), "steps": result.steps,
         "ended because": result.reason, "last loss": f"{result.loss:.5g}", "seconds": f"{result.seconds:.3g}",
-        "negative log-likelihood": f"{result.nll:.4f} \u00b1 {result.nll_error:.4f} nats, densities by {result.by}",
+        "negative log-likelihood": f"{result.nll:.4f} \u00b1 {result.nll_error:.4f} nats, densities per {result.by}",
     }  # fmt: skip
     if result.entropy is not None:
         numbers["entropy of the law"] = f"{result.entropy:.4f} nats"
@@ -66,9 +66,10 @@ def _samples(given: Material, model: nn.Module, history: History) -> Iterator[tu
         return
     rng = torch.Generator().manual_seed(given.place.config.training.seed)
     drawn = place.flow(model).sample(held, rng)
-    sets = {"data": place.decode(held)[:, :2], "samples of the flow": place.decode(drawn)[:, :2]}
+    order = [1, 0] if place.config.model.on == "sphere" and len(columns) == 2 else [0, 1]  # as maps are drawn
+    sets = {"data": place.decode(held)[:, order], "samples of the flow": place.decode(drawn)[:, order]}
     what = "the first two columns" if len(columns) > 2 else "both columns"
-    yield plot_points(sets, columns), f"Samples kept aside and as many of the flow, {what}."
+    yield plot_points(sets, [columns[k] for k in order]), f"Samples kept aside and as many of the flow, {what}."
 
 
 def _paths(given: Material, model: nn.Module, history: History) -> Iterator[tuple[Any, str]]:
@@ -101,9 +102,9 @@ def _density(given: Material, model: nn.Module, history: History) -> Iterator[tu
         logp = place.flow(model).log_density(place.encode(grid)).double() + place.correction()
     p = logp.exp().reshape(_GRID, _GRID)
     if place.config.model.on == "sphere":
-        yield plot_density(axes[1], axes[0], p.T, columns[::-1], f"density by {place.by}"), "Density of the flow."
+        yield plot_density(axes[1], axes[0], p.T, columns[::-1], f"density per {place.by}"), "Density of the flow."
     else:
-        yield plot_density(axes[0], axes[1], p, columns, f"density by {place.by}"), "Density of the flow."
+        yield plot_density(axes[0], axes[1], p, columns, f"density per {place.by}"), "Density of the flow."
 
 
 def _training(given: Material, model: nn.Module, history: History) -> Iterator[tuple[Any, str]]:
