@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from graphpde.mesh import sphere, write_mesh
+
 QUICK = ("--set", "training.steps=60", "training.batch=64", "model.hidden=16", "model.layers=2", "flow.tolerance=1e-3")
 
 
@@ -111,6 +113,44 @@ def test_particles_by_likelihood(graphpde, here: Path) -> None:
     judged = graphpde("likelihood", "run", "a.npz", "--json").json
     entropy = 0.5 * 4 * math.log(2 * math.pi * math.e * 4)  # of four normal coordinates beside the centre
     assert -judged["log_likelihood_mean"] == pytest.approx(entropy, abs=1.0)
+
+
+BALL = (
+    '[data]\nmesh = "ball.vtu"\n{}\n\n[model]\non = "{}"\nmodes = 25\nfeatures = 8\nfields = 4\n\n[flow]\nsteps = 10\n'
+)
+
+
+def test_points_on_a_surface(graphpde, here: Path) -> None:
+    """From the positive part of a mode; the run folder keeps the mesh, so the file itself may go."""
+    write_mesh(here / "ball.vtu", sphere(2))
+    done = graphpde("train", written(here, BALL.format("mode = 2", "surface")), *QUICK, "-o", "run", "--json").json
+    assert done["by"] == "unit of area"
+    assert done["entropy"] < math.log(4 * math.pi)
+    assert done["nll"] > done["entropy"] - 0.1
+    (here / "ball.vtu").unlink()
+    graphpde("sample", "run", "-n", "80")
+    header, x = table(here / "run" / "samples.csv")
+    assert header == ["x", "y", "z"]
+    size = np.linalg.norm(x, axis=1)
+    assert 0.9 < size.min() <= size.max() < 1 + 1e-6  # on the flat faces of a ball
+    judged = graphpde("likelihood", "run", "run/samples.csv", "--json").json
+    assert judged["log_likelihood_mean"] > -math.log(4 * math.pi) - 0.1
+    np.savetxt(here / "far.csv", x * 3, delimiter=",")
+    assert "are both in the same units?" in graphpde("likelihood", "run", "far.csv").err
+
+
+def test_fields_on_a_mesh(graphpde, here: Path) -> None:
+    mesh = sphere(1)
+    write_mesh(here / "ball.vtu", mesh)
+    x = torch.randn(60, 1, 2, dtype=torch.float64) * mesh.points[None, :, :1] + 3
+    np.savez(here / "a.npz", x=x.numpy())
+    graphpde("train", written(here, BALL.format('file = "a.npz"', "fields")), *QUICK, "-o", "run")
+    graphpde("sample", "run", "-n", "5")
+    with np.load(here / "run" / "samples.npz") as found:
+        assert found["x"].shape == (5, mesh.n, 2)
+    assert "fields have no density" in graphpde("likelihood", "run", "a.npz").err
+    np.savez(here / "a.npz", x=x[:, :-1].numpy())
+    assert "the mesh has 42 used points" in graphpde("train", "flow.toml", "-o", "other").err
 
 
 FAULTS = {

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.config import dump
-from graphpde.data.planar import PLANAR
 from graphpde.data.points import read_samples
 from graphpde.errors import DatasetError, OutputError
 from graphpde.run.classified import read_manifest
 from graphpde.run.experiment import MODEL, write_history
 from graphpde.run.flows.config import FlowConfig
-from graphpde.run.flows.places import KINDS, Place
+from graphpde.run.flows.kinds import KINDS
+from graphpde.run.flows.places import Place
 from graphpde.run.folder import RunFolder
 from graphpde.run.manifest import now, versions
 from graphpde.train import Adam, Cosine, Ema, Interruption, Progress, fit, save_model
@@ -58,11 +58,11 @@ class _Batches:
         self.material = material
 
     def drawn(self, rng: torch.Generator) -> Iterator[Tensor]:
-        config, train = self.material.place.config, self.material.train
-        size, law = config.training.batch, config.data.name
+        place, train = self.material.place, self.material.train
+        size = place.config.training.batch
         for _ in range(100):
             if train is None:
-                yield self.material.place.encode(PLANAR[law].draw(size, rng, torch.float64))
+                yield place.draw(size, rng)
             else:
                 yield train[torch.randint(len(train), (size,), generator=rng)]
 
@@ -75,11 +75,10 @@ def material(config: FlowConfig) -> Material:
     """
     rng = torch.Generator().manual_seed(config.training.seed)
     kind = KINDS[config.model.on]
-    if config.data.name:
-        law = PLANAR[config.data.name]
-        x = law.draw(_HELD, rng, torch.float64)
-        place = kind(config, kind.learn(config, x))
-        return Material(place, None, place.encode(x), -float(law.log_density(x).mean()), 0)
+    if not config.data.file:
+        place = kind(config, kind.learn(config, None))
+        states = place.draw(_HELD, rng)
+        return Material(place, None, states, place.entropy(states), 0)
     table = read_samples(config.data.file)
     x = table.x[torch.randperm(len(table.x), generator=rng)]
     aside = min(max(round(config.data.holdout * len(x)), 1), _HELD) if config.data.holdout else 0
@@ -97,7 +96,8 @@ class Learned:
 
     Attributes:
         status: "ok", "failed" or "interrupted". folder: where everything lies. steps: of the fit. reason: why it ended.
-        loss: the last one. nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error.
+        loss: the last one. nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error;
+            None where samples have no density.
         entropy: of the law, where it is known. by: what densities count by. seconds: of the fit.
     """
 
@@ -106,8 +106,8 @@ class Learned:
     steps: int
     reason: str
     loss: float
-    nll: float
-    nll_error: float
+    nll: float | None
+    nll_error: float | None
     entropy: float | None
     by: str
     seconds: float
@@ -147,6 +147,7 @@ def learn_flow(
     start = time.perf_counter()
     ended = _fit(config, given, model, progress, stop)
     seconds = time.perf_counter() - start
+    given.place.keep(folder.path)
     save_model(folder.path / MODEL, model, {"flow": config.as_dict(), "about": dict(given.place.about)})
     nll, error = _judged(given, model)
     row = ended.rows[-1] if len(ended) else {"loss": math.nan}
@@ -196,9 +197,11 @@ class _Asked:
         return Interruption("somebody asked to stop") if self.stop is not None and self.stop() else None
 
 
-def _judged(given: Material, model: nn.Module) -> tuple[float, float]:
+def _judged(given: Material, model: nn.Module) -> tuple[float | None, float | None]:
     """Mean negative log-likelihood of the samples kept aside, and its standard error."""
     place = given.place
+    if not place.dense:
+        return None, None
     with torch.no_grad():
         logp = place.flow(model).log_density(given.held).double().flatten() + place.correction()
     spread = float(logp.std()) if len(logp) > 1 else math.nan

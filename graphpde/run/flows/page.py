@@ -25,6 +25,8 @@ _DRAWN, _PATHS, _GRID = 1000, 150, 120
 
 def headline(result: Learned) -> str:
     """The result in one line."""
+    if result.nll is None:
+        return f"{result.steps} steps, last loss {result.loss:.4g}"
     text = f"negative log-likelihood of samples kept aside {result.nll:.3f} \u00b1 {result.nll_error:.3f} nats"
     if result.entropy is not None:
         text += f", entropy of the law {result.entropy:.3f} (the least there is)"
@@ -48,8 +50,9 @@ def write_page(
     numbers = {
         "samples": given.count or "drawn anew", "kept aside": len(given.held), "steps": result.steps,
         "ended because": result.reason, "last loss": f"{result.loss:.5g}", "seconds": f"{result.seconds:.3g}",
-        "negative log-likelihood": f"{result.nll:.4f} \u00b1 {result.nll_error:.4f} nats, densities per {result.by}",
     }  # fmt: skip
+    if result.nll is not None:
+        numbers["negative log-likelihood"] = f"{result.nll:.4f} \u00b1 {result.nll_error:.4f} nats, per {result.by}"
     if result.entropy is not None:
         numbers["entropy of the law"] = f"{result.entropy:.4f} nats"
     settings = [(f"{part}.{name}", str(value)) for part in ("model", "flow", "training")

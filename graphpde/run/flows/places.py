@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path as FilePath
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from graphpde.data.planar import PLANAR
 from graphpde.dynamics.control import Adaptive
 from graphpde.errors import DatasetError
 from graphpde.flow.coupling import COUPLINGS
@@ -33,21 +35,23 @@ class Place:
     """Samples of one kind.
 
     Args:
-        config: what was asked for. about: see :meth:`learn`.
+        config: what was asked for. about: see :meth:`learn`. folder: of a run that is opened again.
 
     Attributes:
         sample: what one sample is, see :class:`~graphpde.flow.Flow`. by: what densities count by, in words.
+        dense: whether samples have densities.
     """
 
     sample: ClassVar[str] = "node"
     by: ClassVar[str] = "unit of every column"
+    dense: ClassVar[bool] = True
 
-    def __init__(self, config: FlowConfig, about: About):
+    def __init__(self, config: FlowConfig, about: About, folder: FilePath | None = None):
         self.config, self.about = config, about
 
     @classmethod
-    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
-        """What is to be known of the samples [k, ...] that are learned from.
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        """What is to be known of the samples [k, ...] that are learned from; None: they are drawn from a law.
 
         Raises:
             DatasetError: samples that do not belong there.
@@ -69,6 +73,17 @@ class Place:
     def correction(self) -> float:
         """What is added to the log-density of a state to get that of the sample."""
         return 0.0
+
+    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+        """States drawn from the law that the configuration names."""
+        raise NotImplementedError
+
+    def entropy(self, states: Tensor) -> float | None:
+        """Of that law in nats, estimated from states; None where there is no law."""
+        return None
+
+    def keep(self, folder: FilePath) -> None:
+        """Write what a run folder needs to open the flow again, beside the model."""
 
     def module(self) -> nn.Module:
         """A new model."""
@@ -119,42 +134,61 @@ class Place:
         return names or [f"x{k}" for k in range(1, int(self.about["channels"]) + 1)]
 
 
-class Space(Place):
-    """Rows of numbers, each column in units of its deviation."""
-
-    @classmethod
-    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
-        if x.dim() != 2:
-            raise DatasetError(
-                f"the samples have shape {list(x.shape)}, expected rows of numbers [k, c]; say model.on for others"
-            )
-        if config.data.name:
-            return {"channels": 2, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
-        std = x.std(0)
-        if not bool((std > 0).all()):
-            raise DatasetError(
-                f"column {int((std <= 0).nonzero()[0, 0]) + 1} of the samples never changes; leave it out"
-            )
-        return {"channels": x.shape[1], "mean": x.mean(0).tolist(), "std": std.tolist()}
+class Standardised(Place):
+    """Numbers in units of their deviation, channel by channel."""
 
     def encode(self, x: Tensor) -> Tensor:
-        self.fits(x, int(self.about["channels"]))
+        self.fits(x, *self.shape())
         return ((x - self._tensor("mean")) / self._tensor("std")).float()
 
     def decode(self, state: Tensor) -> Tensor:
         return state.double() * self._tensor("std") + self._tensor("mean")
 
+    def _tensor(self, name: str) -> Tensor:
+        return torch.tensor(self.about[name], dtype=torch.float64)
+
+
+def moments(x: Tensor, what: str) -> dict[str, Any]:
+    """Mean and deviation of every channel [*, c].
+
+    Raises:
+        DatasetError: a channel that never changes.
+    """
+    flat = x.flatten(0, -2)
+    std = flat.std(0)
+    if not bool((std > 0).all()):
+        raise DatasetError(f"{what} {int((std <= 0).nonzero()[0, 0]) + 1} of the samples never changes; leave it out")
+    return {"mean": flat.mean(0).tolist(), "std": std.tolist()}
+
+
+class Space(Standardised):
+    """Rows of numbers, or points drawn from a law in the plane."""
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        if x is None:
+            return {"channels": 2, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
+        if x.dim() != 2:
+            raise DatasetError(
+                f"the samples have shape {list(x.shape)}, expected rows of numbers [k, c]; say model.on for others"
+            )
+        return {"channels": x.shape[1], **moments(x, "column")}
+
     def correction(self) -> float:
         return -float(self._tensor("std").log().sum())
+
+    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+        return self.encode(PLANAR[self.config.data.name].draw(count, rng, torch.float64))
+
+    def entropy(self, states: Tensor) -> float | None:
+        law = PLANAR[self.config.data.name] if self.config.data.name else None
+        return None if law is None else -float(law.log_density(self.decode(states)).mean())
 
     def module(self) -> nn.Module:
         model = self.config.model
         return PointVelocity(
             int(self.about["channels"]), hidden=model.hidden, layers=model.layers, frequencies=model.frequencies
         )
-
-    def _tensor(self, name: str) -> Tensor:
-        return torch.tensor(self.about[name], dtype=torch.float64)
 
 
 class OnManifold(Place):
@@ -187,12 +221,13 @@ class OnSphere(OnManifold):
 
     by = "steradian"
 
-    def __init__(self, config: FlowConfig, about: About):
-        super().__init__(config, about)
+    def __init__(self, config: FlowConfig, about: About, folder: FilePath | None = None):
+        super().__init__(config, about, folder)
         self.manifold = Sphere(3)
 
     @classmethod
-    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        assert x is not None
         if x.dim() != 2 or x.shape[1] not in (2, 3):
             raise DatasetError(
                 f"the samples have shape {list(x.shape)}, expected latitude and longitude, or three coordinates"
@@ -236,13 +271,14 @@ class OnTorus(OnManifold):
 
     by = "unit of every angle"
 
-    def __init__(self, config: FlowConfig, about: About):
-        super().__init__(config, about)
+    def __init__(self, config: FlowConfig, about: About, folder: FilePath | None = None):
+        super().__init__(config, about, folder)
         self.manifold = Torus(int(about["channels"]))
         self.unit = 180 / math.pi if config.data.unit == "degrees" else 1.0
 
     @classmethod
-    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        assert x is not None
         if x.dim() != 2:
             raise DatasetError(f"the samples have shape {list(x.shape)}, expected rows of angles [k, c]")
         return {"channels": x.shape[1]}
@@ -266,7 +302,8 @@ class OfParticles(Place):
     by = "unit of length in every direction, the centre held"
 
     @classmethod
-    def learn(cls, config: FlowConfig, x: Tensor) -> dict[str, Any]:
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        assert x is not None
         if x.dim() != 3 or x.shape[1] < 2:
             raise DatasetError(f"the samples have shape {list(x.shape)}, expected particles [k, n, d] with n >= 2")
         centred = x - x.mean(1, keepdim=True)
@@ -297,6 +334,3 @@ class OfParticles(Place):
     @property
     def base(self) -> Law:
         return CentredNormal()
-
-
-KINDS: dict[str, type[Place]] = {"space": Space, "sphere": OnSphere, "torus": OnTorus, "particles": OfParticles}

@@ -6,9 +6,9 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from graphpde.checks import whole
 from graphpde.data.points import read_samples
-from graphpde.errors import CheckpointError, GraphpdeError, OutputError
+from graphpde.errors import CheckpointError, GraphpdeError, InputError, OutputError
 from graphpde.mesh.io.aside import written
 from graphpde.run.experiment import MODEL
-from graphpde.run.flows.config import FlowConfig, read_flow
-from graphpde.run.flows.places import KINDS, Place
+from graphpde.run.flows.config import read_flow
+from graphpde.run.flows.kinds import KINDS
+from graphpde.run.flows.places import Place
 from graphpde.train import load_model
 
 _AT_ONCE = 20_000  # samples that are carried together
@@ -54,14 +55,10 @@ def reopen(run: str | os.PathLike[str]) -> Reopened:
         config = read_flow(saved.config["flow"])
     except GraphpdeError as error:
         raise CheckpointError(f"the flow '{file}' was written by another version of graphpde: {error}") from None
-    place = _place(config, saved.config["about"])
+    place = KINDS[config.model.on](config, saved.config["about"], file.parent)
     model = place.module()
     saved.put(model)
     return Reopened(place, model.eval())
-
-
-def _place(config: FlowConfig, about: Mapping[str, Any]) -> Place:
-    return KINDS[config.model.on](config, about)
 
 
 def draw_samples(opened: Reopened, count: int, seed: int = 0) -> Tensor:
@@ -83,9 +80,12 @@ def log_likelihood(opened: Reopened, x: Tensor) -> Tensor:
     """log p of samples of the user in nats [k], by their own units.
 
     Raises:
-        DatasetError: samples of another kind.
+        DatasetError: samples of another kind. InputError: fields.
     """
-    place, states = opened.place, opened.place.encode(x)
+    place = opened.place
+    if not place.dense:
+        raise InputError("fields have no density: the law lives on modes, of which there are fewer than nodes")
+    states = place.encode(x)
     flow = place.flow(opened.model)
     with torch.no_grad():
         parts = [flow.log_density(part).double().flatten() for part in states.split(_AT_ONCE)]

@@ -1,0 +1,183 @@
+"""Samples on meshes: points on a surface, and fields."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphpde.core.cached import cached
+from graphpde.dynamics.control import Adaptive
+from graphpde.errors import DatasetError
+from graphpde.flow.fields import MeshVelocity
+from graphpde.flow.flow import Flow
+from graphpde.flow.matching import FlowMatching
+from graphpde.flow.premetric import SpectralPremetric, SurfaceMatching
+from graphpde.flow.surface import SurfaceFlow, SurfaceVelocity
+from graphpde.flow.velocity import PointVelocity
+from graphpde.mesh import Locator, Mesh, Space, read_mesh, write_mesh
+from graphpde.mesh.faces import Faces, OnSurface
+from graphpde.ops.eigenbasis import EigenBasis, eigenbasis
+from graphpde.ops.laws import Law
+from graphpde.ops.random_fields import GaussianField
+from graphpde.run.flows.config import FlowConfig
+from graphpde.run.flows.places import About, Place, Standardised, moments
+
+MESH = "mesh.vtu"
+"""What a run folder keeps of the mesh."""
+
+
+class OnMesh(Place):
+    """Samples that belong to a mesh: the one that the run folder keeps, or that of the configuration."""
+
+    def __init__(self, config: FlowConfig, about: About, folder: Path | None = None):
+        super().__init__(config, about)
+        kept = None if folder is None else folder / MESH
+        self.mesh: Mesh = read_mesh(kept if kept is not None and kept.is_file() else config.data.mesh)
+
+    def keep(self, folder: Path) -> None:
+        write_mesh(folder / MESH, self.mesh)
+
+
+class Surface(OnMesh):
+    """Points on a closed surface of triangles; a state is the number of its face and three weights [k, 4]."""
+
+    by = "unit of area"
+
+    def __init__(self, config: FlowConfig, about: About, folder: Path | None = None):
+        super().__init__(config, about, folder)
+        self.faces = Faces(self.mesh)
+
+    @cached
+    def basis(self) -> EigenBasis:
+        """Modes of the surface."""
+        model = self.config.model
+        least = max(model.features, model.fields, self.config.data.mode) + 1
+        return eigenbasis(Space(self.mesh), max(model.modes, least))
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        if x is not None and (x.dim() != 2 or x.shape[1] != 3):
+            raise DatasetError(f"the samples have shape {list(x.shape)}, expected points x, y, z on the surface")
+        return {"channels": 3}
+
+    def encode(self, x: Tensor) -> Tensor:
+        self.fits(x, 3)
+        found = Locator(self.mesh).locate(x, reach=math.inf)
+        far = float(found.distance.max())
+        size = float((self.mesh.points.max(0).values - self.mesh.points.min(0).values).max())
+        if far > 0.05 * size:
+            raise DatasetError(
+                f"a sample lies {far:.3g} from the surface, whose size is {size:.3g}; are both in the same units?"
+            )
+        return torch.cat([found.cells[:, None].double(), found.weights[:, :3]], 1)
+
+    def decode(self, state: Tensor) -> Tensor:
+        return self.faces.position(_points(state))
+
+    def shape(self) -> tuple[int, ...]:
+        return (4,)
+
+    def columns(self) -> list[str]:
+        return ["x", "y", "z"]
+
+    @cached
+    def density(self) -> Tensor:
+        """The positive part of a mode, at the points of the mesh, with the integral 1."""
+        positive = self.basis.vectors[:, self.config.data.mode].clamp_min(0)
+        return positive / float((self.faces.area[:, None] * positive[self.faces.corners] / 3).sum())
+
+    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+        return _state(self.faces.draw(count, rng, self.density))
+
+    def entropy(self, states: Tensor) -> float | None:
+        if not self.config.data.mode:
+            return None
+        return -float(self.faces.interpolate(self.density[:, None], _points(states)).log().mean())
+
+    def module(self) -> nn.Module:
+        model = self.config.model
+        net = PointVelocity(
+            model.features, hidden=model.hidden, layers=model.layers, frequencies=model.frequencies,
+            activation=nn.functional.silu, out=2 * model.fields,
+        )  # fmt: skip
+        return SurfaceVelocity(self.faces, self.basis, net, fields=model.fields, features=model.features)
+
+    def objective(self) -> Any:
+        matching = SurfaceMatching(SpectralPremetric(self.faces, self.basis), steps=self.config.flow.steps)
+        return lambda model, batch, rng: matching(model, _points(batch), rng)
+
+    def flow(self, model: nn.Module) -> Any:
+        return _SurfaceStates(SurfaceFlow(model, steps=self.config.flow.steps))  # type: ignore[arg-type]
+
+
+class _SurfaceStates:
+    """A flow on a surface whose points are rows of numbers."""
+
+    def __init__(self, flow: SurfaceFlow):
+        self.flow = flow
+
+    def sample(self, like: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        with torch.no_grad():
+            return _state(self.flow.sample(len(like), rng).at)
+
+    def log_density(self, states: Tensor) -> Tensor:
+        return self.flow.log_density(_points(states))
+
+
+def _points(state: Tensor) -> OnSurface:
+    return OnSurface(state[:, 0].long(), state[:, 1:].double())
+
+
+def _state(at: OnSurface) -> Tensor:
+    return torch.cat([at.face[:, None].double(), at.weights], 1)
+
+
+class Fields(OnMesh, Standardised):
+    """Fields at the points of a mesh [k, n, c], each channel in units of its deviation; the base is a smooth field."""
+
+    sample = "state"
+    dense = False  # the law lives on modes, of which there are fewer than nodes
+
+    def __init__(self, config: FlowConfig, about: About, folder: Path | None = None):
+        super().__init__(config, about, folder)
+        self.space = Space(self.mesh)
+        if "nodes" in about and about["nodes"] != self.space.n:
+            raise DatasetError(f"the fields have {about['nodes']} nodes, the mesh has {self.space.n} used points")
+
+    @classmethod
+    def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
+        if x is None or x.dim() != 3:
+            got = "none" if x is None else f"of shape {list(x.shape)}"
+            raise DatasetError(f"the samples are {got}, expected fields [k, n, c] at the points of the mesh")
+        return {"nodes": x.shape[1], "channels": x.shape[2], **moments(x, "channel")}
+
+    def shape(self) -> tuple[int, ...]:
+        return (int(self.about["nodes"]), int(self.about["channels"]))
+
+    @cached
+    def _base(self) -> GaussianField:
+        length = self.config.model.length
+        field = GaussianField(self.space, kappa=1 / length, s=2.0, modes=self.config.model.modes)
+        size = float((field.deviations.square().sum() / self.space.measure.sum()).sqrt())  # root mean square
+        return GaussianField(self.space, kappa=1 / length, s=2.0, scale=1 / size, modes=self.config.model.modes)
+
+    @property
+    def base(self) -> Law:
+        return self._base
+
+    def module(self) -> nn.Module:
+        model = self.config.model
+        sizes = {"hidden": model.hidden, "blocks": model.blocks, "modes": model.modes}
+        return MeshVelocity(int(self.about["channels"]), length=model.length, **sizes)
+
+    def objective(self) -> Any:
+        return FlowMatching(self.path, base=self.base, sample=self.sample, graph=self.space)
+
+    def flow(self, model: nn.Module) -> Flow:
+        tolerance = self.config.flow.tolerance
+        on = model.on(self.space)  # type: ignore[operator]
+        return Flow(on, self.base, sample=self.sample, control=Adaptive(rtol=tolerance, atol=tolerance))
