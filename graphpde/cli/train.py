@@ -24,7 +24,8 @@ examples:
 
 tables of the file, all but [data] optional:
   [data]      name = "moons" (eight_gaussians, spirals, rings, board), or file = "samples.csv" (particles: .npz with x)
-  [model]     on = "space" (sphere: latitude, longitude; torus: angles; particles [k, n, d]), hidden, layers
+  [model]     on = "space" (sphere: latitude, longitude; torus: angles; particles [k, n, d]; surface: points x, y, z, or
+              data.mode = 10; fields [k, n, c]; the last two with data.mesh = "part.obj"), hidden, layers, ...
   [flow]      method = "matching" or "likelihood", path, coupling = "independent", "optimal", "sinkhorn" or "data"
   [training]  steps, batch, rate, schedule, average, seed
 --set KEY=VALUE changes one of them; flow.toml in the run folder holds all.

@@ -115,9 +115,20 @@ def test_particles_by_likelihood(graphpde, here: Path) -> None:
     assert -judged["log_likelihood_mean"] == pytest.approx(entropy, abs=1.0)
 
 
-BALL = (
-    '[data]\nmesh = "ball.vtu"\n{}\n\n[model]\non = "{}"\nmodes = 25\nfeatures = 8\nfields = 4\n\n[flow]\nsteps = 10\n'
-)
+BALL = """\
+[data]
+mesh = "ball.vtu"
+{}
+
+[model]
+on = "{}"
+modes = 25
+features = 8
+fields = 4
+
+[flow]
+steps = 10
+"""
 
 
 def test_points_on_a_surface(graphpde, here: Path) -> None:
