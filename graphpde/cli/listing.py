@@ -72,7 +72,7 @@ def _steppers() -> Rows:
 def _kind(stepper: type[Stepper]) -> str:
     """``explicit``, ``implicit``, ``imex`` (the linear part implicit), ``exponential``, ..., by what it declares."""
     family = stepper.__module__.rpartition(".")[2]
-    if family in ("exponential", "stabilised", "symplectic", "splitting"):
+    if family in ("exponential", "stabilised", "symplectic", "splitting", "stochastic", "reversible"):
         return family
     if not stepper.implicit:
         return "explicit"

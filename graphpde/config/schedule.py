@@ -58,7 +58,7 @@ def read_time(value: Any, where: str) -> TimePlan:
         end=section.take("end", number(), None),
         dt=section.take("dt", number(0.0, above=True), None),
         frames=section.take("frames", integer(1, MOST_FRAMES), TimePlan.frames),
-        stepper=section.take("stepper", choice("stepper", STEPPERS), None),
+        stepper=section.take("stepper", choice("stepper", simulating()), None),
         rtol=section.take("rtol", _relative_error, None) or None,
         atol=section.take("atol", number(0.0), None),
         dt_min=section.take("dt_min", number(0.0, above=True), None),
@@ -188,7 +188,13 @@ def _tolerances(plan: TimePlan, stepper: Stepper, u0: Tensor) -> tuple[TimePlan,
 
 def adaptive_steppers() -> list[str]:
     """Names of the steppers that estimate their error."""
-    return [name for name, kind in STEPPERS.items() if kind().error_power is not None]
+    return [name for name in simulating() if STEPPERS[name]().error_power is not None]
+
+
+def simulating() -> list[str]:
+    """Names of the steppers of problems on meshes: not those for noise, nor those that nothing may decay under."""
+    kinds = STEPPERS.items()
+    return [n for n, kind in kinds if kind.accepts in ("any", "separable") and not getattr(kind, "stochastic", False)]
 
 
 def adaptive_stepper(pde: Pde, rtol: float) -> str:

@@ -183,7 +183,8 @@ class Adaptive:
         """
         self._check_reach(u)
         if stepper.error_power is None:
-            able = ", ".join(name for name, kind in STEPPERS.items() if kind().error_power is not None)
+            fit = [n for n, kind in STEPPERS.items() if kind().error_power is not None and kind.accepts == "any"]
+            able = ", ".join(fit)
             raise InputError(f"{stepper.name} estimates no error, so nothing can control its step; use one of {able}")
         kind = Adapting if self.each is None else AdaptingEach
         return kind(self, f, stepper, u, times)
@@ -240,7 +241,7 @@ class Adapting:
         self.wanted = min(max(first, self.shortest), self.longest)
         self.before, self.refused, self.last = _SMALL, 0, 0.0
         self.smallest, self.largest = math.inf, 0.0
-        self.errors, self.accepted, self.steepest = 0.0, 0, 0.0
+        self.errors, self.judged, self.steepest = 0.0, 0, 0.0
         self.foreseen: tuple[float, float] | None = None  # a length and its error
 
     def enter(self, start: Tensor, end: Tensor) -> Leg:
@@ -326,8 +327,8 @@ class Adapting:
         self.wanted = min(following, self.longest)
         self.before, self.refused, self.last = max(error, _SMALL), 0, dt
         self.smallest, self.largest = min(self.smallest, dt), max(self.largest, dt)
-        self.errors, self.accepted = self.errors + error, self.accepted + 1
-        if step is not None and step.stiffness is not None and self.accepted % _LOOK == 1:
+        self.errors, self.judged = self.errors + error, self.judged + 1
+        if step is not None and step.stiffness is not None and self.judged % _LOOK == 1:
             self.steepest = max(self.steepest, step.stiffness())
         return True
 
@@ -360,7 +361,7 @@ class Adapting:
         """
         if not self.largest:
             return {}
-        error = self.errors / self.accepted
+        error = self.errors / self.judged
         seen = {"dt_smallest": self.smallest, "dt_largest": self.largest, "error_mean": error}
         return {**seen, "stiffness": self.steepest} if self.steepest else seen
 

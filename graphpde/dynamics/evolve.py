@@ -18,10 +18,10 @@ from graphpde.dynamics.brownian import Brownian
 from graphpde.dynamics.control import Adaptive, Equal, Pace
 from graphpde.dynamics.events import Event, Seeing
 from graphpde.dynamics.loop import Loop, Watch
-from graphpde.dynamics.reversible import through
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
 from graphpde.dynamics.stepper import STEPPERS, Stepper, stepper_named
 from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
+from graphpde.dynamics.undone import through
 from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
 from graphpde.typing import State
@@ -84,8 +84,8 @@ def evolve(
     system = System(f, domain, times[0].detach(), brownian=brownian)
     system.check_state(u0)
     u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
-    (save := save or SaveAll()).add(times[0], u0)
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
+    (save := save or SaveAll()).add(times[0], u0)
     loop = Loop(system, stepper, pace, watch, Seeing.of(events, save, times[0], u, pace, grad))
     _advance(loop, u, times, save, _through(grad, stepper, None, f, times))
     return _left_behind(save, loop, system.domain or domain)
