@@ -43,10 +43,11 @@ def put_tables(known: Known, out: Path) -> None:
         missed = [row for row in mine if row.because and not row.check(known[row.name]["value"])]
         lines = [f"## {section}", "", *table(mine, known), *(f"\n**{row.name}**: {row.because}" for row in missed)]
         text = between_markers(text, section.lower(), "\n".join(lines))
-    tables = {f"accuracy {name}".lower(): partial(accuracy.table, name) for name in accuracy.STUDIES}
-    for name, lines_of in {**tables, "depths": depth.table, "few labels": depth.few_table}.items():
+    tables = {f"Accuracy {name}": partial(accuracy.table, name) for name in accuracy.STUDIES}
+    tables |= {"Depths on Cora": depth.table, "Few labels on Cora, depth 64": depth.few_table}
+    for name, lines_of in tables.items():
         with contextlib.suppress(NotRun), kept_only():
-            text = between_markers(text, name, "\n".join([f"### {name.capitalize()}", "", *lines_of()]))
+            text = between_markers(text, name.lower(), "\n".join([f"### {name}", "", *lines_of()]))
     out.write_text(text, encoding="utf-8")
 
 
