@@ -27,7 +27,7 @@ from torch import Tensor
 from graphpde.checks import number, whole
 from graphpde.errors import InputError
 
-_KEPT = 2**27  # numbers of the tree that are remembered at most: steps that follow one another share most of their way
+_KEPT = 2**24  # numbers of the tree that are remembered at most: steps that follow one another share most of their way
 
 
 class Increment(NamedTuple):

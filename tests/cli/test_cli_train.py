@@ -174,6 +174,7 @@ FAULTS = {
     "training.steps is 0": '[data]\nname = "moons"\n[training]\nsteps = 0\n',
     "training.average is 1, expected a share below 1": '[data]\nname = "moons"\n[training]\naverage = 1.0\n',
     "data.holdout is 0.95": '[data]\nfile = "a.csv"\nholdout = 0.95\n',
+    "data.holdout is 0, expected a finite number > 0": '[data]\nfile = "far.csv"\nholdout = 0\n',
     "there is no file": '[data]\nfile = "missing.csv"\n',
     "data.name is a law in the plane, and model.on is 'sphere'": '[data]\nname = "moons"\n[model]\non = "sphere"\n',
     "needs data.mesh": '[data]\nmode = 3\n[model]\non = "surface"\n',

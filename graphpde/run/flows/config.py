@@ -152,7 +152,7 @@ _READ: dict[type, dict[str, Read[Any]]] = {
         "file": text,
         "mode": integer(1, 10_000),
         "mesh": text,
-        "holdout": number(0.0),
+        "holdout": number(0.0, above=True),
         "unit": choice("unit", UNITS),
     },
     ModelChoice: {

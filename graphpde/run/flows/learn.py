@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from graphpde.config import dump
 from graphpde.data.points import read_samples
-from graphpde.errors import DatasetError, OutputError
+from graphpde.errors import DatasetError, Diverged, OutputError, SolveError, StepUnderflow
 from graphpde.run.classified import read_manifest
 from graphpde.run.experiment import MODEL, write_history
 from graphpde.run.flows.config import FlowConfig
@@ -37,7 +37,7 @@ class Material:
 
     Attributes:
         place: where it lives. train, held: states to learn from and to judge by; train is None where they are drawn
-            anew. entropy: of the law in nats, None = unknown. start: how many samples there were.
+            anew. entropy: of the law in nats, None = unknown. count: of the samples in the file.
     """
 
     place: Place
@@ -81,13 +81,13 @@ def material(config: FlowConfig) -> Material:
         return Material(place, None, states, place.entropy(states), 0)
     table = read_samples(config.data.file)
     x = table.x[torch.randperm(len(table.x), generator=rng)]
-    aside = min(max(round(config.data.holdout * len(x)), 1), _HELD) if config.data.holdout else 0
+    aside = min(max(round(config.data.holdout * len(x)), 1), _HELD)
     if len(x) - aside < 2:
         raise DatasetError(f"'{config.data.file}' has {len(x)} samples, of which {aside} are kept aside; expected more")
     about = kind.learn(config, x[aside:]) | {"names": list(table.names)}
     place = kind(config, about)
     states = place.encode(x)
-    return Material(place, states[aside:], states[:aside] if aside else states[aside:][:_HELD], None, len(x))
+    return Material(place, states[aside:], states[:aside], None, len(x))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Learned:
     Attributes:
         status: "ok", "failed" or "interrupted". folder: where everything lies. steps: of the fit. reason: why it ended.
         loss: the last one. nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error;
-            None where samples have no density.
+            None where samples have no density, or the flow cannot be followed back.
         entropy: of the law, where it is known. by: what densities count by. seconds: of the fit.
     """
 
@@ -114,8 +114,9 @@ class Learned:
 
     def as_dict(self) -> dict[str, Any]:
         """For machines."""
-        values = asdict(self) | {"folder": str(self.folder.resolve())}
-        return {("run" if key == "folder" else key): value for key, value in values.items() if value is not None}
+        values = asdict(self) | {"run": str(self.folder.resolve())}
+        known = {key: value for key, value in values.items() if value is not None and key != "folder"}
+        return {key: value for key, value in known.items() if not isinstance(value, float) or math.isfinite(value)}
 
 
 def learn_flow(
@@ -202,8 +203,13 @@ def _judged(given: Material, model: nn.Module) -> tuple[float | None, float | No
     place = given.place
     if not place.dense:
         return None, None
-    with torch.no_grad():
-        logp = place.flow(model).log_density(given.held).double().flatten() + place.correction()
+    try:
+        with torch.no_grad():
+            logp = place.flow(model).log_density(given.held).double().flatten() + place.correction()
+    except (StepUnderflow, Diverged, SolveError):  # a flow that learned nothing sound: the model is kept all the same
+        return None, None
+    if not bool(torch.isfinite(logp).all()):
+        return None, None
     spread = float(logp.std()) if len(logp) > 1 else math.nan
     return -float(logp.mean()), spread / math.sqrt(len(logp))
 
