@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # The tests start some forty processes that import the package: without bytecode each of them compiles it anew.
 KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-graph lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-graph bench-flow lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,7 +59,8 @@ $(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
 	@echo "installing the libraries to compare with into $(PEERS) (once; torch_scatter is compiled, about five minutes)"
 	@$(PEERS_PY) -m pip --version >/dev/null 2>&1 || $(PY) -m venv --clear $(PEERS)
 	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
-	  -e ".[io]" FiPy gmsh hypothesis numba pytest pyvista scikit-fem setuptools wheel
+	  -e ".[io]" FiPy gmsh hypothesis numba POT pytest pyvista scikit-fem setuptools torchdiffeq wheel
+	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c benchmarks/peers.txt --no-deps torchcfm
 	@$(PEERS_PY) -m pip install --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
 	  --no-build-isolation --no-deps torch-scatter > $(PEERS)/torch_scatter.log 2>&1 \
 	  || echo "torch_scatter could not be built; see $(PEERS)/torch_scatter.log"
@@ -85,6 +86,10 @@ bench-solvers: $(INSTALLED) ## a million unknowns beside pyamg and scipy, recycl
 
 bench-graph: $(INSTALLED) ## patterns, energies, node classification, depth, speed, checkpoints; writes docs/graph_diffusion.md
 	$(ONE_THREAD) $(PY) -m benchmarks.graph
+
+bench-flow: $(PEERS)/.installed ## gradients, solvers, densities, particles, surfaces, fields; writes docs/flow.md (builds .venv-peers once)
+	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
+	$(ONE_THREAD) $(PEERS_PY) -m benchmarks.flow
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

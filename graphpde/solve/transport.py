@@ -17,6 +17,10 @@ from graphpde.checks import number, whole
 from graphpde.errors import InputError, ShapeError, SolveError
 
 
+WARM_FROM, BLURS, SWEEPS = 100, (0.32, 0.08, 0.02, 0.005), 6
+"""Points from which rough potentials pay, blurs relative to the mean of what rows and columns leave, sweeps at each (found by trial)."""
+
+
 class Plan(NamedTuple):
     """An entropic plan.
 
@@ -43,6 +47,9 @@ def assignment(cost: Tensor) -> Tensor:
     Raises:
         ShapeError: not square. InputError: costs that are not finite.
 
+    From ``WARM_FROM`` points on the search starts from dual potentials of an entropic plan, which change no optimum and
+    leave it a quarter of the work or less.
+
     Reference: Jonker and Volgenant 1987, by scipy; O(n^3) at worst.
     """
     from scipy.optimize import linear_sum_assignment
@@ -51,8 +58,31 @@ def assignment(cost: Tensor) -> Tensor:
         raise ShapeError(f"the costs have shape {list(cost.shape)}, expected [n, n]: as many points on both sides")
     if not bool(torch.isfinite(cost).all()):
         raise InputError(f"{int((~torch.isfinite(cost)).sum())} costs are not finite")
-    _, column = linear_sum_assignment(cost.detach().to("cpu", torch.float64).numpy())
+    exact = cost.detach().to("cpu", torch.float64)
+    _, column = linear_sum_assignment((exact if len(exact) < WARM_FROM else _reduced(exact)).numpy())
     return torch.from_numpy(np.asarray(column, dtype=np.int64)).to(cost.device)
+
+
+def _reduced(cost: Tensor) -> Tensor:
+    """C - f - g with nearly optimal dual potentials: as good as 0 along the optimal pairs, hardly below 0 elsewhere.
+
+    Subtracting a number from a row or a column moves the costs of all assignments alike, so rough potentials are
+    enough: those of entropic plans in single precision, each of which starts from the one before.
+    """
+    cost = cost - cost.min(1, keepdim=True).values
+    cost = cost - cost.min(0).values
+    rough = cost.float()  # at least one 0 in every row and column: no sum below underflows
+    scale = float(rough.mean())
+    f, g = torch.zeros_like(rough[:, 0]), torch.zeros_like(rough[0])
+    for blur in BLURS:
+        kernel = torch.exp((f[:, None] + g - rough) / (blur * scale))
+        v = torch.ones_like(g)
+        for _ in range(SWEEPS):
+            u = 1 / (kernel @ v)
+            v = 1 / (u @ kernel)
+        f, g = f + blur * scale * u.log(), g + blur * scale * v.log()
+    reduced = cost - f.double()[:, None] - g.double()
+    return reduced if bool(torch.isfinite(reduced).all()) else cost
 
 
 def wasserstein(x: Tensor, y: Tensor, *, order: int = 2) -> float:

@@ -93,3 +93,24 @@ def test_refused() -> None:
         sinkhorn(torch.zeros(2, 2), torch.ones(2), blur=1.0)
     with pytest.raises(SolveError, match="after 3 sweeps"):
         sinkhorn(squared_distances(points(20), points(20)), blur=1e-3, most=3)
+
+
+def test_rough_potentials_change_no_optimum() -> None:
+    from scipy.optimize import linear_sum_assignment
+
+    rng = torch.Generator().manual_seed(3)
+    n, x = 150, torch.randn(150, 2, generator=rng)
+    costs = {
+        "points": squared_distances(x, 2 * torch.randn(n, 2, generator=rng) + 1),
+        "points of which many are one": squared_distances(x[:1].expand(n, 2), x),
+        "all equal": torch.ones(n, n),
+        "an outlier": torch.rand(n, n, generator=rng).index_put((torch.tensor(3), torch.tensor(4)), torch.tensor(1e9)),
+        "no distances": torch.randn(n, n, generator=rng) - 5,
+        "whole numbers": torch.randint(0, 4, (n, n), generator=rng).float(),
+        "tiny": 1e-20 * torch.rand(n, n, generator=rng),
+    }
+    for name, cost in costs.items():
+        found, exact = assignment(cost), cost.double().numpy()
+        assert found.sort().values.equal(torch.arange(n)), name
+        least = exact[linear_sum_assignment(exact)].sum()
+        assert exact[range(n), found].sum() == pytest.approx(least, rel=1e-12, abs=1e-30), name
