@@ -13,6 +13,8 @@ from graphpde.flow.flow import Flow
 from graphpde.flow.likelihood import Likelihood
 from graphpde.flow.manifold import GeodesicPath, Manifold, Sphere, Tangent, Torus
 from graphpde.flow.matching import FlowMatching
+from graphpde.flow.neural_ode import NeuralOde
+from graphpde.flow.neural_sde import PositiveFactor, Transitions
 from graphpde.flow.particles import PairVelocity
 from graphpde.flow.path import PATHS, Interpolation, LinearPath, OnPath, Path, VariancePreservingPath
 from graphpde.flow.premetric import SpectralPremetric, SurfaceMatching, Ways
@@ -35,12 +37,14 @@ __all__ = [
     "LinearPath",
     "Manifold",
     "MeshVelocity",
+    "NeuralOde",
     "OnPath",
     "OptimalCoupling",
     "PairVelocity",
     "Pairs",
     "Path",
     "PointVelocity",
+    "PositiveFactor",
     "SinkhornCoupling",
     "SpectralPremetric",
     "Sphere",
@@ -51,6 +55,7 @@ __all__ = [
     "Torus",
     "Traced",
     "Tracing",
+    "Transitions",
     "VariancePreservingPath",
     "Ways",
     "reflow",

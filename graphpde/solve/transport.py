@@ -16,9 +16,8 @@ from torch import Tensor
 from graphpde.checks import number, whole
 from graphpde.errors import InputError, ShapeError, SolveError
 
-
 WARM_FROM, BLURS, SWEEPS = 100, (0.32, 0.08, 0.02, 0.005), 6
-"""Points from which rough potentials pay, blurs relative to the mean of what rows and columns leave, sweeps at each (found by trial)."""
+"""Points from which rough potentials pay, blurs relative to the mean of the costs left, sweeps at each (by trial)."""
 
 
 class Plan(NamedTuple):
