@@ -1,4 +1,4 @@
-"""Orders of stochastic steppers, gradients by checkpoints, the adjoint and undone steps, and the memory they take."""
+"""Gradients by checkpoints, the adjoint and undone steps, and the memory they take."""
 
 from __future__ import annotations
 
@@ -6,30 +6,22 @@ import gc
 from collections.abc import Callable
 from functools import cache, partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.physics.rows import SOLVING, Found, Row, at_most
 from graphpde.core import Graph, Relation
-from graphpde.dynamics import STEPPERS, Adaptive, Brownian, evolve
-from graphpde.ops import SDE, Diagonal, Reaction
+from graphpde.dynamics import Adaptive, evolve
+from graphpde.ops import Reaction
 from graphpde.ops.weighted_diffusion import WeightedDiffusion
 
-SECTION = "Gradients and orders"
+SECTION = "Gradients"
 SOURCES = (*SOLVING, "benchmarks/flow/gradients.py")
-PATHS = 4000
 
 
 def rows() -> list[Row]:
     """The promises."""
-    stochastic = [n for n, kind in STEPPERS.items() if getattr(kind, "stochastic", False) and kind.strong.diagonal]
     return [
-        *(
-            Row(SECTION, f"strong order of {name}, diagonal noise", "within 0.1", at_most(0.1), partial(_strong, name),
-                sources=SOURCES)
-            for name in stochastic
-        ),
         Row(SECTION, "checkpointed gradient against that of all steps", "equal", at_most(0.0), _checkpoint,
             sources=SOURCES),
         Row(SECTION, "adjoint gradient against that of all steps, tolerance 1e-9", "<= 1e-6 relative", at_most(1e-6),
@@ -43,20 +35,6 @@ def rows() -> list[Row]:
         Row(SECTION, "numbers kept for the gradient, 1000 steps by 100: all steps", ">= 5", lambda v: v >= 5,
             partial(_growth, "direct"), sources=SOURCES),
     ]  # fmt: skip
-
-
-def _strong(name: str) -> Found:
-    """E|u - u_h| of du = 1.5 u dt + 0.8 u dW at t = 1 over steps of 1/16 to 1/256, against the exact solution."""
-    a, b, ones = 1.5, 0.8, torch.ones(PATHS, 1, dtype=torch.float64)
-    sde, path = SDE(lambda t, u: a * u, Diagonal(lambda t, u: b * u)), Brownian(1)
-    exact = torch.exp((a - b * b / 2) + b * path(0, 1, ones).w)
-    errors = []
-    for k in range(4, 9):
-        final = evolve(sde, ones, [0.0, 1.0], stepper=name, dt=2.0**-k, brownian=path).final
-        errors.append(float((final - exact).abs().mean()))
-    order = -float(np.polyfit(np.arange(5), np.log2(errors), 1)[0])
-    declared = STEPPERS[name].strong.diagonal
-    return Found(abs(order - declared), f"{order:.2f}, declared {declared:g}", f"geometric growth, {PATHS} paths")
 
 
 class Term(nn.Module):
