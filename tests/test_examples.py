@@ -169,3 +169,36 @@ def test_every_example_stands_in_the_gallery(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
 def test_examples_stay_short(path: Path) -> None:
     assert 40 <= len(path.read_text().splitlines()) <= 90
+
+
+def test_optimal_pairs_flow_in_one_step() -> None:
+    found = run("flow_matching_in_forty_lines")
+    distances = found["distances"]
+    assert distances["start"] > 2.5
+    assert distances["one Euler step"] < 0.7
+    assert distances["adaptive steps"] < 0.55
+    assert found["bend"] < 0.2
+
+
+def test_particles_have_an_exact_density() -> None:
+    found = run("particles_with_exact_divergence")
+    assert found["before"] - found["after"] > 8
+    assert float((found["passes"] - found["edges"][:50]).abs().max()) < 1e-10
+    assert found["off"] < 1e-10
+
+
+def test_points_stay_on_their_faces_and_near_the_data() -> None:
+    found = run("points_on_a_bunny")
+    assert found["nll"] - found["entropy"] < 0.5 * (found["uniform"] - found["entropy"])
+    assert found["agree"] < 1e-8
+    weights = found["made"].weights
+    assert float(weights.min()) >= 0
+    assert float((weights.sum(1) - 1).abs().max()) < 1e-12
+
+
+def test_one_network_makes_fields_on_two_meshes() -> None:
+    found = run("fields_on_a_mesh")
+    for error, floor in found["errors"].values():
+        assert error < floor + 0.1
+    (here, _), (there, _) = found["errors"].values()
+    assert abs(here - there) < 0.02
