@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def blocks(document: str, language: str) -> list[str]:
     """The fenced blocks of one language ("": none given)."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+    return [text for kind, text in found if kind == language]
 
 
 def commands(document: str) -> list[list[str]]:
@@ -29,8 +30,10 @@ def commands(document: str) -> list[list[str]]:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the meshes of the repository and nothing else."""
+    """A folder with the meshes of the repository and nothing else but the flows of the examples."""
     (tmp_path / "meshes").symlink_to(ROOT / "meshes")
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "flows").symlink_to(ROOT / "examples" / "flows")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -38,15 +41,28 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commands_of_the_readme(clone: Path) -> None:
     """As they stand, but without pictures, on one core and with ten steps: what is tested is names and options."""
     found = commands("README.md")
-    assert [words[0] for words in found] == ["doctor", "info", "check", "repair", "simulate", "simulate", "classify"]
+    verbs = ["doctor", "info", "check", "repair", "simulate", "simulate", "classify", "train"]
+    assert [words[0] for words in found] == verbs
     for words in found:
         quick = ["--pictures", "none", "--dt", "0.08", "--frames", "2"] if words[0] == "simulate" else []
         quick += ["--pictures", "none", "--epochs", "3"] if words[0] == "classify" else []
+        quick += ["--pictures", "none", "--set", "training.steps=5"] if words[0] == "train" else []
         quick += ["--jobs", "1"] if "--sweep" in words else []
         assert main([*words, *quick]) == 0, " ".join(words)
     made = [clone / name for name in ("plate.png", "sphere.vtu", "run1/config.toml", "run1/report.html")]
     assert all(path.exists() for path in made)
     assert len(list((clone / "runs").glob("*/sweep.csv"))) == 1
+
+
+def test_the_guide_to_flows(clone: Path) -> None:
+    (config,), (snippet,) = blocks("docs/flow.md", "toml"), blocks("docs/flow.md", "python")
+    (clone / "moons.toml").write_text(config)
+    (clone / "measured.csv").write_text("x,y\n0.5,0.5\n1.5,-2\n")
+    for words in commands("docs/flow.md"):
+        quick = ["--pictures", "none", "--set", "training.steps=5"] if words[0] == "train" else []
+        assert main([*words, *quick]) == 0, " ".join(words)
+    assert len((clone / "new" / "samples.csv").read_text().splitlines()) == 1001
+    assert executed(snippet)["log_p"].shape == (100, 1)
 
 
 def test_the_meshes_that_the_readme_offers(clone: Path) -> None:
@@ -69,7 +85,7 @@ def test_the_twelve_lines_of_the_readme(clone: Path) -> None:
     (snippet,) = blocks("README.md", "python")
     assert len([line for line in snippet.splitlines() if line and not line.startswith(("import", "from"))]) <= 12
     executed(snippet)
-    assert sorted(path.name for path in clone.iterdir()) == ["meshes", "warming"]
+    assert sorted(path.name for path in clone.iterdir()) == ["examples", "meshes", "warming"]
     assert len(list((clone / "warming").glob("*.vtu"))) == 41
 
 
