@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -13,6 +15,24 @@ from torch.autograd.graph import saved_tensors_hooks
 KEEPING = saved_tensors_hooks(lambda x: x, lambda x: x)
 """Within it autograd keeps tensors as usual: derivatives that are used up at once are no business of whoever keeps
 those of the whole run elsewhere, such as checkpoints, which could not answer before the run is over."""
+
+
+@contextmanager
+def following() -> Iterator[None]:
+    """Within it autograd follows what is done, inside inference mode too, for derivatives that are used up at once."""
+    outside = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+    with outside, torch.enable_grad(), KEEPING:
+        yield
+
+
+def plain(x: Tensor) -> Tensor:
+    """The tensor, or within ``following`` a copy that autograd may keep of one that was made in inference mode."""
+    return x.clone() if x.is_inference() else x
+
+
+def followed(x: Tensor) -> Tensor:
+    """The tensor, or one without its past, in which derivatives can be asked for within ``following``."""
+    return x if x.requires_grad else plain(x).detach().requires_grad_()
 
 
 class Route(enum.Enum):

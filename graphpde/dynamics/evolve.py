@@ -77,7 +77,7 @@ def evolve(
     """
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
-    _check_noise(f, stepper, brownian, grad)
+    _check_noise(f, stepper, brownian, grad, times)
     if _through(grad, stepper, save) is by_adjoint:
         how = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
         return _by_adjoint(f, u0, times, how, {"domain": domain, "watch": watch, "events": events})
@@ -127,19 +127,25 @@ def _through(grad: str, stepper: Stepper, save: Save | None, f: Any = None, time
     return {"checkpoint": checkpointed.interval, "adjoint": by_adjoint}.get(grad, Loop.interval)
 
 
-def _check_noise(f: Any, stepper: Stepper, brownian: Brownian | None, grad: str) -> None:
+def _check_noise(f: Any, stepper: Stepper, brownian: Brownian | None, grad: str, times: Tensor) -> None:
     """Refuse to evolve an equation with noise as if it had none.
 
     Raises:
-        InputError: a stepper that knows none, no path, or the adjoint equation.
+        InputError: a stepper that knows none, no path or one without noise, the adjoint equation, times to learn.
     """
     if getattr(f, "noise", None) is None:
+        if brownian is not None:
+            raise InputError("the equation has no noise for a Brownian path to drive; make it SDE(f, noise)")
         return
     if not getattr(stepper, "stochastic", False):
         able = ", ".join(name for name, kind in STEPPERS.items() if getattr(kind, "stochastic", False))
         raise InputError(f"{stepper.name} knows no noise, and the equation has some; use one of {able}")
     if brownian is None:
         raise InputError("an equation with noise needs a path that drives it: give brownian=Brownian(seed)")
+    if not callable(brownian):
+        raise InputError(f"brownian is {brownian!r}, expected a path: Brownian(seed)")
+    if times.requires_grad:
+        raise InputError("a path with noise has no derivative in time, so times cannot require a gradient; detach them")
     if grad == "adjoint":
         raise InputError("the adjoint equation is that of an equation without noise; use grad='checkpoint'")
 

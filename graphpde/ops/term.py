@@ -14,7 +14,7 @@ from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
-from graphpde.core.tracing import KEEPING
+from graphpde.core.tracing import followed, following
 from graphpde.errors import InputError
 from graphpde.mesh.blocks import Quadrature
 from graphpde.solve.linear import solve
@@ -290,8 +290,8 @@ def _rows(f: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
     By reverse mode: torch's forward mode costs several times more here, and seconds of imports the first time.
     """
     keep = torch.is_grad_enabled()
-    with torch.enable_grad(), KEEPING:
-        v = u if u.requires_grad else u.detach().requires_grad_()
+    with following():
+        v = followed(u)
         sums = f(v).sum(tuple(range(u.dim() - 1)))
         rows = [
             torch.autograd.grad(s, v, create_graph=keep, retain_graph=True, allow_unused=True)[0]
