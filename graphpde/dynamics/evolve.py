@@ -48,7 +48,8 @@ def evolve(
     """Solve M u' = F(t, u) from ``u0`` and keep the states at ``times``.
 
     Args:
-        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor.
+        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor, or one time
+            for each sample under ``Adaptive(each=...)``.
         u0: initial state [*, n, c], or a (named) tuple of such for explicit steppers; held values are put into it.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
@@ -105,6 +106,8 @@ def _advance(loop: Loop, u: State, times: Tensor, save: Save, over: Any) -> None
 
 def _by_adjoint(f: Any, u0: State, times: Tensor, how: Mapping[str, Any], here: Mapping[str, Any]) -> Trajectory:
     """By the adjoint equation, evolved ``how`` the equation is; ``here`` is what concerns the equation alone."""
+    if getattr(how["control"], "each", None) is not None:
+        raise InputError("the adjoint takes one step for all; use a control without each=, or grad='checkpoint'")
     if here["events"]:
         raise InputError("events end or mark a run whose steps are known; use grad='direct'")
     return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **how, **(here if g is f else {})))
@@ -187,6 +190,8 @@ def _pace(
     if f.fixed is not None:
         f.fixed.refuse_clashes(times[-1].detach())
     if control is not None:
+        if not hasattr(control, "pace"):
+            raise InputError(f"control is {control!r}, expected None or Adaptive(rtol, atol)")
         if dt is not None:
             raise InputError(f"got dt = {dt:g} and a control, expected one of them; give control its first step as dt0")
         return control.pace(f, stepper, u, times)
