@@ -20,7 +20,7 @@ from graphpde.dynamics.events import Event, Seeing
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
 from graphpde.dynamics.stepper import STEPPERS, Stepper, stepper_named
-from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
+from graphpde.dynamics.trajectory import Save, Trajectory, saving, stacked
 from graphpde.dynamics.undone import through
 from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
@@ -71,7 +71,8 @@ def evolve(
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
             or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
-            one for pressures, noise without a path or a stepper that knows it, events without steps to keep.
+            one for pressures, noise without a path or a stepper that knows it, events without steps to keep,
+            a ``save`` that was used before.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names step, node and term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
@@ -86,7 +87,7 @@ def evolve(
     system.check_state(u0)
     u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
-    (save := save or SaveAll()).add(times[0], u0)
+    (save := saving(save)).add(times[0], u0)
     loop = Loop(system, stepper, pace, watch, Seeing.of(events, save, times[0], u, pace, grad))
     _advance(loop, u, times, save, _through(grad, stepper, None, f, times))
     return _left_behind(save, loop, system.domain or domain)
@@ -170,6 +171,8 @@ def _refuse_algebraic(f: System, stepper: Stepper) -> None:
 def _left_behind(save: Save, loop: Loop, domain: Graph | None) -> Trajectory:
     times, states = save.kept()
     statistics = {**loop.counted, **loop.pace.statistics()}
+    if loop.see is not None and loop.see.evaluations:
+        statistics["evaluations"] = statistics.get("evaluations", 0) + loop.see.evaluations
     seen = () if loop.see is None else tuple(loop.see.watching.found)
     return Trajectory(
         torch.stack(times), stacked(states), domain, loop.done, statistics, seen, getattr(save, "dense", None)

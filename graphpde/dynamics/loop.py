@@ -26,6 +26,7 @@ class See(Protocol):
 
     last: Any
     watching: Any
+    evaluations: int
 
     def __call__(self, f: System, leg: Leg, u: State, step: Step) -> bool: ...
 
