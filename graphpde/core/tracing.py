@@ -84,6 +84,12 @@ def _compiled(tensors: tuple[Tensor | None, ...]) -> Route:
     return Route.TRACED
 
 
+def transformed() -> bool:
+    """Whether forward mode, a transform of torch.func or a compiler is at work."""
+    active = bool(_functorch.maybe_current_level()) or forward_ad._current_level >= 0
+    return active or torch.compiler.is_compiling()
+
+
 def _is_nested_forward() -> bool:
     if forward_ad._current_level < 0 and not _functorch.maybe_current_level():
         return False

@@ -14,7 +14,9 @@ control).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from torch import Tensor
 
 from graphpde.dynamics.reading import once, read_by, require_all_read, undo_detours
 from graphpde.dynamics.state import leaves, like, tree_map
-from graphpde.errors import InputError, SolveError
+from graphpde.errors import AdjointCaveat, InputError, SolveError
 from graphpde.ops.system import System
 from graphpde.typing import State
 
@@ -42,10 +44,22 @@ def by_adjoint(f: Any, u0: State, times: Tensor, solve: Solve) -> Any:
         if System(f, path.domain, times[0].detach()).fixed is not None:
             raise InputError("the adjoint does not know held values (Dirichlet conditions); use grad='checkpoint'")
     if torch.is_grad_enabled():
+        warn_of_adjoint()
         require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0, read)
         states = _Adjoint.apply(f, solve, path, times, *leaves(u0), *read)
         return type(path)(path.times, like(u0, states), path.domain, path.steps, path.statistics)
     return path
+
+
+@cache
+def warn_of_adjoint() -> None:
+    """Say once what the gradient is, as :class:`~graphpde.errors.AdjointCaveat`."""
+    warnings.warn(
+        "grad='adjoint' gives the gradient of the exact solution, which differs from that of the steps by the error "
+        "of both integrations: tighten the tolerances, or use grad='checkpoint' for that of the steps",
+        AdjointCaveat,
+        stacklevel=4,
+    )
 
 
 _LOST = 0.3  # of the size of the state: beyond it the gradient has nothing to do with the run

@@ -157,7 +157,7 @@ class Seeing:
 
     @classmethod
     def of(
-        cls, events: Event | Sequence[Event], save: Any, t: Tensor, u: State, pace: Pace, grad: str
+        cls, events: Event | Sequence[Event], save: Any, t: Tensor, u: State, pace: Pace, grad: Any
     ) -> Seeing | None:
         """None where nobody looks.
 
@@ -168,6 +168,7 @@ class Seeing:
         if not watching.events and dense is None:
             return None
         if grad != "direct":
+            grad = grad if isinstance(grad, str) else "checkpoint"
             raise InputError(f"grad='{grad}' does not keep the steps that events and dense output need; use 'direct'")
         if isinstance(pace, AdaptingEach):
             raise InputError("events and dense output need one time for all; take a control without each=")
