@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,21 @@ def plain(x: Tensor) -> Tensor:
 def followed(x: Tensor) -> Tensor:
     """The tensor, or one without its past, in which derivatives can be asked for within ``following``."""
     return x if x.requires_grad else plain(x).detach().requires_grad_()
+
+
+def learned_by(outputs: Sequence[Tensor], stops: Sequence[Tensor] = ()) -> Iterator[Tensor]:
+    """The tensors without a past that gradients of these outputs reach, but for those behind ``stops`` alone."""
+    ends: set[Any] = {w.grad_fn for w in stops if w.grad_fn is not None}
+    front = [x.grad_fn for x in outputs]
+    while front:
+        node = front.pop()
+        if node is None or node in ends:
+            continue
+        ends.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            yield leaf
+        front += [following for following, _ in node.next_functions]
 
 
 class Route(enum.Enum):

@@ -198,7 +198,10 @@ def _times(times: Tensor | Sequence[float]) -> Tensor:
         raise InputError("times holds non-finite values, expected increasing finite times")
     if times.numel() > 1 and not bool((times.diff() > 0).all()):
         k = int((times.diff() <= 0).nonzero()[0, 0])
-        raise InputError(f"times must increase, got {float(times[k]):g} followed by {float(times[k + 1]):g}")
+        raise InputError(
+            f"times must increase, got {float(times[k]):g} followed by {float(times[k + 1]):g}; to go back in time, "
+            "evolve (s, u) -> -f(t - s, u) forwards"
+        )
     return times
 
 

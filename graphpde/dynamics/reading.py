@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.core.tracing import learned_by
 from graphpde.dynamics.state import leaves, tree_map
 from graphpde.errors import InputError
 from graphpde.ops.system import System
@@ -41,21 +42,12 @@ def require_all_read(f: System, t: Tensor, u: State, read: Sequence[Tensor]) -> 
     """
     u = tree_map(lambda x: x.detach().requires_grad_(), u)  # it has a gradient anyway, also within the rate
     known = {id(w) for w in (*read, *leaves(u))}
-    stops = {w.grad_fn for w in read if w.grad_fn is not None}
-    seen: set[Any] = set()
-    front = [x.grad_fn for x in leaves(f.rate(t, u))]
-    while front:
-        node = front.pop()
-        if node is None or node in stops or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
+    for leaf in learned_by(leaves(f.rate(t, u)), read):
+        if id(leaf) not in known:
             raise InputError(
                 f"the rate depends on a tensor of shape {list(leaf.shape)} that requires a gradient and no term says "
                 "it reads, such as one in a plain function; make it part of a module, or use grad='checkpoint'"
             )
-        front += [following for following, _ in node.next_functions]
 
 
 def undo_detours(read: Sequence[Tensor], found: list[Tensor]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph
-from graphpde.core.tracing import followed, following, plain
+from graphpde.core.tracing import followed, following, learned_by, plain
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops.term import Sum
 from graphpde.typing import check_same, check_shape, check_spreads
@@ -58,12 +58,13 @@ class Noise(nn.Module):
                 f"another calculus; write the equation in that of the stepper (euler_maruyama: Ito, stochastic_heun: "
                 f"Stratonovich)"
             )
-        keep = torch.is_grad_enabled() and (u.requires_grad or self.at(t, u).requires_grad)
+        keep = torch.is_grad_enabled()
         with following():
             v = followed(u)
             g = self.at(plain(t), v)
             if not g.requires_grad:
                 return torch.zeros_like(u)
+            keep = keep and (u.requires_grad or any(x is not v for x in learned_by([g])))
             (slope,) = torch.autograd.grad(g.sum(), v, create_graph=keep, allow_unused=True)
         if slope is None:
             return torch.zeros_like(u)
