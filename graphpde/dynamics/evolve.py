@@ -47,8 +47,7 @@ def evolve(
     """Solve M u' = F(t, u) from ``u0`` and keep the states at ``times``.
 
     Args:
-        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor, or one time
-            for each sample under ``Adaptive(each=...)``.
+        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u', t 0-d, under each= [*, n, 1].
         u0: initial state [*, n, c], or a (named) tuple of such for explicit steppers; held values are put into it.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
@@ -67,9 +66,9 @@ def evolve(
         "evaluations" of F, linear "solves", "factorisations"; under control what it saw of steps, errors, stiffness.
 
     Raises:
-        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
-            or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
-            one for pressures, noise without a path or a stepper that knows it, events without steps to keep.
+        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that cannot
+            serve here, dt and control, control of a stepper without error estimate, an explicit stepper for pressures, noise
+            without a path or a stepper that knows it, events without steps to keep, a ``save`` that was used before.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names step, node and term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
