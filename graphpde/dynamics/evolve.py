@@ -67,8 +67,8 @@ def evolve(
 
     Raises:
         InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that cannot
-            serve here, dt and control, control of a stepper without error estimate, an explicit stepper for pressures, noise
-            without a path or a stepper that knows it, events without steps to keep, a ``save`` that was used before.
+            serve here, dt and control, control of a stepper without error estimate, an explicit one for pressures,
+            noise without a path or a stepper that knows it, events without steps to keep, a ``save`` used before.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names step, node and term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
