@@ -200,6 +200,14 @@ class Adaptive:
                         f"lie {spacing:.1e} of themselves apart; take rtol >= {10 * spacing:.0e}"
                     )
 
+    def factors(self, error: Any, before: Any, power: float) -> tuple[Any, Any]:
+        """On the length of a step, from its error alone and with that of the step before: numbers, or tensors of them.
+
+        Reference: Hairer and Wanner 1996, section IV.2 (PI control).
+        """
+        alone = self.safety * error ** (-1 / power)
+        return alone, self.safety * error ** (-0.7 / power) * before ** (0.4 / power)
+
     def size(self, f: System, error: State, u0: State, u1: State) -> float:
         """The root mean square of the scaled error over all entries that no condition fixes."""
         total, count = 0.0, 0
@@ -314,17 +322,14 @@ class Adapting:
             if self.wanted < self.shortest:
                 raise self._underflow(f, leg, step, u)
             return False
-        bounded = max(error, 1e-10)
-        if error < _SMALL or foreseen:  # there is nothing to damp
-            factor = control.safety * bounded ** (-1 / self.power)
-        else:
-            factor = control.safety * bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)
+        alone, damped = control.factors(max(error, 1e-10), self.before, self.power)
+        factor = alone if error < _SMALL or foreseen else damped  # of a small error there is nothing to damp
         factor = min(max(factor, least), 1.0 if self.refused else most)
         if self.stepper.implicit and 0.95 <= factor < 1.2:
             factor = 1.0  # a new factorisation costs more than a step that is a little longer saves
         following = dt * factor
         if dt < 0.5 * self.wanted:  # cut short by a saved time: the wanted step stays if the estimate allows it
-            following = max(following, min(self.wanted, control.safety * dt * bounded ** (-1 / self.power)))
+            following = max(following, min(self.wanted, dt * alone))
         self.wanted = min(following, self.longest)
         self.before, self.refused, self.last = max(error, _SMALL), 0, dt
         self.smallest, self.largest = min(self.smallest, dt), max(self.largest, dt)

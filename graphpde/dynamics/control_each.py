@@ -150,14 +150,14 @@ class AdaptingEach:
             error = self._error(f, step, u)
             good = error <= 1
             bounded = error.clamp(1e-10, 1e10)
-            damped = bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)
-            factor = self.control.safety * torch.where(bounded < 0.1, bounded ** (-1 / self.power), damped)
+            alone, damped = self.control.factors(bounded, self.before, self.power)
+            factor = torch.where(bounded < 0.1, alone, damped)
             factor = factor.clamp(least, most).where(~self.refused, factor.clamp(least, 1.0))
-            shrink = (self.control.safety * bounded ** (-1 / self.power)).clamp(least, 0.9)
+            shrink = alone.clamp(least, 0.9)
             following = self.dt * torch.where(good, factor, shrink)
             short = good & (self.dt < 0.5 * self.wanted)  # cut short by a saved time
-            alone = self.control.safety * self.dt * bounded ** (-1 / self.power)
-            following = torch.where(short, torch.maximum(following, torch.minimum(self.wanted, alone)), following)
+            free = torch.minimum(self.wanted, self.dt * alone)
+            following = torch.where(short, torch.maximum(following, free), following)
             self.wanted = torch.where(moving, following.clamp(max=self.longest), self.wanted)
             if bool((self.wanted < self.shortest).any()):
                 worst = int(self.wanted.reshape(-1).argmin())

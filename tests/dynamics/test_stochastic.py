@@ -286,6 +286,16 @@ def test_gradients_through_noise(name: str) -> None:
     assert float(direct) == pytest.approx(float(slope), rel=1e-7)
 
 
+def test_the_derivative_of_the_noise_in_inference_mode() -> None:
+    sde, _ = growth("ito")
+    ends = []
+    for off in (torch.no_grad(), torch.inference_mode()):
+        with off:
+            u0 = torch.ones(6, 1, dtype=torch.float64)
+            ends.append(evolve(sde, u0, [0.0, 1.0], stepper="milstein", dt=0.125, brownian=Brownian(5)).final)
+    assert torch.equal(*ends)
+
+
 def test_one_path_whatever_the_saved_times() -> None:
     sde, _ = growth("ito")
     u0 = torch.ones(6, 1, dtype=torch.float64)
