@@ -82,7 +82,12 @@ class _Stretches:
         if not torch.is_grad_enabled():
             return loop.interval(start, end, u, carry)
         leg: Leg | None = loop.pace.enter(start, end)
+        plain = 1
         while leg is not None:
+            if not _learned(u, carry, start, end):  # as yet there is nothing to keep, and mostly there never is
+                u, carry, leg = loop.some(leg, u, carry, plain)
+                plain = _FIRST
+                continue
             self.kept += leg.number > 0
             stretch = _Stretch(loop, leg, *(self.fixed or self._growing()))
             u, carry = stretch.taken(u, carry)
@@ -157,6 +162,11 @@ class _Stretch:
             if device.type == "cuda":
                 torch.cuda.set_rng_state(self.random[1], device)
             return self.loop.repeated(self.tried, u, carry)
+
+
+def _learned(*parts: Any) -> bool:
+    """Whether a gradient may be asked of any of these."""
+    return any(isinstance(x, Tensor) and x.requires_grad for x in _pytree.tree_leaves(parts))
 
 
 def _random(u: State) -> list[Tensor]:

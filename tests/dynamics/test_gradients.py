@@ -349,6 +349,13 @@ def test_long_runs_keep_few_states_by_default():
     assert long < 0.1 * direct
 
 
+def test_where_nothing_is_learned_nothing_is_checkpointed(monkeypatch):
+    """Torch's checkpoints import a compiler: seconds that a simulation need not pay."""
+    monkeypatch.setattr("graphpde.dynamics.checkpointed.checkpoint", None)
+    run = evolve(Plain(), torch.ones(3, 1, dtype=torch.float64), [0, 1], stepper="euler", dt=1e-3)
+    assert torch.allclose(run.final, torch.full_like(run.final, (1 - 1e-3) ** 1000))
+
+
 def test_long_runs_beneath_transforms_and_events_are_taken_directly():
     def end(u):
         return evolve(Plain(), u, [0.0, 1.0], stepper="euler", dt=1e-3).final.sum()
