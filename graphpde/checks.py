@@ -37,14 +37,14 @@ def number(name: str, value: Any, *, least: float = 0.0, below: float = math.inf
         raise InputError(f"{name} is {value!r}, expected a finite number{low}{high}")
 
 
-def positive(name: str, value: Any) -> None:
-    """A number > 0, infinity included.
+def positive(name: str, value: Any, *, finite: bool = False) -> None:
+    """A number > 0, infinity included where it need not be ``finite``.
 
     Raises:
         InputError: it is none.
     """
-    if not _fits(value, lambda v: v > 0):
-        raise InputError(f"{name} is {value!r}, expected a number > 0")
+    if not _fits(value, lambda v: v > 0 and (v < math.inf or not finite)):
+        raise InputError(f"{name} is {value!r}, expected a {'finite ' if finite else ''}number > 0")
 
 
 def _fits(value: Any, test: Any) -> bool:

@@ -95,6 +95,10 @@ class StepTooLong(InputError):
         )
 
 
+class AdjointCaveat(UserWarning):
+    """Said once: what the gradient by the adjoint equation is. ``warnings.simplefilter("ignore", AdjointCaveat)``."""
+
+
 class SolveError(GraphpdeError, RuntimeError):
     """A solver stopped without a usable answer; ``result`` holds what it had."""
 

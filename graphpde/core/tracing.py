@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +16,39 @@ from torch.autograd.graph import saved_tensors_hooks
 KEEPING = saved_tensors_hooks(lambda x: x, lambda x: x)
 """Within it autograd keeps tensors as usual: derivatives that are used up at once are no business of whoever keeps
 those of the whole run elsewhere, such as checkpoints, which could not answer before the run is over."""
+
+
+@contextmanager
+def following() -> Iterator[None]:
+    """Within it autograd follows what is done, inside inference mode too, for derivatives that are used up at once."""
+    outside = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+    with outside, torch.enable_grad(), KEEPING:
+        yield
+
+
+def plain(x: Tensor) -> Tensor:
+    """The tensor, or within ``following`` a copy that autograd may keep of one that was made in inference mode."""
+    return x.clone() if x.is_inference() else x
+
+
+def followed(x: Tensor) -> Tensor:
+    """The tensor, or one without its past, in which derivatives can be asked for within ``following``."""
+    return x if x.requires_grad else plain(x).detach().requires_grad_()
+
+
+def learned_by(outputs: Sequence[Tensor], stops: Sequence[Tensor] = ()) -> Iterator[Tensor]:
+    """The tensors without a past that gradients of these outputs reach, but for those behind ``stops`` alone."""
+    ends: set[Any] = {w.grad_fn for w in stops if w.grad_fn is not None}
+    front = [x.grad_fn for x in outputs]
+    while front:
+        node = front.pop()
+        if node is None or node in ends:
+            continue
+        ends.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            yield leaf
+        front += [following for following, _ in node.next_functions]
 
 
 class Route(enum.Enum):
@@ -62,6 +98,12 @@ def _compiled(tensors: tuple[Tensor | None, ...]) -> Route:
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         return Route.REVERSE
     return Route.TRACED
+
+
+def transformed() -> bool:
+    """Whether forward mode, a transform of torch.func or a compiler is at work."""
+    active = bool(_functorch.maybe_current_level()) or forward_ad._current_level >= 0
+    return active or torch.compiler.is_compiling()
 
 
 def _is_nested_forward() -> bool:

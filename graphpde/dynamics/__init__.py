@@ -2,6 +2,7 @@
 
 from graphpde.dynamics.adapt import Adapted, adapt
 from graphpde.dynamics.brownian import Brownian, Increment
+from graphpde.dynamics.checkpointed import Checkpoints
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.dense import DenseOutput, SaveDense
 from graphpde.dynamics.density import Density, DensityAndCosts, ExactDivergence, Hutchinson, WithLogDensity
@@ -34,6 +35,7 @@ __all__ = [
     "Bdf2",
     "Bosh3",
     "Brownian",
+    "Checkpoints",
     "CrankNicolson",
     "DenseOutput",
     "Density",

@@ -14,14 +14,17 @@ control).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from graphpde.dynamics.reading import once, read_by, require_all_read, undo_detours
 from graphpde.dynamics.state import leaves, like, tree_map
-from graphpde.errors import InputError, SolveError
+from graphpde.errors import AdjointCaveat, InputError, SolveError
 from graphpde.ops.system import System
 from graphpde.typing import State
 
@@ -35,52 +38,28 @@ def by_adjoint(f: Any, u0: State, times: Tensor, solve: Solve) -> Any:
     Raises:
         InputError: a function that does not say what it reads, or held values.
     """
-    if not isinstance(f, nn.Module):
-        raise InputError(
-            "the adjoint gives gradients in the tensors that a Term or module says it reads, and a plain function says "
-            "nothing; make it a Term with tensors(), or use grad='checkpoint'"
-        )
+    read = read_by(f, "adjoint")
     with torch.no_grad():
         path = solve(f, tree_map(lambda x: x.detach(), u0), times.detach())
         if System(f, path.domain, times[0].detach()).fixed is not None:
             raise InputError("the adjoint does not know held values (Dirichlet conditions); use grad='checkpoint'")
     if torch.is_grad_enabled():
-        read = read_by(f)
+        warn_of_adjoint()
         require_all_read(System(f, path.domain, times[0].detach()), times[0].detach(), u0, read)
         states = _Adjoint.apply(f, solve, path, times, *leaves(u0), *read)
         return type(path)(path.times, like(u0, states), path.domain, path.steps, path.statistics)
     return path
 
 
-def read_by(f: nn.Module) -> tuple[Tensor, ...]:
-    """The tensors that f says it reads and that ask for gradients; one that is read twice is one."""
-    given: Any = getattr(f, "tensors", f.parameters)()
-    return tuple({id(w): w for w in given if w.requires_grad}.values())
-
-
-def require_all_read(f: System, t: Tensor, u: State, read: Sequence[Tensor]) -> None:
-    """Refuse what is learned and not told of: its gradient would be missing without a word.
-
-    Raises:
-        InputError: the rate depends on a tensor that requires a gradient and that no term says it reads.
-    """
-    u = tree_map(lambda x: x.detach().requires_grad_(), u)  # it has a gradient anyway, also within the rate
-    known = {id(w) for w in (*read, *leaves(u))}
-    stops = {w.grad_fn for w in read if w.grad_fn is not None}
-    seen: set[Any] = set()
-    front = [x.grad_fn for x in leaves(f.rate(t, u))]
-    while front:
-        node = front.pop()
-        if node is None or node in stops or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
-            raise InputError(
-                f"the rate depends on a tensor of shape {list(leaf.shape)} that requires a gradient and no term says "
-                "it reads, such as one in a plain function; make it part of a module, or use grad='checkpoint'"
-            )
-        front += [following for following, _ in node.next_functions]
+@cache
+def warn_of_adjoint() -> None:
+    """Say once what the gradient is, as :class:`~graphpde.errors.AdjointCaveat`."""
+    warnings.warn(
+        "grad='adjoint' gives the gradient of the exact solution, which differs from that of the steps by the error "
+        "of both integrations: tighten the tolerances, or use grad='checkpoint' for that of the steps",
+        AdjointCaveat,
+        stacklevel=4,
+    )
 
 
 _LOST = 0.3  # of the size of the state: beyond it the gradient has nothing to do with the run
@@ -95,7 +74,7 @@ class _Adjoint(torch.autograd.Function):
         return tuple(x.clone() for x in states)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once("adjoint")
     def backward(ctx: Any, *given: Tensor) -> Any:
         count = ctx.count
         states, (times, *read) = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
@@ -115,7 +94,7 @@ class _Adjoint(torch.autograd.Function):
             u, a, found = back[:count], back[count : 2 * count], back[2 * count :]
             _require_return(u, [x[k - 1] for x in states], [x[k] for x in states])
             a = [x + y[k - 1] for x, y in zip(a, g, strict=True)]
-        _undo_detours(read, found)
+        undo_detours(read, found)
         first = leaves(system.rate(times[0], like(ctx.like, [x[0] for x in states])))
         in_time[0] = -_inner([x - y[0] for x, y in zip(a, g, strict=True)], first)
         return None, None, None, in_time * size, *(x * size for x in a), *(w * size for w in found)
@@ -166,18 +145,3 @@ def _require_return(back: Sequence[Tensor], before: Sequence[Tensor], after: Seq
             f"the adjoint lost its way: the state found backwards is {off / scale:.2g} of its size from where it came "
             "from; use grad='checkpoint', save more times, or tighten the tolerances"
         )
-
-
-def _undo_detours(read: Sequence[Tensor], found: list[Tensor]) -> None:
-    """Take off what reached one tensor through another that is read as well: autograd will send it there again."""
-    made = [k for k, w in enumerate(read) if w.grad_fn is not None]
-    for k in sorted(made, key=lambda k: -read[k].grad_fn._sequence_nr()):  # type: ignore[union-attr]
-        others = [j for j in range(len(read)) if j != k]
-        if not others:
-            return
-        through = torch.autograd.grad(
-            read[k], [read[j] for j in others], found[k], retain_graph=True, allow_unused=True
-        )
-        for j, part in zip(others, through, strict=True):
-            if part is not None:
-                found[j] = found[j] - part

@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphpde.checks import number, whole
+from graphpde.checks import positive, whole
 from graphpde.errors import InputError
 
+_PIECES = 64  # of the tree in the shortest step: its variance is then right to one percent
 _KEPT = 2**24  # numbers of the tree that are remembered at most: steps that follow one another share most of their way
 
 
@@ -52,13 +53,15 @@ class Brownian:
     """Independent Brownian motions, one for every entry of a state.
 
     A value: it holds no place in time and draws nothing from anywhere, so that steps that are refused, repeated in a
-    backward pass or halved see the same path. The same seed gives the same path in every precision and on every device.
+    backward pass or halved see the same path. The same seed gives the same path in every precision and on every device,
+    entry by entry in the order of memory: two states that are driven by one path share their noise.
 
     Args:
         seed: a whole number >= 0; a ``torch.Generator`` draws one.
-        unit: length of a cell of time. Steps of whole cells cost one draw; others go down the tree. Runs that shall see
-            one path need the same unit.
-        depth: how often cells are halved; what W does in between is replaced by its mean, given its ends and integral.
+        unit: length of a cell of time, best that of a step or a few: whole cells cost one draw each, parts of them go
+            down the tree. Runs that shall see one path need the same unit.
+        depth: how often cells are halved; what W does in between is replaced by its mean, given its ends and integral,
+            so that steps shorter than 64 of these last pieces are refused: they would see too little noise.
 
     Raises:
         InputError: seed, unit or depth out of range.
@@ -68,10 +71,10 @@ class Brownian:
         if isinstance(seed, torch.Generator):
             seed = int(torch.randint(2**62, (), generator=seed, device=seed.device))
         self.seed = whole("seed", seed, 0, otherwise=" or a torch.Generator")
-        number("unit", unit)
+        positive("unit", unit, finite=True)
         self.unit, self.depth = float(unit), whole("depth", depth, 0)
-        if self.seed >= 2**64 or self.unit == 0 or self.depth > 40:
-            raise InputError(f"got {self!r} of depth {depth}, expected a seed below 2^64, a unit > 0, a depth <= 40")
+        if self.seed >= 2**64 or self.depth > 40:
+            raise InputError(f"got {self!r} of depth {depth}, expected a seed below 2^64 and a depth <= 40")
         self._kept: OrderedDict[tuple[int, int, int, int], _Piece] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -81,11 +84,21 @@ class Brownian:
         """The increments over [t0, t1], one for every entry of ``like``.
 
         Raises:
-            InputError: t1 before t0, or a time that is not finite.
+            InputError: t1 before t0, a time that is not finite, an interval too short for the tree, or ``like`` is no
+                tensor of floating-point numbers.
         """
+        if not isinstance(like, Tensor) or not like.is_floating_point():
+            kind = like.dtype if isinstance(like, Tensor) else type(like).__name__
+            raise InputError(f"the motion has type {kind}, expected a floating-point tensor, one entry for each path")
         a, b = float(t0), float(t1)
         if not (math.isfinite(a) and math.isfinite(b) and a <= b):
             raise InputError(f"the interval from {a:g} to {b:g} is not one; expected finite times in order")
+        least = _PIECES * self.unit / 2**self.depth
+        if 0 < b - a < least and any(self._place(t)[1] * 2**self.depth % 1 for t in (a, b)):
+            raise InputError(
+                f"a step of {b - a:g} is too short for {self!r}, whose least is {least:g}: its noise would be lost; "
+                f"give the path the length of a step, such as Brownian({self.seed}, unit={b - a:.1g})"
+            )
         w, area = self._between(a, b, like.numel())
         return Increment(*(torch.from_numpy(x).reshape(like.shape).to(like) for x in (w, area)))
 
@@ -164,7 +177,7 @@ class Brownian:
         """Standard normal numbers that belong to one interval."""
         place = np.array([0, index, level, cell % 2**64], dtype=np.uint64)
         numbers = np.random.Generator(np.random.Philox(key=self.seed, counter=place)).standard_normal(2 * count)
-        return numbers[:count], numbers[count:]
+        return numbers[::2], numbers[1::2]  # what an entry gets does not depend on how many there are
 
 
 def _mean(piece: _Piece, place: float, length: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from graphpde.checks import number, positive
 from graphpde.core import kernels
 from graphpde.dynamics.control_each import EACH, AdaptingEach
 from graphpde.dynamics.state import combine, is_finite, largest, leaves
@@ -46,6 +47,7 @@ class Pace(Protocol):
     """What the loop asks: the next leg, and whether a step may stand."""
 
     adapts: bool
+    evaluations: int  # of F, to choose the first step
 
     def enter(self, start: Tensor, end: Tensor) -> Leg:
         """The first leg of an interval."""
@@ -79,7 +81,7 @@ class Pace(Protocol):
 class Equal:
     """ceil(interval / dt) equal steps in each interval; one without dt."""
 
-    adapts = False
+    adapts, evaluations = False, 0
 
     def __init__(self, times: Tensor, dt: float | None):
         ends = times.detach()
@@ -158,14 +160,12 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} = {getattr(self, name):g}, expected a finite number >= 0")
+            number(name, getattr(self, name))
         if self.rtol == 0 and self.atol == 0:
             raise InputError("rtol and atol are both 0, expected one of them > 0")
         for name in ("dt0", "dt_min", "dt_max"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name} = {value:g}, expected a finite step > 0 or None")
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name), finite=True)
         if self.dt_min is not None and self.dt_max is not None and self.dt_min > self.dt_max:
             raise InputError(f"dt_min = {self.dt_min:g} exceeds dt_max = {self.dt_max:g}")
         if not 0 < self.safety < 1:
@@ -199,6 +199,14 @@ class Adaptive:
                         f"rtol = {self.rtol:g} and atol = {self.atol:g} cannot be reached in {x.dtype}, whose numbers "
                         f"lie {spacing:.1e} of themselves apart; take rtol >= {10 * spacing:.0e}"
                     )
+
+    def factors(self, error: Any, before: Any, power: float) -> tuple[Any, Any]:
+        """On the length of a step, from its error alone and with that of the step before: numbers, or tensors of them.
+
+        Reference: Hairer and Wanner 1996, section IV.2 (PI control).
+        """
+        alone = self.safety * error ** (-1 / power)
+        return alone, self.safety * error ** (-0.7 / power) * before ** (0.4 / power)
 
     def size(self, f: System, error: State, u0: State, u1: State) -> float:
         """The root mean square of the scaled error over all entries that no condition fixes."""
@@ -238,6 +246,7 @@ class Adapting:
         if first is None:
             with torch.no_grad():
                 first = _first_step(control, f, stepper.order, ends[0], u)
+        self.evaluations = 0 if control.dt0 is not None else 2
         self.wanted = min(max(first, self.shortest), self.longest)
         self.before, self.refused, self.last = _SMALL, 0, 0.0
         self.smallest, self.largest = math.inf, 0.0
@@ -313,17 +322,14 @@ class Adapting:
             if self.wanted < self.shortest:
                 raise self._underflow(f, leg, step, u)
             return False
-        bounded = max(error, 1e-10)
-        if error < _SMALL or foreseen:  # there is nothing to damp
-            factor = control.safety * bounded ** (-1 / self.power)
-        else:
-            factor = control.safety * bounded ** (-0.7 / self.power) * self.before ** (0.4 / self.power)
+        alone, damped = control.factors(max(error, 1e-10), self.before, self.power)
+        factor = alone if error < _SMALL or foreseen else damped  # of a small error there is nothing to damp
         factor = min(max(factor, least), 1.0 if self.refused else most)
         if self.stepper.implicit and 0.95 <= factor < 1.2:
             factor = 1.0  # a new factorisation costs more than a step that is a little longer saves
         following = dt * factor
         if dt < 0.5 * self.wanted:  # cut short by a saved time: the wanted step stays if the estimate allows it
-            following = max(following, min(self.wanted, control.safety * dt * bounded ** (-1 / self.power)))
+            following = max(following, min(self.wanted, dt * alone))
         self.wanted = min(following, self.longest)
         self.before, self.refused, self.last = max(error, _SMALL), 0, dt
         self.smallest, self.largest = min(self.smallest, dt), max(self.largest, dt)

@@ -2,6 +2,7 @@ r"""The solution between steps: a polynomial on each, with the values and slopes
 
 With p = (t - t_0) / h, u(t) = cubic Hermite interpolation + p^2 (1 - p)^2 h sum_i d_i k_i: order 3 without the last
 part, order 4 with it, where the stages k_i of a method allow weights d_i for which the sum is the fourth derivative.
+With noise the solution has no slopes, and a straight line is what is known of it: not the path between the steps.
 
 Reference: Hairer, Norsett and Wanner 1993, section II.6.
 """
@@ -10,14 +11,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from graphpde.dynamics.state import tree_map
 from graphpde.dynamics.stepper import Step
-from graphpde.dynamics.trajectory import SaveAll
+from graphpde.dynamics.trajectory import SaveAll, stacked
 from graphpde.errors import InputError
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
@@ -28,11 +29,12 @@ class Between:
     """One step as a polynomial.
 
     Attributes:
-        start, end: its times. u0, u1: states there. slope0, slope1: their rates. bend: h sum d_i k_i, or None.
+        start, end: its times, tensors where they are differentiated. u0, u1: states there. slope0, slope1: their rates.
+        bend: h sum d_i k_i, or None.
     """
 
-    start: float
-    end: float
+    start: Scalar
+    end: Scalar
     u0: State
     u1: State
     slope0: State
@@ -61,36 +63,53 @@ class Between:
 
 def between(f: System, t: Tensor, dt: Scalar, until: float, u: State, step: Step) -> Between:
     """The polynomial of a step from u; rates at its ends that the step does not know are worked out."""
+    start, end = (t, t + dt) if t.requires_grad or isinstance(dt, Tensor) else (float(t), until)
+    if f.noise is not None:
+        secant = tree_map(lambda a, b: (b - a) / dt, u, step.u)
+        return Between(start, end, u, step.u, secant, secant)
     slope0, slope1 = step.slopes
     slope0 = f.rate(t, u) if slope0 is None else slope0
     slope1 = f.rate(t + dt, step.u) if slope1 is None else slope1
-    return Between(float(t.detach()), until, u, step.u, slope0, slope1, None if step.bend is None else step.bend())
+    return Between(start, end, u, step.u, slope0, slope1, None if step.bend is None else step.bend())
 
 
-@dataclass
 class DenseOutput:
     """The solution at any time of a run.
 
     Attributes:
-        pieces: one for each step, in order.
+        pieces: one for each step, in order. until: the time of the event that ended the run within the last, or None.
     """
 
-    pieces: list[Between] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.pieces: list[Between] = []
+        self.until: float | None = None
+        self._starts: list[float] = []
+
+    def add(self, piece: Between) -> None:
+        """The next step."""
+        self.pieces.append(piece)
+        self._starts.append(as_number(piece.start))
 
     def __call__(self, t: Scalar) -> State:
-        """u(t) [*, n, c].
+        """u(t) [*, n, c]; of several times [k] the states [k, *, n, c].
 
         Raises:
             InputError: a time outside of the run.
         """
+        if isinstance(t, Tensor) and t.dim():
+            return stacked([self(x) for x in t.unbind()])
         if not self.pieces:
             raise InputError("the run has no steps, so there is nothing between them")
-        now = float(t.detach()) if isinstance(t, Tensor) else t
-        first, last = self.pieces[0].start, self.pieces[-1].end
+        now, first = as_number(t), self._starts[0]
+        last = as_number(self.pieces[-1].end) if self.until is None else self.until
         if not first <= now <= last:
             raise InputError(f"t = {now:g} is outside of the run, expected a time from {first:g} to {last:g}")
-        k = bisect_right([piece.start for piece in self.pieces], now) - 1
-        return self.pieces[max(k, 0)](t)
+        return self.pieces[max(bisect_right(self._starts, now) - 1, 0)](t)
+
+
+def as_number(t: Scalar) -> float:
+    """A time without its gradient."""
+    return float(t.detach()) if isinstance(t, Tensor) else float(t)
 
 
 class SaveDense(SaveAll):
@@ -102,4 +121,4 @@ class SaveDense(SaveAll):
 
     def see(self, piece: Callable[[], Between]) -> None:
         """Told of every accepted step."""
-        self.dense.pieces.append(piece())
+        self.dense.add(piece())

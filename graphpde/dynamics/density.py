@@ -17,8 +17,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from graphpde.core.tracing import KEEPING
+from graphpde.checks import whole
+from graphpde.core.tracing import followed, following, plain
+from graphpde.dynamics.state import tree_map
 from graphpde.errors import InputError, ShapeError
+from graphpde.typing import check_same, check_shape, check_spreads
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 SAMPLES = {"node": 1, "state": 2}
@@ -107,8 +110,9 @@ class Hutchinson:
             like: the state [*, n, c]. count: of probes. kind: "rademacher" (+1 or -1) or "gaussian".
 
         Raises:
-            InputError: an unknown kind.
+            InputError: an unknown kind, no probes.
         """
+        whole("count", count)
         if kind not in PROBES:
             raise InputError(f"kind='{kind}', expected one of: {', '.join(PROBES)}")
         shape = (count, *like.shape)
@@ -117,10 +121,10 @@ class Hutchinson:
         return cls(torch.randint(0, 2, shape, generator=rng, device=like.device).to(like.dtype) * 2 - 1)
 
     def __call__(self, v: Tensor, x: Tensor, dims: int, keep: bool) -> Found:
-        if self.probes.shape[1:] != x.shape:
+        if self.probes.shape[1:] != x.shape or not len(self.probes):
             raise ShapeError(f"the probes have shape {list(self.probes.shape)}, expected [k] and {list(x.shape)}")
         trace = square = x.new_zeros(x.shape[: x.dim() - dims])
-        for probe in self.probes:
+        for probe in plain(self.probes):
             row = _pulled((v * probe).sum(), x, keep)
             trace = trace + (row * probe).flatten(-dims).sum(-1)
             square = square + row.square().flatten(-dims).sum(-1)
@@ -129,7 +133,7 @@ class Hutchinson:
 
 
 class WithLogDensity(nn.Module):
-    """The flow of (x, log-density), to be evolved by an explicit stepper from :meth:`start`.
+    """The flow of (x, log-density), to be evolved by an explicit stepper from :meth:`start`, in inference mode too.
 
     Args:
         velocity: (t, x) -> v [*, n, c], a function or a module.
@@ -140,7 +144,7 @@ class WithLogDensity(nn.Module):
             they have no say in the length of steps.
 
     Raises:
-        InputError: an unknown kind of sample.
+        InputError: an unknown kind of sample. ShapeError: when called, a velocity or divergence of another shape.
     """
 
     def __init__(
@@ -153,23 +157,41 @@ class WithLogDensity(nn.Module):
         self.controlled = 2
 
     def start(self, x: Tensor, log_density: Tensor | float = 0.0) -> Density | DensityAndCosts:
-        """The state to begin with; ``log_density`` [*, n, 1] or [*, 1, 1] for the samples."""
+        """The state to begin with.
+
+        Args:
+            x: [*, n, c]. log_density: one number, or [*, n, 1] for nodes and [*, 1, 1] for states.
+
+        Raises:
+            ShapeError: other shapes.
+        """
+        check_shape(x, "* n c", "the state")
         zero = _for_each(x.flatten(-self.dims)[..., 0] * 0, self.dims)
+        if isinstance(log_density, Tensor):
+            check_spreads(log_density, zero.shape, "the log-density")
         logp = zero + log_density
         return DensityAndCosts(x, logp, zero, zero) if self.costs else Density(x, logp)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every differentiable tensor of the velocity, as far as it tells."""
+        told = getattr(self.velocity, "tensors", None)
+        return tuple(self.parameters()) if told is None else told()
 
     def forward(self, t: Tensor, state: Any) -> Any:
         x = state.x
         if self.divergence is None and not self.costs and isinstance(self.velocity, KnowsDivergence):
             v, divergence = self.velocity.with_divergence(t, x)
+            check_same(v, x.shape, "the velocity", "that of the state: ")
+            check_same(divergence, state.log_density.shape, "the divergence", "one number for each sample: ")
             return Density(v, -divergence)
         keep = torch.is_grad_enabled()
-        with torch.enable_grad(), KEEPING:
-            at = x if x.requires_grad else x.detach().requires_grad_()
-            v = self.velocity(t, at)
+        with following():
+            at = followed(x)
+            v = self.velocity(plain(t) if isinstance(t, Tensor) else t, at)
+            check_same(v, x.shape, "the velocity", "that of the state: ")
             found = (self.divergence or ExactDivergence())(v, at, self.dims, keep)
         if not keep:
-            v, found = v.detach(), Found(*(y.detach() for y in found))
+            v, found = v.detach(), tree_map(lambda y: y.detach(), found)
         if not self.costs:
             return Density(v, -found.divergence)
         kinetic = _for_each(v.square().flatten(-self.dims).sum(-1), self.dims)

@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
-from graphpde.dynamics import checkpointed
 from graphpde.dynamics.adjoint import by_adjoint
 from graphpde.dynamics.brownian import Brownian
+from graphpde.dynamics.checkpointed import Checkpoints
 from graphpde.dynamics.control import Adaptive, Equal, Pace
+from graphpde.dynamics.dense import SaveDense
 from graphpde.dynamics.events import Event, Seeing
 from graphpde.dynamics.loop import Loop, Watch
 from graphpde.dynamics.state import first_bad_node, is_finite, leaves
 from graphpde.dynamics.stepper import STEPPERS, Stepper, stepper_named
-from graphpde.dynamics.trajectory import Save, SaveAll, Trajectory, stacked
-from graphpde.dynamics.undone import through
+from graphpde.dynamics.trajectory import Save, Trajectory, saving, stacked
+from graphpde.dynamics.ways import check_way, through, way_of
 from graphpde.errors import InputError, StepTooLong
 from graphpde.ops.system import System
 from graphpde.typing import State
-
-GRADS = ("direct", "checkpoint", "adjoint", "reversible")
 
 
 def evolve(
@@ -40,7 +39,7 @@ def evolve(
     brownian: Brownian | None = None,
     domain: Graph | None = None,
     save: Save | None = None,
-    grad: str = "direct",
+    grad: str | Checkpoints = "auto",
     allow_unstable: bool = False,
     watch: Watch | None = None,
     events: Event | Sequence[Event] = (),
@@ -48,18 +47,17 @@ def evolve(
     """Solve M u' = F(t, u) from ``u0`` and keep the states at ``times``.
 
     Args:
-        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u'; t is a 0-d tensor.
+        f: a Term, a sum of terms and conditions, an SDE, or any callable (t, u) -> u', t 0-d, under each= [*, n, 1].
         u0: initial state [*, n, c], or a (named) tuple of such for explicit steppers; held values are put into it.
         times: saved times, increasing; ``times[0]`` is the start. A tensor that requires a gradient gets one.
         stepper: for example ``CrankNicolson()``, or its name in ``STEPPERS`` for its defaults: "crank_nicolson".
         dt: step; a number takes ceil(interval / dt) equal steps in each interval. None takes ONE step from each of
             ``times`` to the next, for [0, T] a single one to T: give ``dt`` or ``control`` unless ``times`` are dense.
         control: chooses the steps by the stepper's own error estimate; gradients hold their lengths fixed.
-        brownian: the path that drives the noise of an SDE.
-        domain: where the state lives, when no term says so. save: a policy; default: every one of ``times``.
-        grad: "direct": autograd through every step; "checkpoint": the same gradient in the memory of sqrt(steps), for
-            the price of taking them twice; "adjoint": that of the exact solution, by the adjoint equation backwards, in
-            memory that does not grow (:mod:`~graphpde.dynamics.adjoint` says when not to); "reversible": steps undone.
+        brownian: the path that drives the noise of an SDE. domain: where the state lives, when no term says so.
+        save: a policy, new for each run; default: every one of ``times``.
+        grad: "direct", autograd through every step; "checkpoint" or ``Checkpoints(states)``, the same in less memory;
+            "auto", the first, or the second for long runs; "adjoint"; "reversible": :mod:`~graphpde.dynamics.ways`.
         allow_unstable: take explicit steps beyond the stability bound. watch: called as watch(step, steps, t, u) after
             each step, under control of about ``steps``. events: looked for between all steps.
 
@@ -68,27 +66,39 @@ def evolve(
         "evaluations" of F, linear "solves", "factorisations"; under control what it saw of steps, errors, stiffness.
 
     Raises:
-        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that is unknown
-            or cannot serve here, dt and control, control of a stepper without error estimate, no stepper, an explicit
-            one for pressures, noise without a path or a stepper that knows it, events without steps to keep.
+        InputError: times not increasing, dt <= 0 or not finite, a non-finite initial state, a ``grad`` that cannot
+            serve here, dt and control, control of a stepper without error estimate, an explicit one for pressures,
+            noise without a path or a stepper that knows it, events without steps to keep, a ``save`` used before.
         StepTooLong: an explicit step beyond the bound of the linear part (a bound: half of it is safe, twice may be).
         Diverged: the state became non-finite; names step, node and term, and holds the last good state.
         StepUnderflow: the control asked for steps too short to move time on.
     """
     stepper, times = stepper_named(stepper), _times(times)
     _check_inputs(u0, dt)
-    _check_noise(f, stepper, brownian, grad)
-    if _through(grad, stepper, save) is by_adjoint:
+    _check_noise(f, stepper, brownian, grad, times)
+    check_way(grad, stepper, control, save, events)
+    if grad == "adjoint":
         how = {"stepper": stepper, "dt": dt, "control": control, "allow_unstable": allow_unstable}
-        return _by_adjoint(f, u0, times, how, {"domain": domain, "watch": watch, "events": events})
+        return _by_adjoint(f, u0, times, how, {"domain": domain, "watch": watch})
     system = System(f, domain, times[0].detach(), brownian=brownian)
-    system.check_state(u0)
-    u = system.reset(times[0], u0) if isinstance(u0, Tensor) else u0
+    u = _start(system, times[0], u0)
     pace = _pace(system, stepper, u, times, dt, control, allow_unstable)
-    (save := save or SaveAll()).add(times[0], u0)
+    (save := saving(save)).add(times[0], u0)
+    grad = way_of(grad, pace, looks=bool(events) or isinstance(save, SaveDense))
     loop = Loop(system, stepper, pace, watch, Seeing.of(events, save, times[0], u, pace, grad))
-    _advance(loop, u, times, save, _through(grad, stepper, None, f, times))
+    _advance(loop, u, times, save, through(grad, loop, f, times))
     return _left_behind(save, loop, system.domain or domain)
+
+
+def _by_adjoint(f: Any, u0: State, times: Tensor, how: Mapping[str, Any], here: Mapping[str, Any]) -> Trajectory:
+    """By the adjoint equation, evolved ``how`` the equation is; ``here`` is what concerns the equation alone."""
+    return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **how, **(here if g is f else {})))
+
+
+def _start(f: System, t: Tensor, u0: State) -> State:
+    """The initial state with the values that are held."""
+    f.check_state(u0)
+    return f.reset(t, u0) if isinstance(u0, Tensor) else u0
 
 
 def _advance(loop: Loop, u: State, times: Tensor, save: Save, over: Any) -> None:
@@ -103,43 +113,25 @@ def _advance(loop: Loop, u: State, times: Tensor, save: Save, over: Any) -> None
         save.add(end, u)
 
 
-def _by_adjoint(f: Any, u0: State, times: Tensor, how: Mapping[str, Any], here: Mapping[str, Any]) -> Trajectory:
-    """By the adjoint equation, evolved ``how`` the equation is; ``here`` is what concerns the equation alone."""
-    if here["events"]:
-        raise InputError("events end or mark a run whose steps are known; use grad='direct'")
-    return by_adjoint(f, u0, times, lambda g, u, at: evolve(g, u, at, **how, **(here if g is f else {})))
-
-
-def _through(grad: str, stepper: Stepper, save: Save | None, f: Any = None, times: Tensor | None = None) -> Any:
-    """What takes gradients through the steps.
-
-    Raises:
-        InputError: an unknown way, the adjoint of an implicit stepper, or one that may not keep every state.
-    """
-    if grad not in GRADS:
-        raise InputError(f"grad='{grad}', expected one of: {', '.join(GRADS)}")
-    if grad == "adjoint" and stepper.implicit:
-        raise InputError(f"the adjoint equation is stepped explicitly, not by {stepper.name}; use grad='checkpoint'")
-    if grad == "adjoint" and save is not None:
-        raise InputError("the adjoint starts from the states at all times; leave save= out")
-    if grad == "reversible" and times is not None:
-        return through(f, stepper, times)
-    return {"checkpoint": checkpointed.interval, "adjoint": by_adjoint}.get(grad, Loop.interval)
-
-
-def _check_noise(f: Any, stepper: Stepper, brownian: Brownian | None, grad: str) -> None:
+def _check_noise(f: Any, stepper: Stepper, brownian: Brownian | None, grad: str | Checkpoints, times: Tensor) -> None:
     """Refuse to evolve an equation with noise as if it had none.
 
     Raises:
-        InputError: a stepper that knows none, no path, or the adjoint equation.
+        InputError: a stepper that knows none, no path or one without noise, the adjoint equation, times to learn.
     """
     if getattr(f, "noise", None) is None:
+        if brownian is not None:
+            raise InputError("the equation has no noise for a Brownian path to drive; make it SDE(f, noise)")
         return
     if not getattr(stepper, "stochastic", False):
         able = ", ".join(name for name, kind in STEPPERS.items() if getattr(kind, "stochastic", False))
         raise InputError(f"{stepper.name} knows no noise, and the equation has some; use one of {able}")
     if brownian is None:
         raise InputError("an equation with noise needs a path that drives it: give brownian=Brownian(seed)")
+    if not callable(brownian):
+        raise InputError(f"brownian is {brownian!r}, expected a path: Brownian(seed)")
+    if times.requires_grad:
+        raise InputError("a path with noise has no derivative in time, so times cannot require a gradient; detach them")
     if grad == "adjoint":
         raise InputError("the adjoint equation is that of an equation without noise; use grad='checkpoint'")
 
@@ -161,6 +153,8 @@ def _refuse_algebraic(f: System, stepper: Stepper) -> None:
 def _left_behind(save: Save, loop: Loop, domain: Graph | None) -> Trajectory:
     times, states = save.kept()
     statistics = {**loop.counted, **loop.pace.statistics()}
+    if loop.see is not None and loop.see.evaluations:
+        statistics["evaluations"] = statistics.get("evaluations", 0) + loop.see.evaluations
     seen = () if loop.see is None else tuple(loop.see.watching.found)
     return Trajectory(
         torch.stack(times), stacked(states), domain, loop.done, statistics, seen, getattr(save, "dense", None)
@@ -181,6 +175,8 @@ def _pace(
     if f.fixed is not None:
         f.fixed.refuse_clashes(times[-1].detach())
     if control is not None:
+        if not hasattr(control, "pace"):
+            raise InputError(f"control is {control!r}, expected None or Adaptive(rtol, atol)")
         if dt is not None:
             raise InputError(f"got dt = {dt:g} and a control, expected one of them; give control its first step as dt0")
         return control.pace(f, stepper, u, times)
@@ -201,7 +197,10 @@ def _times(times: Tensor | Sequence[float]) -> Tensor:
         raise InputError("times holds non-finite values, expected increasing finite times")
     if times.numel() > 1 and not bool((times.diff() > 0).all()):
         k = int((times.diff() <= 0).nonzero()[0, 0])
-        raise InputError(f"times must increase, got {float(times[k]):g} followed by {float(times[k + 1]):g}")
+        raise InputError(
+            f"times must increase, got {float(times[k]):g} followed by {float(times[k + 1]):g}; to go back in time, "
+            "evolve (s, u) -> -f(t - s, u) forwards"
+        )
     return times
 
 

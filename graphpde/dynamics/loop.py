@@ -26,6 +26,7 @@ class See(Protocol):
 
     last: Any
     watching: Any
+    evaluations: int
 
     def __call__(self, f: System, leg: Leg, u: State, step: Step) -> bool: ...
 
@@ -33,16 +34,6 @@ class See(Protocol):
 Tried = tuple[Leg, "bool | Tensor"]
 """A step that was tried, and whether, or where, it stands."""
 _CHECK = 16  # equal steps between finite checks; the exact step is found by going over them again
-
-
-def _kept(stands: bool | Tensor, step: Step, u: State) -> tuple[State, Carry]:
-    """State and carry after a step that stands, or stands for some entries: the others are as they were."""
-    if not isinstance(stands, Tensor):
-        return step.u, step.carry
-    new = tree_map(lambda a, b: torch.where(stands, a, b), step.u, u)
-    if step.carry is None:
-        return new, None
-    return new, tree_map(lambda a, b: torch.where(stands, a, b), step.carry, step.slopes[0])
 
 
 class Loop:
@@ -57,6 +48,8 @@ class Loop:
         self.f, self.stepper, self.pace, self.watch, self.see = f, stepper, pace, watch, see
         self.done = 0
         self.counted: Counter[str] = Counter(accepted=0, rejected=0)
+        if pace.evaluations:
+            self.counted["evaluations"] = pace.evaluations
 
     def interval(self, start: Tensor, end: Tensor, u: State, carry: Carry) -> tuple[State, Carry]:
         """Every step from start to end."""
@@ -82,7 +75,7 @@ class Loop:
                 continue
             assert step is not None
             ends = self.see is not None and self.see(self.f, leg, u, step)
-            u, carry = _kept(stands, step, u)
+            u, carry = self._kept(leg, stands, step, u, carry)
             self.done += 1
             self.counted["accepted"] += 1
             if self.watch is not None:
@@ -105,8 +98,25 @@ class Loop:
             except SolveError:
                 continue  # refused for that
             if stands is not False:
-                u, carry = _kept(stands, step, u)
+                u, carry = self._kept(leg, stands, step, u, carry)
         return u, carry
+
+    def _kept(self, leg: Leg, stands: bool | Tensor, step: Step, u: State, carry: Carry) -> tuple[State, Carry]:
+        """State and carry after a step that stands, or stands for some entries: the others are as they were.
+
+        Where the others became non-finite, the step is taken again without them: 0 times the slope of infinity, which
+        the gradient of the choice would meet, is no 0.
+        """
+        if not isinstance(stands, Tensor):
+            return step.u, step.carry
+        if torch.is_grad_enabled() and not is_finite(step.u):
+            f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+            step = self.stepper.step(f, leg.t, torch.where(stands, leg.dt, 0.0), u, carry)
+            self.counted.update(step.work)
+        new = tree_map(lambda a, b: torch.where(stands, a, b), step.u, u)
+        if step.carry is None:
+            return new, None
+        return new, tree_map(lambda a, b: torch.where(stands, a, b), step.carry, step.slopes[0])
 
     def _step(self, leg: Leg, u: State, carry: Carry) -> tuple[Leg, Step | None]:
         """The step and its leg; None where it has no solution and a controller can try a shorter one."""

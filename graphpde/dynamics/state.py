@@ -31,15 +31,19 @@ def like(u: State, parts: Sequence[Tensor]) -> State:
 
 
 def combine(u: State, factors: Sequence[Scalar], slopes: Sequence[State]) -> State:
-    """u + sum of factor * slope; zero factors are skipped."""
+    """u + sum of factor * slope; zero factors are skipped, and leaves of integers stay as they are."""
     used = [(f, s) for f, s in zip(factors, slopes, strict=False) if isinstance(f, Tensor) or f != 0.0]
     numbers = [f for f, _ in used if not isinstance(f, Tensor)]
     if len(numbers) == len(used):
-        return tree_map(lambda x, *terms: blend(x, numbers, terms), u, *(s for _, s in used))
+        return tree_map(lambda x, *terms: blend(x, numbers, terms) if _moves(x) else x, u, *(s for _, s in used))
     for factor, slope in used:
         h = torch.as_tensor(factor)
-        u = tree_map(lambda a, b, h=h: a + h.to(a) * b, u, slope)
+        u = tree_map(lambda a, b, h=h: a + h.to(a) * b if _moves(a) else a, u, slope)
     return u
+
+
+def _moves(x: Tensor) -> bool:
+    return x.is_floating_point() or x.is_complex()
 
 
 def is_finite(u: State) -> bool:

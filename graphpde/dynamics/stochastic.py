@@ -14,7 +14,6 @@ from torch import Tensor
 from graphpde.dynamics.state import combine
 from graphpde.dynamics.stepper import STEPPERS, Carry, Step, require_tensor
 from graphpde.errors import InputError
-from graphpde.ops.noise import Diagonal
 from graphpde.ops.system import System
 from graphpde.typing import Scalar, State
 
@@ -51,6 +50,9 @@ class Stochastic:
         require_tensor(self.name, u)
         if f.noise is None:
             return None
+        motion = f.noise.motion(u)
+        if not isinstance(motion, Tensor):
+            raise InputError(f"the motion of the noise is a {type(motion).__name__}, expected a tensor")
         if f.noise.kind not in self.strong.kinds:
             able = [n for n, s in STEPPERS.items() if f.noise.kind in getattr(s, "strong", Orders()).kinds]
             raise InputError(
@@ -231,7 +233,7 @@ class Sriw1(Stochastic):
                 x = x if area is None else combine(x, table.b0[i], [area / dt * g for g in factors])
                 then = t + table.c0[i] * dt
                 rates.append(self.rate(f, then, f.reset(then, x) if i else u))
-            if isinstance(f.noise, Diagonal):
+            if f.noise is not None:
                 y = combine(u, [*(dt * a for a in a1), *(root * b for b in b1)], [*rates[: len(a1)], *factors])
                 factors.append(f.noise.at(t + c1 * dt, y))
         new = combine(u, [dt * a for a in table.alpha], rates)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.core.graph import Graph
 from graphpde.dynamics.state import leaves, tree_map
+from graphpde.errors import InputError
 from graphpde.typing import State
 
 
@@ -85,6 +86,22 @@ class SaveTo(SaveLast):
     def add(self, t: Tensor, u: State) -> None:
         super().add(t, u)
         self.sink(float(t), tree_map(lambda x: x.detach(), u))
+
+
+def saving(save: Save | None) -> Save:
+    """The policy of one run; default: every one of its times.
+
+    Raises:
+        InputError: no policy, or one that holds the states of another run.
+    """
+    if save is None:
+        return SaveAll()
+    if isinstance(save, type) or not (hasattr(save, "add") and hasattr(save, "kept")):
+        got = f"the class {save.__name__}" if isinstance(save, type) else repr(save)
+        raise InputError(f"save is {got}, expected a policy such as SaveAll(), SaveLast(), SaveDense()")
+    if save.kept()[0]:
+        raise InputError(f"this {type(save).__name__}() holds the states of another run; make a new one for each")
+    return save
 
 
 def stacked(states: list[State]) -> State:

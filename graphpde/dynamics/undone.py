@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from graphpde.dynamics.adjoint import read_by, require_all_read
 from graphpde.dynamics.control import Leg
 from graphpde.dynamics.loop import Loop, Tried
+from graphpde.dynamics.reading import once, read_by, require_all_read, undo_detours
 from graphpde.dynamics.reversible import Twin
 from graphpde.dynamics.state import leaves, like
 from graphpde.dynamics.stepper import STEPPERS, Carry, Stepper
@@ -33,16 +33,13 @@ def through(f: Any, stepper: Stepper, times: Tensor) -> Callable[..., tuple[Stat
         raise InputError(f"steps of {stepper.name} cannot be undone; use {able}, or grad='checkpoint'")
     if times.requires_grad:
         raise InputError("grad='reversible' gives no gradient in times; use grad='checkpoint'")
-    if not isinstance(f, nn.Module):
-        raise InputError(
-            "grad='reversible' gives gradients in the tensors that a Term or module says it reads, and a plain "
-            "function says nothing; make it a Term with tensors(), or use grad='checkpoint'"
-        )
-    given = read_by(f)
+    given = read_by(f, "reversible")
 
     def interval(loop: Loop, start: Tensor, end: Tensor, u: State, carry: Carry) -> tuple[State, Carry]:
         if loop.f.fixed is not None:
             raise InputError("held values (Dirichlet conditions) are not undone; use grad='checkpoint'")
+        if isinstance(u, Tensor) and loop.f.at(start, u) is not loop.f:
+            raise InputError(f"{loop.f.label} is frozen anew for every step: not undone; use grad='checkpoint'")
         if not torch.is_grad_enabled():
             return loop.interval(start, end, u, carry)
         require_all_read(loop.f, start, u, given)
@@ -68,28 +65,30 @@ class _Reversed(torch.autograd.Function):
         while leg is not None:
             u, carry, leg = loop.some(leg, u, carry, tried=tried)
         ends = [*leaves(u), *leaves(carry.value), *leaves(carry.slope)]
-        ctx.loop, ctx.u, ctx.third, ctx.read = loop, u, third, given[3 * third :]
+        ctx.loop, ctx.u, ctx.count = loop, u, len(ends)
         ctx.legs = [leg for leg, stands in tried if stands is True]
-        ctx.save_for_backward(*ends)
+        ctx.save_for_backward(*ends, *given[3 * third :])
         return tuple(x.clone() for x in ends)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once("reversible")
     def backward(ctx: Any, *grads: Tensor) -> Any:
         loop, stepper = ctx.loop, ctx.loop.stepper
-        u, carry = _state(ctx.u, ctx.saved_tensors)
-        a, found = list(grads), [torch.zeros_like(w) for w in ctx.read]
+        ends, read = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        u, carry = _state(ctx.u, ends)
+        a, found = list(grads), [torch.zeros_like(w) for w in read]
         for leg in reversed(ctx.legs):
             u, carry = stepper.back(loop.f, leg.t, leg.dt, u, carry)
             with torch.enable_grad():
                 free = [x.detach().requires_grad_() for x in (*leaves(u), *leaves(carry.value), *leaves(carry.slope))]
                 step = stepper.step(loop.f, leg.t, leg.dt, *_state(ctx.u, free))
                 ends = [*leaves(step.u), *leaves(step.carry.value), *leaves(step.carry.slope)]
-                pulled = torch.autograd.grad(ends, (*free, *ctx.read), a, retain_graph=True, allow_unused=True)
+                pulled = torch.autograd.grad(ends, (*free, *read), a, retain_graph=True, allow_unused=True)
             a = [torch.zeros_like(x) if g is None else g for g, x in zip(pulled, free)]
             for k, g in enumerate(pulled[len(free) :]):
                 if g is not None:
                     found[k] = found[k] + g
+        undo_detours(read, found)
         return None, None, *a, *found
 
 

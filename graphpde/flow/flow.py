@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.dynamics.checkpointed import Checkpoints
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.density import SAMPLES, Divergence, KnowsDivergence, Velocity, WithLogDensity
 from graphpde.dynamics.evolve import evolve
@@ -65,7 +66,7 @@ class Flow:
         stepper: Stepper | str = "dopri5",
         dt: float | None = None,
         control: Adaptive | None = None,
-        grad: str = "direct",
+        grad: str | Checkpoints = "auto",
     ):
         if sample not in SAMPLES:
             raise InputError(f"sample='{sample}', expected one of: {', '.join(SAMPLES)}")

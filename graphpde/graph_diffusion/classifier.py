@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph
+from graphpde.dynamics.checkpointed import Checkpoints
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.stepper import Stepper
@@ -28,14 +29,15 @@ class Integration:
 
     Attributes:
         stepper: a stepper or its name. dt: equal steps of at most this; None = chosen by the tolerances.
-        rtol, atol: of one step, where dt is None. grad: "direct", "checkpoint" or "adjoint".
+        rtol, atol: of one step, where dt is None. grad: how
+            gradients go through the steps, as there.
     """
 
     stepper: Stepper | str = "dopri5"
     dt: float | None = None
     rtol: float = 1e-3
     atol: float = 1e-4
-    grad: str = "direct"
+    grad: str | Checkpoints = "auto"
 
     def __call__(self, term: Any, u0: State, times: Sequence[float]) -> Trajectory:
         """The states at ``times``."""

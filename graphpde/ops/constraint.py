@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._C import _functorch
 
-from graphpde.core.tracing import KEEPING
+from graphpde.core.tracing import followed, following
 from graphpde.errors import ConditionError
 from graphpde.ops.values import require_finite, spread
 
@@ -57,8 +57,8 @@ class Constraint:
         if _functorch.maybe_current_level() is not None:  # vmap, jvp or grad around the whole run
             return torch.func.jvp(self.value, (t,), (torch.ones_like(t),))[1]
         keep = torch.is_grad_enabled() and (t.requires_grad or self._learned)
-        with torch.enable_grad(), KEEPING:
-            now = t if t.requires_grad else t.detach().requires_grad_()
+        with following():
+            now = followed(t)
             value = self.value(now)
             v = torch.zeros_like(value, requires_grad=True)
             slope = None
@@ -100,8 +100,8 @@ class Constraint:
 
     def _reads(self, t: Tensor) -> bool:
         """Whether differentiation sees that the value depends on time."""
-        with torch.enable_grad():
-            now = t.detach().clone().requires_grad_()
+        with following():
+            now = followed(t.detach())
             value = self.value(now)
             return value.requires_grad and torch.autograd.grad(value.sum(), now, allow_unused=True)[0] is not None
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from graphpde.core.bridges import as_graph
 from graphpde.core.cached import cached
 from graphpde.core.graph import Graph
-from graphpde.errors import ShapeError
+from graphpde.errors import InputError
 from graphpde.ops.spectral import modes
 from graphpde.ops.system import mass_operator
-from graphpde.typing import Scalar
+from graphpde.typing import Scalar, check_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +50,16 @@ class EigenBasis:
         Raises:
             ShapeError: a field on another domain.
         """
-        if u.dim() < 2 or u.shape[-2] != self.n:
-            raise ShapeError(f"the field has shape {list(u.shape)}, expected [*, {self.n}, c]")
+        check_shape(u, "* n c", "the field", n=self.n)
         return self._in(u.dtype)[1].mT @ u
 
     def synthesise(self, a: Tensor) -> Tensor:
-        """The field of coefficients, [*, k, c] -> [*, n, c]."""
+        """The field of coefficients, [*, k, c] -> [*, n, c].
+
+        Raises:
+            ShapeError: coefficients of another basis.
+        """
+        check_shape(a, "* k c", "the coefficients", k=self.k)
         return self._in(a.dtype)[0] @ a
 
     def filtered(self, u: Tensor, factors: Tensor) -> Tensor:
@@ -63,8 +67,14 @@ class EigenBasis:
         return self.synthesise(factors.to(u) * self.analyse(u))
 
     def heat(self, u: Tensor, time: Scalar | Tensor) -> Tensor:
-        """exp(time Laplace) u of what the modes hold; times >= 0, one number or one for each channel [c]."""
+        """exp(time Laplace) u of what the modes hold; times >= 0, one number or one for each channel [c].
+
+        Raises:
+            InputError: a time below 0, or not finite.
+        """
         time = torch.as_tensor(time, dtype=self.values.dtype, device=self.values.device)
+        if not bool((torch.isfinite(time) & (time >= 0)).all()):
+            raise InputError(f"the times go down to {float(time.detach().min()):g}, expected finite numbers >= 0")
         return self.filtered(u, torch.exp(-self.values[:, None] * time))
 
     def _in(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from graphpde.errors import InputError
+
 
 class Law(Protocol):
     """A probability law on states."""
@@ -47,7 +49,22 @@ class CentredNormal:
         return x - x.mean(-2, keepdim=True)
 
     def log_density(self, x: Tensor, dims: int = 2) -> Tensor:
-        """Of each state [*, 1, 1]; dims is 2, particles of one state are one sample."""
+        """Of each state [*, 1, 1].
+
+        Raises:
+            InputError: dims other than 2: the particles of one state are one sample.
+        """
+        require_states(dims)
         n, d = x.shape[-2:]
         square = x.square().sum((-1, -2), keepdim=True)
         return -0.5 * square - 0.5 * (n - 1) * d * math.log(2 * math.pi)
+
+
+def require_states(dims: int) -> None:
+    """Refuse densities of single nodes, of laws under which nodes depend on each other.
+
+    Raises:
+        InputError: dims is not 2.
+    """
+    if dims != 2:
+        raise InputError(f"dims is {dims!r}, expected 2: the nodes of one state are one sample of this law")

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph
-from graphpde.core.tracing import KEEPING
+from graphpde.core.tracing import followed, following, learned_by, plain
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops.term import Sum
+from graphpde.typing import check_same, check_shape, check_spreads
 
 CALCULI = ("ito", "stratonovich")
 Level = float | Tensor | Callable[[Tensor], Tensor | float]
@@ -37,17 +38,37 @@ class Noise(nn.Module):
         """g(t, u) dw, [*, n, c]."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward(t, u, dw)")
 
+    def at(self, t: Tensor, u: Tensor) -> Any:
+        """The factors of diagonal noise [*, n, c]: what it makes of dw = 1."""
+        return self(t, u, torch.ones_like(u))
+
     def drift(self, t: Tensor, u: Tensor) -> Tensor | None:
         """sum_j g_ij dg_kj/du_i, of which half is the difference of both calculi; None where it is 0.
+
+        Of diagonal noise g dg/du, by reverse mode: the gradient of the sum of all entries holds the derivative of each.
 
         Raises:
             InputError: it is not known for this kind of noise.
         """
-        raise InputError(
-            f"{type(self).__name__} is neither additive nor diagonal, so the drift beside it cannot be taken to "
-            f"another calculus; write the equation in that of the stepper (euler_maruyama: Ito, stochastic_heun: "
-            f"Stratonovich)"
-        )
+        if self.kind == "additive":
+            return None
+        if self.kind != "diagonal":
+            raise InputError(
+                f"{type(self).__name__} is neither additive nor diagonal, so the drift beside it cannot be taken to "
+                f"another calculus; write the equation in that of the stepper (euler_maruyama: Ito, stochastic_heun: "
+                f"Stratonovich)"
+            )
+        keep = torch.is_grad_enabled()
+        with following():
+            v = followed(u)
+            g = self.at(plain(t), v)
+            if not g.requires_grad:
+                return torch.zeros_like(u)
+            keep = keep and (u.requires_grad or any(x is not v for x in learned_by([g])))
+            (slope,) = torch.autograd.grad(g.sum(), v, create_graph=keep, allow_unused=True)
+        if slope is None:
+            return torch.zeros_like(u)
+        return g * slope if keep else (g * slope).detach()
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor it reads that may need a gradient."""
@@ -59,32 +80,32 @@ class Additive(Noise):
 
     Args:
         level: a number, a tensor that fits the state [*, n, c], or a function of time that returns one of these.
+
+    Raises:
+        InputError: none of these.
     """
 
     kind = "additive"
 
     def __init__(self, level: Level):
         super().__init__()
+        if not callable(level):
+            _refuse_unless_level(level)
         self._level = level
 
     def at(self, t: Tensor, u: Tensor) -> Tensor | float:
         """The level at time t.
 
         Raises:
-            ShapeError: it does not fit the state.
+            ShapeError: it does not fit the state. InputError: neither number nor tensor.
         """
         level = self._level(t) if callable(self._level) else self._level
         if isinstance(level, Tensor):
-            if torch.broadcast_shapes(level.shape, u.shape) != u.shape:
-                raise ShapeError(f"the noise has shape {list(level.shape)}, expected one that fits {list(u.shape)}")
-            level = level.to(u)
-        return level
+            return check_spreads(level, u.shape, "the noise").to(u)
+        return _refuse_unless_level(level)
 
     def forward(self, t: Tensor, u: Tensor, dw: Tensor) -> Tensor:
         return self.at(t, u) * dw
-
-    def drift(self, t: Tensor, u: Tensor) -> None:
-        return None
 
     def tensors(self) -> tuple[Tensor, ...]:
         own = (self._level,) if isinstance(self._level, Tensor) else ()
@@ -111,28 +132,12 @@ class Diagonal(Noise):
         """The factors at (t, u).
 
         Raises:
-            ShapeError: not one for each entry of the state.
+            ShapeError: not one for each entry of the state. InputError: no tensor.
         """
-        g = self.factor(t, u)
-        if g.shape != u.shape:
-            raise ShapeError(f"the noise has shape {list(g.shape)}, expected that of the state: {list(u.shape)}")
-        return g
+        return check_same(self.factor(t, u), u.shape, "the noise", "that of the state: ")
 
     def forward(self, t: Tensor, u: Tensor, dw: Tensor) -> Tensor:
         return self.at(t, u) * dw
-
-    def drift(self, t: Tensor, u: Tensor) -> Tensor:
-        """g dg/du, by reverse mode: the gradient of the sum of all entries holds the derivative of each."""
-        keep = torch.is_grad_enabled() and (u.requires_grad or self.at(t, u).requires_grad)
-        with torch.enable_grad(), KEEPING:
-            v = u if u.requires_grad else u.detach().requires_grad_()
-            g = self.at(t, v)
-            if not g.requires_grad:
-                return torch.zeros_like(u)
-            (slope,) = torch.autograd.grad(g.sum(), v, create_graph=keep, allow_unused=True)
-        if slope is None:
-            return torch.zeros_like(u)
-        return g * slope if keep else (g * slope).detach()
 
 
 class General(Noise):
@@ -141,6 +146,9 @@ class General(Noise):
     Args:
         apply: (t, u, dw) -> g(t, u) dw [*, n, c], linear in dw.
         motion: u -> a tensor with one entry for each Brownian motion.
+
+    Raises:
+        ShapeError: when called, what is applied has another shape than the state.
     """
 
     kind = "general"
@@ -153,7 +161,7 @@ class General(Noise):
         return self._motion(u)
 
     def forward(self, t: Tensor, u: Tensor, dw: Tensor) -> Tensor:
-        return self.apply_to(t, u, dw)
+        return check_same(self.apply_to(t, u, dw), u.shape, "the noise", "that of the state: ")
 
 
 class EdgeNoise(Noise):
@@ -183,15 +191,13 @@ class EdgeNoise(Noise):
             raise ShapeError(f"sigma has shape {list(sigma.shape)}, expected one number or [{self.incidence.n_edges}]")
 
     def motion(self, u: Tensor) -> Tensor:
+        check_shape(u, "* n c", "the state", n=self.domain.n)
         return u.new_empty(*u.shape[:-2], self.incidence.n_edges, u.shape[-1])
 
     def forward(self, t: Tensor, u: Tensor, dw: Tensor) -> Tensor:
         sigma = self.sigma.to(dw)[..., None] if isinstance(self.sigma, Tensor) else self.sigma
         flow = self.incidence.divergence(sigma * dw)
         return flow if self.domain.measure is None else flow / self.domain.measure.to(flow)[:, None]
-
-    def drift(self, t: Tensor, u: Tensor) -> None:
-        return None
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.sigma,) if isinstance(self.sigma, Tensor) else ()
@@ -202,7 +208,7 @@ class SDE(nn.Module):
 
     Args:
         drift: a Term, a sum of terms and conditions, or a callable (t, u) -> u'. Fixed nodes stay fixed.
-        noise: :class:`Additive`, :class:`Diagonal`, ... or a number for additive noise.
+        noise: :class:`Additive`, :class:`Diagonal`, ... or a number (or 0-d tensor) for additive noise.
         calculus: what the integral with dW means: "ito" or "stratonovich". Steppers of the other calculus take the
             drift over, where the noise is additive or diagonal.
 
@@ -210,10 +216,12 @@ class SDE(nn.Module):
         InputError: a drift or noise that is none, an unknown calculus.
     """
 
-    def __init__(self, drift: Any, noise: Noise | float, *, calculus: str = "ito"):
+    def __init__(self, drift: Any, noise: Noise | float | Tensor, *, calculus: str = "ito"):
         super().__init__()
         if calculus not in CALCULI:
             raise InputError(f"calculus='{calculus}', expected one of: {', '.join(CALCULI)}")
+        if isinstance(noise, Tensor) and noise.dim() == 0:
+            noise = Additive(noise)
         if isinstance(noise, int | float) and not isinstance(noise, bool):
             noise = Additive(float(noise))
         if not isinstance(noise, Noise):
@@ -230,3 +238,9 @@ class SDE(nn.Module):
     def tensors(self) -> tuple[Tensor, ...]:
         """Every differentiable tensor of drift and noise."""
         return (*self.terms.tensors(), *self.noise.tensors())
+
+
+def _refuse_unless_level(level: Any) -> Any:
+    if isinstance(level, bool) or not isinstance(level, Tensor | int | float):
+        raise InputError(f"the level of the noise is {level!r}, expected a number or a tensor that fits the state")
+    return level

@@ -11,6 +11,8 @@ from torch import Tensor
 from graphpde.checks import number, positive
 from graphpde.errors import InputError
 from graphpde.ops.eigenbasis import EigenBasis, eigenbasis
+from graphpde.ops.laws import require_states
+from graphpde.typing import check_shape
 
 
 class GaussianField:
@@ -31,14 +33,19 @@ class GaussianField:
     """
 
     def __init__(self, domain: Any, *, kappa: float, s: float = 2.0, scale: float = 1.0, modes: int | None = None):
-        positive("kappa", kappa)
-        positive("scale", scale)
+        positive("kappa", kappa, finite=True)
+        positive("scale", scale, finite=True)
         number("s", s)
         self.basis: EigenBasis = eigenbasis(domain, 400 if modes is None else modes)
         self.deviations = scale * (kappa**2 + self.basis.values) ** (-s / 2)  # a [k]
 
     def draw(self, like: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Independent fields with the shape of ``like`` [*, n, c]; channels are independent."""
+        """Independent fields with the shape of ``like`` [*, n, c]; channels are independent.
+
+        Raises:
+            ShapeError: another number of nodes.
+        """
+        check_shape(like, "* n c", "the field", n=self.basis.n)
         shape = (*like.shape[:-2], self.basis.k, like.shape[-1])
         z = torch.randn(shape, generator=rng, dtype=like.dtype, device=like.device)
         return self.basis.synthesise(z * self.deviations[:, None].to(like))
@@ -47,8 +54,9 @@ class GaussianField:
         """Of each field [*, 1, 1], with respect to the values at the nodes.
 
         Raises:
-            InputError: fewer modes than nodes: such a law has no density.
+            InputError: dims other than 2; fewer modes than nodes: such a law has no density.
         """
+        require_states(dims)
         basis = self.basis
         if basis.k < basis.n:
             raise InputError(f"a law on {basis.k} modes of {basis.n} nodes has no density; take modes={basis.n}")

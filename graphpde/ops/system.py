@@ -96,6 +96,13 @@ class System:
         """Whether there is anything beyond L u + b(t)."""
         return bool(self.rates or self.weak)
 
+    @property
+    def nodewise(self) -> bool:
+        """Whether no term that says what it does ties nodes together; of plain functions nothing is known."""
+        known = self.operator is None or isinstance(self.operator, Diagonal | BlockDiagonal)
+        alone = known and all(term.pointwise for _, term in self.weak)
+        return alone and not isinstance(self.mass, LinearOperator)
+
     @cached
     def autonomous_map(self) -> LinearOperator | None:
         """A of u' = A u + b where that is all there is, with an identity as mass, nothing held, and b constant."""

@@ -14,11 +14,11 @@ from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
-from graphpde.core.tracing import KEEPING
+from graphpde.core.tracing import followed, following
 from graphpde.errors import InputError
 from graphpde.mesh.blocks import Quadrature
 from graphpde.solve.linear import solve
-from graphpde.typing import Scalar
+from graphpde.typing import Scalar, check_spreads
 
 Mass = Tensor | LinearOperator | None
 Factor = Scalar | tuple[Scalar, ...]
@@ -167,7 +167,11 @@ class LinearTerm(Term):
 
 
 class Rate(Term):
-    """Any callable (t, u) -> u' as a term without domain."""
+    """Any callable (t, u) -> u' as a term without domain.
+
+    Raises:
+        ShapeError, InputError: when called, a rate that does not fit the state.
+    """
 
     def __init__(self, f: Callable[[Tensor, Tensor], Tensor]):
         super().__init__()
@@ -177,8 +181,17 @@ class Rate(Term):
     def label(self) -> str:
         return getattr(self.f, "__name__", type(self.f).__name__)
 
-    def forward(self, t: Tensor, u: Tensor) -> Tensor:
-        return self.f(t, u)
+    def forward(self, t: Tensor, u: Any) -> Any:
+        rate = self.f(t, u)
+        if isinstance(u, Tensor) and isinstance(rate, Tensor):
+            if rate.shape != u.shape:
+                check_spreads(rate, u.shape, f"the rate of {self.label}")
+        elif isinstance(u, Tensor) or isinstance(rate, Tensor) or (isinstance(u, tuple) and len(rate) != len(u)):
+            wanted = (
+                f"a tensor that fits {list(u.shape)}" if isinstance(u, Tensor) else f"a tuple of {len(u)}, as the state"
+            )
+            raise InputError(f"the rate of {self.label} is a {type(rate).__name__}, expected {wanted}")
+        return rate
 
 
 class Condition:
@@ -290,8 +303,8 @@ def _rows(f: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
     By reverse mode: torch's forward mode costs several times more here, and seconds of imports the first time.
     """
     keep = torch.is_grad_enabled()
-    with torch.enable_grad(), KEEPING:
-        v = u if u.requires_grad else u.detach().requires_grad_()
+    with following():
+        v = followed(u)
         sums = f(v).sum(tuple(range(u.dim() - 1)))
         rows = [
             torch.autograd.grad(s, v, create_graph=keep, retain_graph=True, allow_unused=True)[0]

@@ -55,8 +55,7 @@ def assignment(cost: Tensor) -> Tensor:
 
     if cost.dim() != 2 or cost.shape[0] != cost.shape[1]:
         raise ShapeError(f"the costs have shape {list(cost.shape)}, expected [n, n]: as many points on both sides")
-    if not bool(torch.isfinite(cost).all()):
-        raise InputError(f"{int((~torch.isfinite(cost)).sum())} costs are not finite")
+    _check_costs(cost)
     exact = cost.detach().to("cpu", torch.float64)
     _, column = linear_sum_assignment((exact if len(exact) < WARM_FROM else _reduced(exact)).numpy())
     return torch.from_numpy(np.asarray(column, dtype=np.int64)).to(cost.device)
@@ -117,7 +116,8 @@ def sinkhorn(
     of ``cost`` in the costs is P.
 
     Args:
-        cost: [n, k]. a, b: weights > 0 that sum up to 1; None = equal ones. blur: in units of the cost, > 0.
+        cost: [n, k], finite, worked with in double precision. a, b: weights > 0 that sum up to 1; None = equal ones.
+        blur: in units of the cost, > 0.
         tolerance: of the row sums, in shares of their weight. most: sweeps.
 
     Raises:
@@ -127,27 +127,28 @@ def sinkhorn(
     """
     if cost.dim() != 2:
         raise ShapeError(f"the costs have shape {list(cost.shape)}, expected [n, k]")
+    _check_costs(cost)
     number("blur", blur)
     if blur == 0:
         raise InputError("blur is 0, expected a number > 0; exact plans are made by assignment(cost)")
     whole("most", most)
-    log_a, log_b = (_log_weights(w, n, cost) for w, n in zip((a, b), cost.shape, strict=True))
-    scaled, f = -cost / blur, torch.zeros_like(log_a)
+    exact = cost.detach().double()  # sums are off by eps * cost / blur: too much in float32
+    log_a, log_b = (_log_weights(w, n, exact) for w, n in zip((a, b), cost.shape, strict=True))
+    scaled, f = -exact / blur, torch.zeros_like(log_a)
     g = rows = torch.zeros_like(log_b)
     off, sweeps = math.inf, 0
-    with torch.no_grad():
-        while sweeps < most and off > tolerance:
-            sweeps += 1
-            f = f if sweeps == 1 else log_a - rows
-            g = log_b - torch.logsumexp(scaled + f[:, None], 0)
-            rows = torch.logsumexp(scaled + g, 1)
-            off = float((torch.exp(f + rows - log_a) - 1).abs().max())
-    if off > tolerance:
+    while sweeps < most and not off <= tolerance:
+        sweeps += 1
+        f = f if sweeps == 1 else log_a - rows
+        g = log_b - torch.logsumexp(scaled + f[:, None], 0)
+        rows = torch.logsumexp(scaled + g, 1)
+        off = float((torch.exp(f + rows - log_a) - 1).abs().max())
+    if not off <= tolerance:
         raise SolveError(
             f"the plan has row sums off by {off:.2g} after {most} sweeps, expected {tolerance:g}; take a larger blur "
             f"(costs are up to {float(cost.max()):.3g}, blur is {blur:g}) or more sweeps"
         )
-    plan = torch.exp(scaled.detach() + f[:, None] + g)
+    plan = torch.exp(scaled + f[:, None] + g).to(cost)
     return Plan(plan, (plan * cost).sum(), off, sweeps)
 
 
@@ -160,7 +161,7 @@ def sinkhorn_divergence(x: Tensor, y: Tensor, *, blur: float) -> Tensor:
     total = x.new_zeros(())
     for factor, p, q in parts:
         found = sinkhorn(squared_distances(p, q), blur=blur)
-        entropy = (found.plan * (found.plan.clamp_min(1e-300).log() + math.log(len(p) * len(q)))).sum()
+        entropy = torch.xlogy(found.plan, found.plan * (len(p) * len(q))).sum()
         total = total + factor * (found.cost + blur * entropy)
     return total
 
@@ -172,7 +173,14 @@ def _log_weights(w: Tensor | None, n: int, cost: Tensor) -> Tensor:
         raise ShapeError(f"the weights have shape {list(w.shape)}, expected [{n}]")
     if not bool((w > 0).all()) or abs(float(w.sum()) - 1) > 1e-4:
         raise InputError(f"the weights sum up to {float(w.sum()):g}, least {float(w.min()):g}; expected > 0 and 1")
-    return w.to(cost).log()
+    return w.detach().to(cost).log()
+
+
+def _check_costs(cost: Tensor) -> None:
+    if not bool(torch.isfinite(cost).all()):
+        raise InputError(f"{int((~torch.isfinite(cost)).sum())} costs are not finite")
+    if not cost.numel():
+        raise ShapeError(f"the costs have shape {list(cost.shape)}, expected at least one point on either side")
 
 
 def _check_points(x: Tensor, y: Tensor) -> None:

@@ -15,8 +15,8 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from graphpde.dynamics import STEPPERS, Stepper, evolve
-from graphpde.dynamics.explicit import TABLEAUS, RungeKutta
+from graphpde.dynamics import STEPPERS, Event, SaveDense, Stepper, evolve
+from graphpde.dynamics.explicit import TABLEAUS, RungeKutta, _bend
 from graphpde.dynamics.exponential import Exponential
 from graphpde.dynamics.imex import PAIRS
 from graphpde.errors import InputError
@@ -201,6 +201,33 @@ def test_order_left_under_stiffness(name: str) -> None:
 
     errors = [error(10), error(20), error(40)]
     assert last_orders(errors)[-1] > PROTHERO_ROBINSON[name] - 0.15
+
+
+# between the steps
+
+
+@pytest.mark.orders
+@pytest.mark.parametrize("name", [*ANY, "reversible_heun"])
+def test_dense_output_and_events_between_the_steps(name: str) -> None:
+    """A turn by t + sin(t) / 2: its order at all times, and the times at which x = 0 as exact as x is."""
+
+    def turn(t: Tensor, u: Tensor) -> Tensor:
+        x, y = u.unbind(-1)
+        return (1 + 0.5 * torch.cos(t)) * torch.stack([-y, x], -1)
+
+    u0, errors, stepper = torch.tensor([[1.0, 0.0]], dtype=torch.float64), [], STEPPERS[name]()
+    for steps in (48, 96):
+        event = Event(lambda t, u: u[0, 0])
+        how: Any = {"stepper": stepper, "dt": 4 / steps, "save": SaveDense(), "events": event}
+        run = evolve(Reaction(turn, timed=True), u0, [0.0, 4.0], **how)
+        at = [4 * (k + 0.37) / steps for k in range(steps)]
+        exact = torch.from_numpy(np.stack([turned(np.zeros(1), t) for t in at]))
+        errors.append(float((run.dense(torch.tensor(at, dtype=torch.float64)) - exact).abs().max()))
+        passed = [float(o.t) for o in run.events]
+        angles = [t + 0.5 * math.sin(t) for t in passed]  # the speed is at least 1/2
+        assert angles == pytest.approx([math.pi / 2], abs=4 * errors[-1] + 1e-12)
+    least = min(stepper.order, 4.0 if name in RUNGE_KUTTA and _bend(name) else 3.0)
+    assert last_orders(errors)[-1] > least - 0.2
 
 
 # algebraic order conditions by rooted trees

@@ -86,15 +86,43 @@ def test_what_was_forgotten_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(wanted.area, found.area)
 
 
+@pytest.mark.parametrize(("start", "h"), [(0.1, 7e-5), (0.0, 1e-4), (0.25, 2.0**-19)])
+def test_short_steps_keep_their_noise(start: float, h: float) -> None:
+    """Down to the shortest step that is taken; pieces of the tree itself are exact to the last level."""
+    w, area = Brownian(5)(start, start + h, MANY)
+    assert z(w, h) < 4 and z(area, h**3 / 3) < 4
+    w, _ = Brownian(5, unit=h)(start, start + h, MANY)
+    assert z(w, h) < 4
+
+
+def test_below_the_tree_the_path_is_its_mean() -> None:
+    """E[W(q h) | w, k] = q w + 6 q (1 - q) k within a last piece of length h."""
+    path, like, h = Brownian(2, depth=6), torch.zeros(50, dtype=torch.float64), 2.0**-6
+    one, two = path(0, 1, like), path(0, 1 + h, like)
+    w = two.w - one.w
+    k = (two.area - one.area - h * one.w) / h - w / 2
+    for q in (0.2, 0.5, 0.9):
+        assert torch.allclose(path(0, 1 + q * h, like).w - one.w, q * w + 6 * q * (1 - q) * k, atol=1e-13)
+
+
+def test_an_entry_does_not_depend_on_how_many_others_there_are() -> None:
+    path = Brownian(8)
+    few, many = (path(0, 0.3, torch.zeros(n, dtype=torch.float64)) for n in (2, 5))
+    assert torch.equal(few.w, many.w[:2]) and torch.equal(few.area, many.area[:2])
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: Brownian(-1), "seed is -1"),
         (lambda: Brownian(0.5), "seed is 0.5"),
-        (lambda: Brownian(0, unit=0.0), "a unit > 0"),
+        (lambda: Brownian(0, unit=0.0), "unit is 0.0, expected a finite number > 0"),
         (lambda: Brownian(0, depth=99), "a depth <= 40"),
         (lambda: Brownian(0)(1.0, 0.5, MANY), "the interval from 1 to 0.5"),
         (lambda: Brownian(0)(0.0, math.nan, MANY), "the interval from 0 to nan"),
+        (lambda: Brownian(0)(0.0, 1.0, torch.ones(3, dtype=torch.int64)), "the motion has type torch.int64"),
+        (lambda: Brownian(0)(0.0, 1.0, [1, 2]), "the motion has type list"),
+        (lambda: Brownian(0)(0.0, 3e-6, MANY), "a step of 3e-06 is too short .* such as Brownian.0, unit=3e-06."),
     ],
 )
 def test_refused(make, said: str) -> None:

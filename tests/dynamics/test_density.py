@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graphpde.core import networks
 from graphpde.dynamics import Adaptive, ExactDivergence, Hutchinson, WithLogDensity, evolve
 from graphpde.errors import InputError, ShapeError
+from graphpde.ops import Reaction
+from graphpde.ops.weighted_diffusion import WeightedDiffusion
 
 A = torch.tensor([[0.3, -1.1], [0.7, -0.4]], dtype=torch.float64)
 CONTROL = Adaptive(rtol=1e-9, atol=1e-11)
@@ -134,7 +137,69 @@ def test_the_adjoint_of_states_of_several_tensors() -> None:
         assert float((one - two).norm()) <= 1e-6 * float(one.norm())
 
 
+@pytest.mark.parametrize("kind", ("exact", "probes"))
+def test_densities_in_inference_mode(kind: str) -> None:
+    """The divergence does not vanish where autograd is off altogether, nor for states that were made there."""
+    torch.manual_seed(5)
+    net = Mixing(3, 2)
+
+    def run() -> Tensor:
+        rng = torch.Generator().manual_seed(0)
+        x = torch.randn(4, 3, 2, dtype=torch.float64, generator=rng)
+        how = ExactDivergence() if kind == "exact" else Hutchinson.draw(x, 2, rng=rng)
+        flow = WithLogDensity(lambda t, y: (1 + t) * net(t, y), how, sample="state")
+        return evolve(flow, flow.start(x), [0.0, 1.0], stepper="rk4", dt=0.25).final.log_density
+
+    with torch.inference_mode():
+        found = run()
+    with torch.no_grad():
+        wanted = run()
+    assert float(wanted.abs().min()) > 1e-3
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.grad
+def test_the_adjoint_of_a_density_along_a_term() -> None:
+    """Edge weights are no parameters; the term tells of them, and so does its density."""
+    graph = networks.watts_strogatz(6, 2, 0.1, seed=0)
+    w = torch.linspace(0.5, 1, graph.edges.n_edges, dtype=torch.float64).requires_grad_()
+    x, found = torch.linspace(-1, 1, 6, dtype=torch.float64)[:, None], []
+    for grad in ("direct", "adjoint"):
+        flow = WithLogDensity(WeightedDiffusion(graph, w) + Reaction(lambda u: u - u**3), sample="state")
+        end = evolve(flow, flow.start(x), [0.0, 0.5], stepper="dopri5", control=CONTROL, grad=grad).final
+        found.append(torch.autograd.grad(end.log_density.sum() + end.x.square().sum(), w)[0])
+    assert float((found[0] - found[1]).norm()) <= 1e-6 * float(found[0].norm())
+
+
+class Spread(nn.Module):
+    """A velocity whose formula is that of the whole state."""
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return x
+
+    def with_divergence(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, torch.full_like(x[..., :1, :1], float(x.shape[-2] * x.shape[-1]))
+
+
+def test_shapes_of_densities_are_checked() -> None:
+    x, t = torch.zeros(5, 2), torch.zeros(())
+    with pytest.raises(ShapeError, match=r"the log-density has shape \[5\], expected one that fits \[5, 1\]"):
+        WithLogDensity(linear).start(x, torch.zeros(5))
+    with pytest.raises(ShapeError, match=r"the state has shape \[5\], expected \[\*, n, c\]"):
+        WithLogDensity(linear).start(torch.zeros(5))
+    flow = WithLogDensity(Spread())
+    with pytest.raises(ShapeError, match=r"the divergence has shape \[1, 1\], expected one number for each .*\[5, 1\]"):
+        flow(t, flow.start(x))
+    assert torch.equal(flow.start(x, 2.0).log_density, torch.full((5, 1), 2.0))
+    for velocity, said in ((lambda t, x: x[:, :1], r"the velocity has shape \[5, 1\]"), (lambda t, x: 3, "is a int")):
+        flow = WithLogDensity(velocity)
+        with pytest.raises(InputError, match=said):
+            flow(t, flow.start(x))
+
+
 def test_refused() -> None:
+    with pytest.raises(InputError, match="count is 0, expected a whole number >= 1"):
+        Hutchinson.draw(torch.zeros(2, 2), 0, rng=torch.Generator())
     with pytest.raises(InputError, match="sample='edge', expected one of: node, state"):
         WithLogDensity(linear, sample="edge")
     with pytest.raises(InputError, match="kind='uniform', expected one of: rademacher, gaussian"):

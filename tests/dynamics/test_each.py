@@ -11,7 +11,7 @@ from torch import Tensor
 from graphpde.core import Graph, networks
 from graphpde.dynamics import Adaptive, SaveDense, WithLogDensity, evolve
 from graphpde.errors import InputError
-from graphpde.ops import Reaction
+from graphpde.ops import Diffusion, Reaction
 
 SPEEDS = torch.tensor([0.3, 1.0, 4.0, 15.0], dtype=torch.float64)
 U0 = torch.tensor([[1.0, 0.0], [0.5, 0.2], [1.0, 0.1], [0.2, 0.3]], dtype=torch.float64)
@@ -112,7 +112,101 @@ def test_gradients_of_steps_of_their_own() -> None:
         assert float(g[k]) == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize("times", ([0.0, 1.0], [0.0, 0.3, 0.3 + 1e-6, 0.7, 1.0]))
+@pytest.mark.parametrize("name", ("dopri5", "bosh3"))
+def test_steps_are_those_of_a_controller_for_one(name: str, times: list[float]) -> None:
+    """Refused steps, steps that a saved time cuts short and the arrival included."""
+
+    def f(t: Tensor, u: Tensor) -> Tensor:
+        x, y = u.unbind(-1)
+        w = 1 + 60 * torch.exp(-200 * (torch.as_tensor(t).expand(*u.shape[:-1], 1)[..., 0] - 0.5) ** 2)
+        return torch.stack([-w * y, w * x], -1)
+
+    runs = [
+        evolve(f, U0[:1], times, stepper=name, control=Adaptive(rtol=1e-5, atol=1e-7, dt0=0.05, each=each))
+        for each in ("node", None)
+    ]
+    assert runs[1].statistics["rejected"] > 1
+    assert int(runs[0].statistics["steps_each"]) == runs[1].statistics["accepted"]
+    assert int(runs[0].statistics["rejected_each"]) == runs[1].statistics["rejected"]
+    assert torch.allclose(runs[0].states, runs[1].states, rtol=0, atol=1e-13)
+
+
+def test_the_last_step_arrives() -> None:
+    """-0.3 + (0.4 + 0.3) is less than 0.4: what is missing would be a step of its own."""
+    assert -0.3 + (0.4 + 0.3) < 0.4
+    control = Adaptive(rtol=1e-3, atol=1e-3, dt0=1.0, each="node")
+    run = evolve(lambda t, u: 0 * u, U0, [-0.3, 0.4], stepper="heun", control=control)
+    assert run.statistics["steps_each"].tolist() == [1] * 4
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("grad", ("direct", "checkpoint"))
+def test_gradients_beside_refused_steps_that_were_not_finite(grad: str) -> None:
+    """Torricelli's law: a root below 0 in a step that was too long for one of the samples."""
+    rates = torch.tensor([[0.01], [40.0]], dtype=torch.float64)
+    found = []
+    for each in ("node", None):
+        k = torch.ones(2, dtype=torch.float64, requires_grad=True)
+        run = evolve(
+            lambda t, u: -k[:, None] * torch.sqrt(u) * rates,  # noqa: B023
+            torch.tensor([[1.0], [1000.0]], dtype=torch.float64), [0.0, 1.0], stepper="dopri5",
+            control=Adaptive(rtol=1e-6, atol=1e-6, dt0=1.0 if each else None, each=each), grad=grad,
+        )  # fmt: skip
+        if each:
+            assert int(run.statistics["rejected_each"][1]) > 0
+        found.append(torch.autograd.grad(run.final.sum(), k)[0])
+    assert torch.allclose(found[0], found[1], rtol=1e-4)
+
+
+def test_times_come_in_the_type_of_the_state() -> None:
+    seen = set()
+
+    def f(t: Tensor, u: Tensor) -> Tensor:
+        seen.add((t.dtype, t.shape))
+        return -torch.cat([u[:, :1], t], 1)
+
+    run = evolve(f, U0.float(), [0.0, 1.0], stepper="tsit5", control=Adaptive(each="node"))
+    assert seen == {(torch.float32, (4, 1))} and run.states.dtype == torch.float32
+    wanted = torch.cat([U0[:, :1] * torch.exp(torch.tensor(-1.0)), U0[:, 1:] - 0.5], 1)
+    assert torch.allclose(run.final.double(), wanted, atol=1e-3)
+
+
+def test_evaluations_are_counted() -> None:
+    for each in ("node", None):
+        calls = []
+
+        def f(t: Tensor, u: Tensor) -> Tensor:
+            calls.append(t)  # noqa: B023
+            return turning(SPEEDS)(t, u)
+
+        run = evolve(f, U0, [0.0, 1.0], stepper="dopri5", control=Adaptive(1e-4, 1e-6, each=each))
+        assert run.statistics["evaluations"] == len(calls)
+
+
 def test_refused() -> None:
+    how: dict[str, Any] = {"stepper": "dopri5"}
+    graph = networks.watts_strogatz(6, 2, 0.1, seed=0)
+    flow = WithLogDensity(lambda t, x: x, sample="state")
+    x = torch.ones(6, 1, dtype=torch.float64)
+    for f, u0, each, said in (
+        (Diffusion(graph), x, "node", "every node step alone, and Diffusion ties them together; use 'state'"),
+        (lambda t, u: -u, x[:0], "node", r"the state has shape \[0, 1\]: no samples"),
+        (lambda t, u: -u, x[:, 0], "state", r"the state has shape \[6\], expected \[\*, n, c\]"),
+        (flow, flow.start(x), "graph", r"a part of the state has shape \[1, 1\], expected samples as \[6, 1\]"),
+    ):
+        with pytest.raises(InputError, match=said):
+            domain = Graph.union([graph]) if each == "graph" else None
+            evolve(f, u0, [0.0, 1.0], control=Adaptive(each=each), domain=domain, **how)
+    with pytest.raises(InputError, match="steps for each sample give no gradient in times"):
+        times = torch.tensor([0.0, 1.0], requires_grad=True)
+        evolve(turning(SPEEDS), U0, times, control=Adaptive(each="node"), **how)
+    with pytest.raises(InputError, match="the adjoint takes one step for all; use a control without each="):
+        evolve(Reaction(lambda u: -u), U0, [0.0, 1.0], control=Adaptive(each="node"), grad="adjoint", **how)
+    with pytest.raises(InputError, match="rtol is 'a', expected a finite number >= 0"):
+        Adaptive(rtol="a")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="control is 0.0001, expected None or Adaptive"):
+        evolve(turning(SPEEDS), U0, [0.0, 1.0], control=1e-4, **how)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="each='edge', expected None or one of: node, state, graph"):
         Adaptive(each="edge")
     with pytest.raises(InputError, match="each='graph' needs the graphs of a union"):

@@ -1,11 +1,16 @@
 """Three ways to the gradient of a run: through every step, with checkpoints, by the adjoint equation."""
 
+import gc
+import warnings
+
 import pytest
 import torch
+from torch import Tensor
 
 from graphpde import Graph, Relation, evolve
-from graphpde.dynamics import Adaptive
-from graphpde.errors import InputError, SolveError
+from graphpde.dynamics import Adaptive, Checkpoints, Event
+from graphpde.dynamics.adjoint import warn_of_adjoint
+from graphpde.errors import AdjointCaveat, InputError, SolveError
 from graphpde.ops import Diffusion, Dirichlet, Reaction, Term
 from graphpde.ops.weighted_diffusion import HeldRate, WeightedDiffusion
 
@@ -110,7 +115,7 @@ def test_what_the_adjoint_cannot_serve_is_refused(f, u0, stepper, message):
 
 
 def test_an_unknown_way_is_refused():
-    with pytest.raises(InputError, match="grad='guess', expected one of: direct, checkpoint, adjoint"):
+    with pytest.raises(InputError, match="grad='guess', expected one of: auto, direct, checkpoint, adjoint"):
         evolve(Plain(), torch.ones(3, 1), [0.0, 1.0], stepper="rk4", dt=0.1, grad="guess")
 
 
@@ -215,3 +220,165 @@ def test_the_adjoint_needs_every_saved_state():
 
     with pytest.raises(InputError, match="leave save= out"):
         evolve(Plain(), torch.ones(3, 1), [0, 1], stepper="rk4", dt=0.1, grad="adjoint", save=SaveAll())
+
+
+# few states: what is kept, and that nothing else changes
+
+
+class Slow(Term):
+    """A learned decay with a place for every number, and torch's own random numbers where asked for."""
+
+    def __init__(self, noisy=False):
+        super().__init__()
+        self.k = torch.nn.Parameter(torch.linspace(0.5, 1, 400, dtype=torch.float64)[:, None])
+        self.noisy = noisy
+
+    def forward(self, t, u):
+        kick = torch.randn(u.shape, dtype=u.dtype) if self.noisy else 0.0
+        return -self.k * torch.sin(u) * (1 + 0.1 * torch.cos(t)) + kick
+
+
+def both(grad, term, **how):
+    """Final states and gradients, of all steps and by checkpoints, with the same random numbers."""
+    found = []
+    for way in ("direct", grad):
+        torch.manual_seed(0)
+        u0 = torch.linspace(0, 2, 400, dtype=torch.float64)[:, None].requires_grad_()
+        run = evolve(term, u0, **{"times": [0.0, 1.0], "stepper": "rk4", "grad": way, **how})
+        found.append([run.final, *torch.autograd.grad((run.states[1:] ** 3).sum(), [u0, term.k])])
+    return found
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("states", [None, 15, 16, 60])
+@pytest.mark.parametrize("times", [[0.0, 1.0], [0.0, 0.13, 0.2, 1.0]])
+def test_any_number_of_levels_gives_the_gradient_bit_by_bit(states, times):
+    for one, two in zip(*both(Checkpoints(states), Slow(), dt=0.002, times=times), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("states", [None, 15])
+def test_levels_repeat_random_numbers(states):
+    for one, two in zip(*both(Checkpoints(states), Slow(noisy=True), dt=0.002), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.grad
+@pytest.mark.parametrize("states", [None, 15, 30])
+def test_levels_under_control(states):
+    """Refused steps included; stretches grow, since nobody knows how many steps there will be."""
+    control = Adaptive(1e-9, 1e-9, dt0=0.5, dt_max=0.002)
+    for one, two in zip(*both(Checkpoints(states), Slow(), stepper="bosh3", control=control), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.grad
+def test_levels_carry_states_of_several_tensors():
+    net = torch.nn.Linear(1, 1).double()
+
+    def swing(t, state):
+        return state[1], -net(state[0])
+
+    found = []
+    for grad in ("direct", Checkpoints(18)):
+        u0 = (torch.ones(3, 1, dtype=torch.float64), torch.zeros(3, 1, dtype=torch.float64))
+        run = evolve(swing, u0, [0.0, 1.0], stepper="dopri5", dt=0.001, grad=grad)
+        found.append(torch.autograd.grad(run.final[0].square().sum(), list(net.parameters())))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def numbers(grad, **how):
+    """Most numbers that are in memory beyond those before the run: after it, and at any time of the backward pass."""
+    term, u0 = Slow(), torch.linspace(0, 2, 400, dtype=torch.float64)[:, None]
+
+    def held():
+        gc.collect()
+        found = {x.data_ptr(): x.numel() for x in gc.get_objects() if issubclass(type(x), Tensor)}
+        return sum(n for n in found.values() if n >= 400)
+
+    before = held()
+    peak = []
+
+    class Probe(torch.autograd.Function):
+        """Looks round in the backward pass."""
+
+        @staticmethod
+        def forward(ctx, u):
+            return u.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            peak.append(held() - before)
+            return g
+
+    def f(t, u):
+        looks = torch.is_grad_enabled() and float(t) * 11 % 1 < 0.02
+        return term(t, Probe.apply(u) if looks else u)
+
+    final = evolve(f, u0.requires_grad_(), [0.0, 1.0], stepper="euler", grad=grad, **how).final
+    after = held() - before
+    final.sum().backward()
+    return after / 400, max(peak) / 400
+
+
+@pytest.mark.parametrize("states", [16, 20, 32])
+def test_a_budget_is_kept(states):
+    """1000 steps: on one level 32 states and steps, on two 20 and 10, on four 16 and 4; a few more for the ends."""
+    steps = {32: 32, 20: 10, 16: 4}[states]
+    after, peak = numbers(Checkpoints(states), dt=0.001)
+    assert after <= states + 5
+    assert peak <= states + 3 * steps + 10  # autograd keeps three states of one such step
+
+
+def test_a_budget_that_cannot_be_met_is_refused():
+    u0 = torch.ones(3, 1, requires_grad=True)
+    with pytest.raises(
+        InputError, match=r"15 states are too few for 1000 steps; take Checkpoints\(states=16\) or more"
+    ):
+        evolve(Plain(), u0, [0, 1], stepper="euler", dt=0.001, grad=Checkpoints(15))
+    with pytest.raises(InputError, match="2 states are too few: they are used up after .* steps of a control"):
+        evolve(Plain(), u0, [0, 1], stepper="heun", control=Adaptive(dt_max=0.01), grad=Checkpoints(2))
+    with pytest.raises(InputError, match="states is 0, expected a whole number >= 1"):
+        Checkpoints(0)
+
+
+def test_long_runs_keep_few_states_by_default():
+    direct, short, long = (saved_bytes(*how) for how in (("direct", 501), ("auto", 500), ("auto", 501)))
+    assert short > 0.9 * direct
+    assert long < 0.1 * direct
+
+
+def test_where_nothing_is_learned_nothing_is_checkpointed(monkeypatch):
+    """Torch's checkpoints import a compiler: seconds that a simulation need not pay."""
+    monkeypatch.setattr("graphpde.dynamics.checkpointed.checkpoint", None)
+    run = evolve(Plain(), torch.ones(3, 1, dtype=torch.float64), [0, 1], stepper="euler", dt=1e-3)
+    assert torch.allclose(run.final, torch.full_like(run.final, (1 - 1e-3) ** 1000))
+
+
+def test_long_runs_beneath_transforms_and_events_are_taken_directly():
+    def end(u):
+        return evolve(Plain(), u, [0.0, 1.0], stepper="euler", dt=1e-3).final.sum()
+
+    u0 = torch.ones(3, 1, dtype=torch.float64)
+    wanted = torch.full_like(u0, (1 - 1e-3) ** 1000)
+    assert torch.allclose(torch.func.grad(end)(u0), wanted)
+    assert float(torch.func.jvp(end, (u0,), (u0,))[1]) == pytest.approx(float(wanted.sum()))
+    run = evolve(Plain(), u0, [0, 1], stepper="euler", dt=1e-3, events=Event(lambda t, u: u.sum() - 2))
+    assert len(run.events) == 1
+
+
+def test_the_adjoint_says_once_what_it_is():
+    warn_of_adjoint.cache_clear()
+    u0 = torch.ones(3, 1, dtype=torch.float64, requires_grad=True)
+    how = {"stepper": "dopri5", "control": Adaptive(), "grad": "adjoint"}
+    with pytest.warns(
+        AdjointCaveat, match="the gradient of the exact solution, which differs .* tighten the tolerances"
+    ):
+        evolve(Plain(), u0, [0, 1], **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evolve(Plain(), u0, [0, 1], **how)
+        warn_of_adjoint.cache_clear()
+        warnings.simplefilter("ignore", AdjointCaveat)
+        evolve(Plain(), u0, [0, 1], **how)

@@ -11,6 +11,7 @@ from graphpde.core import networks
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh import Space, interval, sphere
 from graphpde.ops import Diffusion, GaussianField, eigenbasis
+from graphpde.ops.laws import CentredNormal
 
 LINE = Space(interval(40))
 BALL = Space(sphere(2))
@@ -58,11 +59,13 @@ def test_the_covariance_is_a_power_of_the_operator() -> None:
     )
 
 
-def test_the_density_is_that_of_the_covariance() -> None:
+@pytest.mark.parametrize("channels", (1, 3))
+def test_the_density_is_that_of_the_covariance(channels: int) -> None:
+    """Channels are independent: their log-densities add up."""
     field = GaussianField(LINE, kappa=3.0, s=1.0, modes=LINE.n)
     law = torch.distributions.MultivariateNormal(torch.zeros(LINE.n, dtype=torch.float64), field.covariance())
-    x = field.draw(torch.zeros(4, LINE.n, 1, dtype=torch.float64), torch.Generator().manual_seed(1))
-    assert torch.allclose(field.log_density(x)[:, 0, 0], law.log_prob(x[..., 0]), rtol=1e-9)
+    x = field.draw(torch.zeros(4, LINE.n, channels, dtype=torch.float64), torch.Generator().manual_seed(1))
+    assert torch.allclose(field.log_density(x)[:, 0, 0], law.log_prob(x.mT).sum(-1), rtol=1e-9)
 
 
 def variance(level: int, s: float, modes: int) -> float:
@@ -80,9 +83,20 @@ def test_the_law_does_not_depend_on_the_mesh() -> None:
 
 
 def test_refused() -> None:
-    with pytest.raises(InputError, match="kappa is 0, expected a number > 0"):
+    with pytest.raises(InputError, match="kappa is 0, expected a finite number > 0"):
         GaussianField(LINE, kappa=0)
     with pytest.raises(InputError, match="a law on 5 modes of 41 nodes has no density; take modes=41"):
         GaussianField(LINE, kappa=1.0, modes=5).log_density(torch.zeros(41, 1))
     with pytest.raises(ShapeError, match=r"the field has shape \[3, 1\], expected \[\*, 41, c\]"):
         eigenbasis(LINE, 5).analyse(torch.zeros(3, 1))
+    with pytest.raises(InputError, match="kappa is inf, expected a finite number"):
+        GaussianField(LINE, kappa=math.inf)
+    with pytest.raises(ShapeError, match=r"the field has shape \[2, 7, 1\], expected \[\*, 41, c\]"):
+        GaussianField(LINE, kappa=1.0, modes=5).draw(torch.zeros(2, 7, 1))
+    with pytest.raises(ShapeError, match=r"the coefficients .* shape \[6, 1\]"):
+        eigenbasis(LINE, 5).synthesise(torch.zeros(6, 1))
+    with pytest.raises(InputError, match="the times go down to -1, expected finite numbers >= 0"):
+        eigenbasis(LINE, 5).heat(torch.zeros(41, 1), -1.0)
+    for law in (CentredNormal(), GaussianField(LINE, kappa=1.0, modes=41)):
+        with pytest.raises(InputError, match="dims is 1, expected 2: the nodes of one state are one sample"):
+            law.log_density(torch.zeros(41, 1, dtype=torch.float64), 1)

@@ -183,6 +183,18 @@ def test_what_is_kept_from_inference_serves_gradients(name: str) -> None:
         assert torch.equal(*gradients) and float(gradients[0].abs().max()) > 0
 
 
+def test_jacobians_and_moving_values_in_inference_mode() -> None:
+    """Derivatives that a step needs do not vanish where autograd is off altogether."""
+    terms = Diffusion(LUMPED) + Reaction(cubic) + Dirichlet("left", lambda x, t: torch.sin(3 * t))
+    u, when = state(), torch.tensor(0.3, dtype=torch.float64)
+    system = System(terms, None, T0)
+    with torch.no_grad():
+        wanted = system.rate(when, u), system.linearise(when, u)(u)
+    with torch.inference_mode():
+        found = system.rate(when.clone(), u.clone()), system.linearise(when.clone(), u.clone())(u)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_nothing_stands_still() -> None:
     u = state()
     system = System(0, LUMPED, T0)

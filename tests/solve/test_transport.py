@@ -76,7 +76,26 @@ def test_divergence_of_equal_sets_is_zero_and_its_gradient_is_right() -> None:
         assert float(g[place]) == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4, abs=1e-6)
 
 
+def test_single_precision_meets_its_tolerance() -> None:
+    """Costs of 78 in blurs of 0.1 have exponents of 780, which float32 rounds to 5e-5; and plans have zeros there."""
+    x, y = (points(n).float() * 2.5 for n in (30, 40))
+    cost = squared_distances(x, y)
+    plan = sinkhorn(cost, blur=0.1 * float(cost.max()) / 78, tolerance=1e-6, most=100_000).plan
+    assert plan.dtype == torch.float32
+    assert torch.allclose(plan.sum(0), torch.full((40,), 1 / 40), rtol=1e-5)
+    x, y = (torch.cat([part, part + 20]) for part in (x[:9] / 2, y[:9] / 2))  # plans are 0 between the two heaps
+    found, wanted = (float(sinkhorn_divergence(a, b, blur=1.0)) for a, b in ((x, y), (x.double(), y.double())))
+    assert found == pytest.approx(wanted, rel=1e-3)
+
+
 def test_refused() -> None:
+    for bad in (math.nan, math.inf):
+        with pytest.raises(InputError, match="1 costs are not finite"):
+            sinkhorn(torch.tensor([[0.0, bad], [1.0, 2.0]]), blur=1.0)
+    for empty in (wasserstein, squared_distances):
+        nothing = torch.zeros(0, 2)
+        with pytest.raises(ShapeError, match="at least one point on either side"):
+            empty(nothing, nothing) if empty is wasserstein else sinkhorn(empty(nothing, nothing), blur=1.0)
     with pytest.raises(ShapeError, match=r"the costs have shape \[2, 3\], expected \[n, n\]"):
         assignment(torch.zeros(2, 3))
     with pytest.raises(InputError, match="1 costs are not finite"):
