@@ -60,7 +60,8 @@ $(PEERS)/.installed: constraints.txt benchmarks/peers.txt | $(INSTALLED)
 	@$(PEERS_PY) -m pip --version >/dev/null 2>&1 || $(PY) -m venv --clear $(PEERS)
 	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
 	  -e ".[io]" FiPy gmsh hypothesis numba POT pytest pyvista scikit-fem setuptools torchdiffeq wheel
-	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c benchmarks/peers.txt --no-deps torchcfm
+	@$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
+	  --no-deps torchcfm
 	@$(PEERS_PY) -m pip install --disable-pip-version-check -c constraints.txt -c benchmarks/peers.txt \
 	  --no-build-isolation --no-deps torch-scatter > $(PEERS)/torch_scatter.log 2>&1 \
 	  || echo "torch_scatter could not be built; see $(PEERS)/torch_scatter.log"

@@ -47,5 +47,6 @@ if __name__ == "__main__":
     from graphpde.viz.flows import plot_points
 
     sets = {f"t = {float(t):g}": x for t, x in zip(way.times[::2], way.states[::2])}
-    save_figure(plot_points({**sets, "one Euler step": one_step, "data": x1}, ("x", "y")), "flow_matching_in_forty_lines.png")
+    figure = plot_points({**sets, "one Euler step": one_step, "data": x1}, ("x", "y"))
+    save_figure(figure, "flow_matching_in_forty_lines.png")
     print("picture: flow_matching_in_forty_lines.png")

@@ -94,9 +94,9 @@ class Nodes:
         return Increment(*(x.expand(*like.shape[:-2], -1)[..., None] for x in both))
 
 
-def one_step(name: str, sde: SDE, h: float, u: Tensor) -> tuple[Tensor, Tensor]:
+def one_step(name: str, sde: SDE, h: float, u: Tensor, start: float = 0.0) -> tuple[Tensor, Tensor]:
     """New states [k, q, 1] from states u [k], and their probabilities [q]."""
-    path, stepper, t = Nodes(), STEPPERS[name](), torch.zeros((), dtype=torch.float64)
+    path, stepper, t = Nodes(), STEPPERS[name](), torch.tensor(start, dtype=torch.float64)
     f = System(sde, None, t, brownian=path)  # type: ignore[arg-type]
     states = u[:, None, None].expand(-1, len(path.p), 1)
     return stepper.step(f, t, h, states, stepper.init(f, t, states)).u, path.p

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.flow.orders import Nodes, one_step
 from graphpde.core import Graph, networks
-from graphpde.dynamics import STEPPERS, Brownian, Increment, evolve
+from graphpde.dynamics import STEPPERS, Brownian, evolve
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops import SDE, Additive, Diagonal, Diffusion, Dirichlet, EdgeNoise, General, Noise, System
 
@@ -132,31 +133,6 @@ def test_diagonal_noise_of_ones_own(name: str, calculus: str) -> None:
 
 
 # weak orders, by the exact moments of one step: the path of a step is replaced by all nodes of a Gauss rule
-
-
-class Nodes:
-    """A path whose w and area in a step of length h are the nodes of a Gauss rule for their law."""
-
-    def __init__(self, degree: int = 12):
-        x, p = np.polynomial.hermite_e.hermegauss(degree)
-        p = p / p.sum()
-        one, two = (torch.from_numpy(g.ravel()) for g in np.meshgrid(x, x, indexing="ij"))
-        self.w, self.k, self.p = one, two, torch.from_numpy(np.outer(p, p).ravel())
-
-    def __call__(self, t0: float, t1: float, like: Tensor) -> Increment:
-        h = t1 - t0
-        w, k = self.w * math.sqrt(h), self.k * math.sqrt(h / 12)
-        return Increment(
-            w.expand(*like.shape[:-2], -1)[..., None], ((k + w / 2) * h).expand(*like.shape[:-2], -1)[..., None]
-        )
-
-
-def one_step(name: str, sde: SDE, h: float, u: Tensor, start: float = 0.0) -> tuple[Tensor, Tensor]:
-    """New states [2, q, 1] from the two states u [2], and their probabilities [q]."""
-    path, stepper, t = Nodes(), STEPPERS[name](), torch.tensor(start, dtype=torch.float64)
-    f = System(sde, None, t, brownian=path)
-    states = u[:, None, None].expand(-1, len(path.p), 1)
-    return stepper.step(f, t, h, states, stepper.init(f, t, states)).u, path.p
 
 
 @pytest.mark.orders
