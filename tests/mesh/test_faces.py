@@ -126,3 +126,34 @@ def test_refused() -> None:
         Faces(Mesh(fan, {"triangle": [[0, 1, 2], [0, 1, 3], [0, 1, 4]]}))
     with pytest.raises(MeshError, match="the density has the integral 0"):
         BALL.draw(3, rng(), torch.zeros(BALL.mesh.n))
+
+
+def test_a_surface_with_one_side_is_refused() -> None:
+    """A Moebius strip of ten triangles."""
+    k = torch.arange(5)
+    turn, side = 2 * math.pi * k / 5, torch.tensor([-0.3, 0.3])
+    half = (turn / 2)[:, None]
+    r = 1 + side * half.cos()
+    points = torch.stack([r * turn.cos()[:, None], r * turn.sin()[:, None], side * half.sin()], -1).reshape(-1, 3)
+    cells = []
+    for i in range(5):
+        a, b = 2 * i, 2 * i + 1
+        c, d = (2 * i + 2, 2 * i + 3) if i < 4 else (1, 0)
+        cells += [[a, c, b], [b, c, d]]
+    with pytest.raises(MeshError, match="has one side only: 10 triangles cannot be turned"):
+        Faces(Mesh(points.double(), {"triangle": cells}))
+
+
+def test_turned_triangles_on_the_plane() -> None:
+    """Points and ways on a mesh with triangles both ways round are those on the sound one."""
+    mesh = rectangle(4, 3)
+    corners = mesh.cells["triangle"].clone()
+    corners[::2] = corners[::2][:, [1, 0, 2]]
+    faces = Faces(mesh.with_cells({"triangle": corners}))
+    at = faces.draw(100, rng())
+    way = 0.2 * torch.randn(100, 2, dtype=torch.float64, generator=rng(1))
+    x, end = faces.position(at), faces.position(faces.walk(at, way))
+    inside = ((x + way > 0) & (x + way < faces.mesh.points.max(0).values)).all(1)
+    assert torch.allclose(end[inside], (x + way)[inside], atol=1e-12)
+    e = faces.along
+    assert bool((e[:, 0, 0] * e[:, 1, 1] > e[:, 0, 1] * e[:, 1, 0]).all())
