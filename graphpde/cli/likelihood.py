@@ -45,11 +45,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         file = write_table(Path(args.output), ["log_density"], found.log_density[:, None])
     if args.json:
-        error = None if found.error != found.error else found.error
-        values = {"samples": len(found.log_density), "log_likelihood_mean": found.mean, "standard_error": error}
+        values = {"samples": len(found.log_density), "log_likelihood_mean": found.mean, "standard_error": found.error}
         say_json({**values, "by": found.by, **({"file": str(file.resolve())} if file else {})})
     else:
-        spread = "" if found.error != found.error else f" \u00b1 {found.error:.4f}"
+        spread = "" if found.error is None else f" \u00b1 {found.error:.4f}"
         say(f"{len(found.log_density)} samples, density per {found.by}")
         say(f"mean log-likelihood {found.mean:.4f}{spread} nats")
         if file is not None:

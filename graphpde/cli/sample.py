@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphpde.cli.console import say, say_json
-from graphpde.cli.parser import described
+from graphpde.cli.parser import check_seed, described
 
 EPILOG = """\
 examples:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from graphpde.viz.files import make_folder
 
     whole("-n", args.count)
-    whole("--seed", args.seed, 0)
+    check_seed(args.seed)
     opened = reopen(args.run_folder)
     x = draw_samples(opened, args.count, args.seed)
     folder = Path(args.output or args.run_folder)

@@ -80,6 +80,8 @@ def _say(result: Learned) -> None:
 
     say(f"{result.steps} steps, {result.reason}")
     say(headline(result))
+    for note in result.notes:
+        say(note)
     for what, name in {"model": "model.safetensors", "report": "report.html"}.items():
         if (result.folder / name).is_file():
             say(f"{what:9} {result.folder / name}")

@@ -294,10 +294,19 @@ class SurfaceFlow:
         start = self._run(at, zero, _Backward(self.velocity))
         return -self.log_area - start.log_density
 
-    def _run(self, at: OnSurface, logp: Tensor, velocity: Any) -> Traced:
+    def paths(self, at: OnSurface, times: Any) -> Tensor:
+        """Where points from t = 0 lie at the times, [s, k, d]."""
+        logp = torch.zeros(len(at.face), 1, dtype=torch.float64)
+        state = self._run(at, logp, self.velocity, times)
+        moments = zip(state.face, state.weights, strict=True)
+        return torch.stack([self.velocity.faces.position(OnSurface(*moment)) for moment in moments])
+
+    def _run(self, at: OnSurface, logp: Tensor, velocity: Any, times: Any = None) -> Traced:
+        """The last state, or those at the times [s, ...]."""
         start = Traced(at.weights.double(), at.face, logp)
-        run = evolve(_still, start, [0.0, 1.0], stepper=Tracing(velocity), dt=1 / self.steps)
-        return run.final
+        saved = [0.0, 1.0] if times is None else times
+        run = evolve(_still, start, saved, stepper=Tracing(velocity), dt=1 / self.steps)
+        return run.final if times is None else run.states
 
 
 class _Backward(SurfaceVelocity):

@@ -13,7 +13,8 @@ import torch
 
 from graphpde.mesh import sphere, write_mesh
 
-QUICK = ("--set", "training.steps=60", "training.batch=64", "model.hidden=16", "model.layers=2", "flow.tolerance=1e-3")
+SHORT = ("--set", "training.steps=60", "training.batch=64")
+QUICK = (*SHORT, "model.hidden=16", "model.layers=2", "flow.tolerance=1e-3")
 
 
 def written(folder: Path, text: str, name: str = "flow.toml") -> str:
@@ -123,6 +124,10 @@ mesh = "ball.vtu"
 [model]
 on = "{}"
 modes = 25
+hidden = 16
+"""
+POINTS = """\
+layers = 2
 features = 8
 fields = 4
 
@@ -134,7 +139,9 @@ steps = 10
 def test_points_on_a_surface(graphpde, here: Path) -> None:
     """From the positive part of a mode; the run folder keeps the mesh, so the file itself may go."""
     write_mesh(here / "ball.vtu", sphere(2))
-    done = graphpde("train", written(here, BALL.format("mode = 2", "surface")), *QUICK, "-o", "run", "--json").json
+    done = graphpde(
+        "train", written(here, BALL.format("mode = 2", "surface") + POINTS), *SHORT, "-o", "run", "--json"
+    ).json
     assert done["by"] == "unit of area"
     assert done["entropy"] < math.log(4 * math.pi)
     assert done["nll"] > done["entropy"] - 0.1
@@ -155,7 +162,7 @@ def test_fields_on_a_mesh(graphpde, here: Path) -> None:
     write_mesh(here / "ball.vtu", mesh)
     x = torch.randn(60, 1, 2, dtype=torch.float64) * mesh.points[None, :, :1] + 3
     np.savez(here / "a.npz", x=x.numpy())
-    graphpde("train", written(here, BALL.format('file = "a.npz"', "fields")), *QUICK, "-o", "run")
+    graphpde("train", written(here, BALL.format('file = "a.npz"', "fields")), *SHORT, "-o", "run")
     graphpde("sample", "run", "-n", "5")
     with np.load(here / "run" / "samples.npz") as found:
         assert found["x"].shape == (5, mesh.n, 2)
