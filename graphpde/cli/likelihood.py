@@ -14,6 +14,9 @@ examples:
   graphpde likelihood runs/flow-moons-1 mine.csv
   graphpde likelihood runs/flow-moons-1 mine.csv -o mine_likelihood.csv      with the value of every sample
 
+Columns are told apart by their names where the flow was learned from a table with names and DATA has some. Points on a
+surface are moved to its nearest face (within a twentieth of its size). Fields have no density.
+
 Log-densities are natural logarithms, by the units of the samples. Means of two flows are comparable where both are of
 the same samples and units.
 

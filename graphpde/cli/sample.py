@@ -14,7 +14,8 @@ examples:
   graphpde sample runs/flow-moons-1 -n 1000                      into runs/flow-moons-1/samples.csv
   graphpde sample runs/flow-moons-1 -n 50 --seed 3 -o new        into new/samples.csv
 
-Rows of numbers come as samples.csv, particles as samples.npz with the array x. The same seed, the same samples.
+Rows of numbers come as samples.csv, particles and fields as samples.npz with the array x [N, nodes, channels]. The same
+seed, the same samples.
 
 exit codes: 0 done, 2 bad input"""
 

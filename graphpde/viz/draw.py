@@ -95,12 +95,10 @@ class Marks(NamedTuple):
 
     Attributes:
         triangles: [q, 3, 3]; strokes are those with two corners in one place. colours: RGBA of face and rim [q, 4].
-        widths: of the rim [points] [q].
     """
 
     triangles: np.ndarray
     colours: np.ndarray
-    widths: np.ndarray
 
     def where(self, kept: np.ndarray) -> Marks:
         """Those in the mask [q]."""
@@ -152,7 +150,8 @@ def draw_solid(
         widths = np.concatenate([widths, np.full(len(strokes), 0.35)])
     if marks is not None:
         nearer = marks.triangles + 1.5 * size * viewer  # in the painter's queue they come after the faces they lie on
-        faces, widths = np.concatenate([faces, nearer]), np.concatenate([widths, marks.widths])
+        faces = np.concatenate([faces, nearer])
+        widths = np.full(len(faces), _SEAM)  # of one width: matplotlib sorts faces and colours by depth, not widths
         rgba, rims = (np.concatenate([own, marks.colours]) for own in (rgba, rims))
     body = Poly3DCollection(faces, facecolors=rgba, edgecolors=rims, linewidths=widths, clip_on=False)
     body.set_rasterized(True)

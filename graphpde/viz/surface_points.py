@@ -36,7 +36,8 @@ def plot_on_surface(
     """Points on a surface in space, seen from the front and from behind.
 
     Args:
-        mesh: of triangles the same way round, outward where it is closed: its far side is then left out. points: [k, 3]. density: of each triangle [m], as colours; None leaves the surface grey.
+        mesh: of triangles the same way round, outward where it is closed: its far side is then left out.
+        points: [k, 3]. density: of each triangle [m], as colours; None leaves the surface grey.
         ways: [s, q, 3], lines over the surface. unit: name of the density.
 
     Raises:
@@ -103,5 +104,4 @@ def _marks(points: np.ndarray, ways: np.ndarray, view: Camera) -> Marks:
 
     dot, line = to_rgba(set_colours(2)[1]), to_rgba(INK, 0.6)
     colours = np.concatenate([np.tile(dot, (len(dots), 1)), np.tile(line, (len(strokes), 1))])
-    widths = np.concatenate([np.zeros(len(dots)), np.full(len(strokes), 0.6)])
-    return Marks(np.concatenate([dots, strokes]), colours, widths)
+    return Marks(np.concatenate([dots, strokes]), colours)

@@ -65,13 +65,17 @@ def test_straight_ways_in_the_plane() -> None:
 
 
 def test_straight_ways_are_undone_by_going_back() -> None:
-    """There, and back by the way turned round: the length is kept, so is the direction against each edge."""
+    """There, and back in the direction of arrival turned round, which the last bit of the way tells."""
     at = BALL.draw(100, rng())
-    way = ahead(BALL, at, 2.5)
-    halves = BALL.walk(BALL.walk(at, 0 * way), way)
-    assert float((BALL.position(halves) - BALL.position(BALL.walk(at, way))).abs().max()) < 1e-12
-    assert float(halves.weights.min()) >= 0
-    assert torch.allclose(halves.weights.sum(1), torch.ones(100, dtype=torch.float64), atol=1e-14)
+    way, share = ahead(BALL, at, 2.5), 1e-6
+    nearly, end = BALL.walk(at, (1 - share) * way), BALL.walk(at, way)
+    assert float(end.weights.min()) >= 0
+    assert torch.allclose(end.weights.sum(1), torch.ones(100, dtype=torch.float64), atol=1e-14)
+    same = nearly.face == end.face  # the last bit lies in one face
+    assert int(same.sum()) > 95
+    arrival = torch.nn.functional.normalize(BALL.position(end) - BALL.position(nearly), dim=1)
+    back = BALL.position(BALL.walk(end, -2.5 * arrival))
+    assert float((back - BALL.position(at))[same].norm(dim=1).max()) < 1e-6
 
 
 def test_straight_ways_on_a_fine_sphere_are_great_circles() -> None:

@@ -143,20 +143,19 @@ def learn_flow(
     before = read_manifest(Path(out))
     if before and before.get("kind") != KIND:
         raise OutputError(f"'{out}' holds a run of another kind; name a new folder with -o, or remove that one")
-    config = config.anchored()
-    given = material(config)
+    given, kept = material(config), config.anchored().as_dict()
     torch.manual_seed(config.training.seed)
     model = given.place.module()
     folder = RunFolder(out)
     folder.begin()
-    manifest = _manifest(config, given, command)
+    manifest = _manifest(given, command) | {"config": kept}
     folder.write_manifest(manifest)
-    folder.write("flow.toml", dump(config.as_dict()))
+    folder.write("flow.toml", dump(kept))
     start = time.perf_counter()
     ended = _fit(config, given, model, progress, stop)
     learned = _learned(given, folder.path, ended, time.perf_counter() - start)
     given.place.keep(folder.path)
-    save_model(folder.path / MODEL, model, {"flow": config.as_dict(), "about": dict(given.place.about)})
+    save_model(folder.path / MODEL, model, {"flow": kept, "about": dict(given.place.about)})
     write_history(folder.path / "history.csv", ended)
     folder.write_manifest(manifest | _said(learned))  # what comes now may fail, and the fit is worth keeping
     learned = _judged(learned, given, model)
@@ -228,7 +227,8 @@ def _judged(learned: Learned, given: Material, model: nn.Module) -> Learned:
     return replace(learned, notes=(*learned.notes, f"no likelihood: {why}"))
 
 
-def _manifest(config: FlowConfig, given: Material, command: str) -> dict[str, Any]:
+def _manifest(given: Material, command: str) -> dict[str, Any]:
+    data = given.place.config.data
     return {
         "kind": KIND,
         "status": "running",
@@ -238,6 +238,5 @@ def _manifest(config: FlowConfig, given: Material, command: str) -> dict[str, An
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "config": config.as_dict(),
-        "data": {"source": config.data.name or config.data.file, "samples": given.count, "held": len(given.held)},
+        "data": {"source": data.name or data.file, "samples": given.count, "held": len(given.held)},
     }

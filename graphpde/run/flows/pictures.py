@@ -164,7 +164,7 @@ def _density(given: Material, model: nn.Module, history: History) -> Drawn:
     if how.limits is not None:
         low, high = torch.tensor(how.limits, dtype=torch.float64).T * (1 - 1e-9)
     else:
-        low, high = _range(place.decode(given.held)[:, pair])
+        low, high = _range(_data(given)[:, pair])
     x, y = (torch.linspace(float(a), float(b), _GRID, dtype=torch.float64) for a, b in zip(low, high, strict=True))
     grid = torch.cartesian_prod(x, y)[:, pair]  # turning two round is its own inverse
     p = densities(place, model, place.encode(grid)).exp().reshape(_GRID, _GRID)
