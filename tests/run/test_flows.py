@@ -17,11 +17,12 @@ from graphpde.errors import CheckpointError, ConfigError, DatasetError, SolveErr
 from graphpde.flow import FlowMatching, LinearPath, Sphere, Torus, VariancePreservingPath
 from graphpde.mesh import Mesh, sphere, write_mesh
 from graphpde.ops.eigenbasis import EigenBasis, eigenbasis
-from graphpde.run.flows import learn, meshes
+from graphpde.run.flows import learn, meshes, pictures
 from graphpde.run.flows.config import read_flow
 from graphpde.run.flows.kinds import KINDS
 from graphpde.run.flows.learn import learn_flow, material
 from graphpde.run.flows.reopen import densities, draw_samples, judge, log_likelihood, mean_error, reopen
+from graphpde.train import Adam, fit
 
 RNG = torch.Generator().manual_seed(0)
 
@@ -269,6 +270,32 @@ def test_modes_that_come_out_otherwise_change_no_run(here: Path, monkeypatch: py
     again = reopen(here / "run")
     assert torch.equal(draw_samples(again, 40, seed=1), x)
     assert torch.equal(log_likelihood(again, x), before)
+
+    def never(domain: Any, k: int) -> EigenBasis:
+        raise AssertionError("modes are kept")
+
+    monkeypatch.setattr(meshes, "eigenbasis", never)
+    assert torch.equal(log_likelihood(reopen(here / "run"), x), before)
+
+
+def test_maps_have_longitude_to_the_right(here: Path) -> None:
+    """One cluster at latitude 60 and longitude -100: where the picture of the density is brightest."""
+    x = torch.tensor([60.0, -100.0]) + 3 * torch.randn(300, 2, generator=RNG)
+    np.savetxt("g.csv", x.numpy(), delimiter=",")
+    given = material(config("sphere", data={"file": "g.csv"}, flow={"tolerance": 1e-2}))
+
+    assert pictures.axes_of(given).order == (1, 0)
+    assert pictures.axes_of(given).limits == ((-180, 180), (-90, 90))
+    torch.manual_seed(0)
+    model = given.place.module()
+    fit(model, given.place.objective(), given.batches(), update=Adam(1e-2), steps=150, rng=RNG)
+    ((figure, _),) = pictures._density(given, model, None)
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("longitude", "latitude")
+    drawn = axes.collections[0]
+    row, column = np.unravel_index(int(np.argmax(drawn.get_array())), (120, 120))
+    assert abs(-90 + 180 * row / 119 - 60) < 20
+    assert abs(-180 + 360 * column / 119 + 100) < 40
 
 
 def test_a_run_keeps_to_its_mesh(here: Path) -> None:
