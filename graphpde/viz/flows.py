@@ -188,8 +188,8 @@ def _frame(axes: Any, low: np.ndarray, high: np.ndarray, equal: bool) -> None:
         axes.set_aspect("equal", adjustable="box")
     style_axes(axes)
     for axis, span in ((axes.xaxis, high[0] - low[0]), (axes.yaxis, high[1] - low[1])):
-        if span in (180, 360):  # degrees
-            axis.set_major_locator(MultipleLocator(60 if span == 360 else 30))
+        if round(float(span), 3) in (180, 360):  # degrees
+            axis.set_major_locator(MultipleLocator(60 if span > 181 else 30))
 
 
 def _pairs(name: str, x: Any) -> np.ndarray:
