@@ -14,6 +14,9 @@ examples:
   graphpde likelihood runs/flow-moons-1 mine.csv
   graphpde likelihood runs/flow-moons-1 mine.csv -o mine_likelihood.csv      with the value of every sample
 
+Columns are told apart by their names where the flow was learned from a table with names and DATA has some. Points on a
+surface are moved to its nearest face (within a twentieth of its size). Fields have no density.
+
 Log-densities are natural logarithms, by the units of the samples. Means of two flows are comparable where both are of
 the same samples and units.
 
@@ -45,11 +48,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         file = write_table(Path(args.output), ["log_density"], found.log_density[:, None])
     if args.json:
-        error = None if found.error != found.error else found.error
-        values = {"samples": len(found.log_density), "log_likelihood_mean": found.mean, "standard_error": error}
+        values = {"samples": len(found.log_density), "log_likelihood_mean": found.mean, "standard_error": found.error}
         say_json({**values, "by": found.by, **({"file": str(file.resolve())} if file else {})})
     else:
-        spread = "" if found.error != found.error else f" \u00b1 {found.error:.4f}"
+        spread = "" if found.error is None else f" \u00b1 {found.error:.4f}"
         say(f"{len(found.log_density)} samples, density per {found.by}")
         say(f"mean log-likelihood {found.mean:.4f}{spread} nats")
         if file is not None:

@@ -15,6 +15,16 @@ class UsageError(Exception):
     """The command line cannot be read."""
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what no generator takes.
+
+    Raises:
+        UsageError: it is no whole number from 0 to 2^63 - 1.
+    """
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed is {seed}, expected a whole number from 0 to 2^63 - 1")
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that raises :class:`UsageError` instead of ending the program."""
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from graphpde.cli.console import say, say_json
-from graphpde.cli.parser import described
+from graphpde.cli.parser import check_seed, described
 
 EPILOG = """\
 examples:
   graphpde sample runs/flow-moons-1 -n 1000                      into runs/flow-moons-1/samples.csv
   graphpde sample runs/flow-moons-1 -n 50 --seed 3 -o new        into new/samples.csv
 
-Rows of numbers come as samples.csv, particles as samples.npz with the array x. The same seed, the same samples.
+Rows of numbers come as samples.csv, particles and fields as samples.npz with the array x [N, nodes, channels]. The same
+seed, the same samples.
 
 exit codes: 0 done, 2 bad input"""
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from graphpde.viz.files import make_folder
 
     whole("-n", args.count)
-    whole("--seed", args.seed, 0)
+    check_seed(args.seed)
     opened = reopen(args.run_folder)
     x = draw_samples(opened, args.count, args.seed)
     folder = Path(args.output or args.run_folder)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphpde.cli.console import progress_bar, say, say_json, table, warn
-from graphpde.cli.parser import UsageError, described
+from graphpde.cli.parser import UsageError, check_seed, described
 
 if TYPE_CHECKING:
     from graphpde.run.smooth import Row, Smoothed
@@ -68,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Look, tell, draw."""
     if not 0 < args.fraction < 1:
         raise UsageError(f"--fraction is {args.fraction:g}, expected a number between 0 and 1")
-    if not 0 <= args.seed < 2**63:
-        raise UsageError(f"--seed is {args.seed}, expected a whole number from 0 to 2^63 - 1")
+    check_seed(args.seed)
     if args.output is not None:
         from graphpde.viz.canvas import picture_kind
 

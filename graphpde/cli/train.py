@@ -22,13 +22,22 @@ examples:
   graphpde sample runs/flow-moons-1 -n 1000        new samples of what was learned
   graphpde likelihood runs/flow-moons-1 mine.csv   how likely samples of yours are
 
-tables of the file, all but [data] optional:
-  [data]      name = "moons" (eight_gaussians, spirals, rings, board), or file = "samples.csv" (particles: .npz with x)
-  [model]     on = "space" (sphere: latitude, longitude; torus: angles; particles [k, n, d]; surface: points x, y, z, or
-              data.mode = 10; fields [k, n, c]; the last two with data.mesh = "part.obj"), hidden, layers, ...
-  [flow]      method = "matching" or "likelihood", path, coupling = "independent", "optimal", "sinkhorn" or "data"
-  [training]  steps, batch, rate, schedule, average, seed
---set KEY=VALUE changes one of them; flow.toml in the run folder holds all.
+tables of the file, all but [data] optional; what has no effect is refused:
+  [data]      name = "moons" (eight_gaussians, spirals, rings, board), or file = "samples.csv" (.npz with x of particles
+              or fields), or mode = 10 of a surface; holdout = 0.1 (share of a file that is not learned from),
+              mesh = "part.obj" (surface, fields), unit = "degrees" or "radians" (sphere, torus)
+  [model]     on = "space" (rows of numbers), "sphere" (latitude, longitude; or x, y, z of length 1), "torus" (angles),
+              "particles" [k, n, d], "surface" (points x, y, z on data.mesh) or "fields" [k, n, c] on data.mesh
+              space, sphere, torus, surface: hidden, layers, frequencies (of time)
+              particles: reach (a length in units of the data; default: all distances), in_distance, in_time
+              surface: modes, features, fields (how many modes are worked out, seen, give directions)
+              fields: hidden, blocks, modes, length (typical, in units of the mesh)
+  [flow]      method = "matching": path = "linear" or "variance_preserving", sigma (noise, in deviations of the data),
+              coupling = "independent", "optimal" or "sinkhorn"
+              method = "likelihood": probes (0 = exact), kinetic, jacobian (weights of the costs)
+              tolerance = 1e-5 (of samples and densities, >= 1e-6), steps = 50 (of ways on a surface)
+  [training]  steps, batch, rate, schedule = "cosine" or "constant", average (of parameters, such as 0.999), seed
+--set KEY=VALUE changes one of them, such as model.hidden=128; flow.toml in the run folder holds all.
 
 exit codes: 0 done, 1 the fit failed, 2 bad input, 130 interrupted (what was learned is kept)"""
 
@@ -80,6 +89,8 @@ def _say(result: Learned) -> None:
 
     say(f"{result.steps} steps, {result.reason}")
     say(headline(result))
+    for note in result.notes:
+        say(note)
     for what, name in {"model": "model.safetensors", "report": "report.html"}.items():
         if (result.folder / name).is_file():
             say(f"{what:9} {result.folder / name}")

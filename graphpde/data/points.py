@@ -7,6 +7,7 @@ import io
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,12 +35,18 @@ class Samples(NamedTuple):
     x: Tensor
     names: tuple[str, ...]
 
+    def arranged(self, columns: Sequence[str]) -> Samples:
+        """The same with the columns in this order, where the table names just these; else as they are."""
+        if len(set(columns)) < len(columns) or sorted(self.names) != sorted(columns):
+            return self
+        return Samples(self.x[:, [self.names.index(name) for name in columns]], tuple(columns))
+
 
 def read_samples(path: str | os.PathLike[str]) -> Samples:
     """Samples from a file.
 
     A table has commas, semicolons, tabs or spaces between its columns; lines that begin with # and empty ones are
-    passed over, and the first other line may name the columns.
+    passed over, and the first other line may name the columns, by words that are no numbers.
 
     Raises:
         DatasetError: no such file, another kind of file, entries that are no finite numbers, rows of several lengths.
@@ -69,7 +76,7 @@ def _table(path: Path) -> Samples:
     names: tuple[str, ...] = ()
     split = _separator(lines[0][1])
     first = [cell.strip().strip('"') for cell in lines[0][1].split(split)]
-    if not all(_is_number(cell) for cell in first):
+    if not any(cell == "" or _parses(cell) for cell in first):
         names, lines = tuple(first), lines[1:]
     rows = [line.split(split) for _, line in lines]
     width = len(names) or len(first)
@@ -109,8 +116,13 @@ def _separator(line: str) -> str | None:
     return next((mark for mark in (",", ";", "\t") if mark in line), None)
 
 
-def _is_number(text: str) -> bool:
+def _parses(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        float(text)
     except ValueError:
         return False
+    return True
+
+
+def _is_number(text: str) -> bool:
+    return _parses(text) and math.isfinite(float(text))

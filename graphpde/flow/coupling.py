@@ -7,6 +7,7 @@ Reference: Tong et al. 2024 (minibatch optimal transport), algorithm 3; Pooladia
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -25,6 +26,9 @@ class Coupling(Protocol):
         """Pairs (x0[i], x1[i]) from two batches of as many samples, along their first dimension."""
         ...
 
+
+Cost = Callable[[Tensor, Tensor], Tensor]
+"""Costs [n, k] of pairs from samples [n, d] and [k, d], their nodes and channels in one row."""
 
 COUPLINGS: Registry[type[Coupling]] = Registry("coupling")
 
@@ -45,16 +49,23 @@ class DataCoupling(IndependentCoupling):
 
 @COUPLINGS.add("optimal")
 class OptimalCoupling:
-    """The exact assignment with the least sum of squared distances within the batch: every sample once.
+    """The exact assignment with the least sum of costs within the batch: every sample once.
 
     O(b^3) at worst for b samples. The law over many batches is a coupling of the two laws; as b grows it tends to the
     optimal one.
+
+    Args:
+        cost: of pairs, see ``Cost``; squared distances in a straight space unless given. On a manifold:
+            ``manifold.squared_distances``.
     """
+
+    def __init__(self, cost: Cost = squared_distances):
+        self.cost = cost
 
     def __call__(self, x0: Tensor, x1: Tensor, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         _check(x0, x1)
         with torch.no_grad():
-            return x0, x1[assignment(squared_distances(x0.flatten(1), x1.flatten(1)))]
+            return x0, x1[assignment(self.cost(x0.flatten(1), x1.flatten(1)))]
 
 
 @COUPLINGS.add("sinkhorn")
@@ -62,20 +73,21 @@ class SinkhornCoupling:
     """For every base sample a data sample drawn from the entropic plan of the batch.
 
     Args:
-        blur: relative to the mean squared distance of the batch; large ones tend to independent pairs.
+        blur: relative to the mean cost of the batch; large ones tend to independent pairs.
+        cost: as of :class:`OptimalCoupling`.
 
     Raises:
         InputError: blur not above 0.
     """
 
-    def __init__(self, blur: float = 0.05):
+    def __init__(self, blur: float = 0.05, cost: Cost = squared_distances):
         positive("blur", blur)
-        self.blur = blur
+        self.blur, self.cost = blur, cost
 
     def __call__(self, x0: Tensor, x1: Tensor, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         _check(x0, x1)
         with torch.no_grad():
-            cost = squared_distances(x0.flatten(1), x1.flatten(1))
+            cost = self.cost(x0.flatten(1), x1.flatten(1))
             plan = sinkhorn(cost, blur=self.blur * max(float(cost.mean()), 1e-30), tolerance=1e-3).plan
             return x0, x1[torch.multinomial(plan, 1, generator=rng)[:, 0]]
 

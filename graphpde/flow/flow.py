@@ -5,11 +5,13 @@ Reference: Chen et al. 2018 (Neural ODEs), section 4; Grathwohl et al. 2019 (FFJ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from graphpde.checks import whole
 from graphpde.dynamics.checkpointed import Checkpoints
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.density import SAMPLES, Divergence, KnowsDivergence, Velocity, WithLogDensity
@@ -20,23 +22,34 @@ from graphpde.errors import InputError
 from graphpde.ops.laws import Law, Normal
 
 
-class Backward(nn.Module):
-    """-v(1 - t, x): from the data to the base."""
+class Carried(nn.Module):
+    """v(t, x) with times in the type of x, as networks that join both expect."""
 
     def __init__(self, velocity: Velocity):
         super().__init__()
         self.velocity = velocity
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
-        return -self.velocity(1 - t, x)
+        return self.velocity(_time(t, x), x)
+
+
+class Backward(Carried):
+    """-v(1 - t, x): from the data to the base."""
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return -self.velocity(_time(1 - t, x), x)
 
 
 class _BackwardKnown(Backward):
     """The same with its divergence."""
 
     def with_divergence(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        v, divergence = self.velocity.with_divergence(1 - t, x)  # type: ignore[attr-defined]
+        v, divergence = self.velocity.with_divergence(_time(1 - t, x), x)  # type: ignore[attr-defined]
         return -v, -divergence
+
+
+def _time(t: Tensor, x: Tensor) -> Tensor:
+    return torch.as_tensor(t).to(x)
 
 
 def backward(velocity: Velocity) -> Backward:
@@ -48,10 +61,13 @@ class Flow:
     """A velocity with the base law it starts from and the way it is integrated.
 
     Args:
-        velocity: (t, x) -> v [*, n, c]. base: law at t = 0.
+        velocity: (t, x) -> v [*, n, c], t in the type of x, 0-d or one for each sample. base: law at t = 0.
         sample: "node": every node is a sample; "state": each [n, c] is one.
         stepper: explicit; with ``dt`` equal steps, else with ``control``. control: default: tolerances of 1e-5.
         grad: how gradients go through the steps, as in :func:`~graphpde.dynamics.evolve`.
+
+    Attributes:
+        kind: what was given as ``sample``, which is here the name of a method.
 
     Raises:
         InputError: an unknown kind of sample, dt and control.
@@ -78,14 +94,22 @@ class Flow:
 
     def push(self, x0: Tensor, times: Any = (0.0, 1.0)) -> Trajectory:
         """The way of samples of the base, from t = 0."""
-        return evolve(self.velocity, x0, times, **self.how)
+        return evolve(Carried(self.velocity), x0, times, **self.how)
 
     def pull(self, x1: Tensor) -> Tensor:
         """Where samples of the data come from."""
         return evolve(backward(self.velocity), x1, (0.0, 1.0), **self.how).final
 
-    def sample(self, like: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """New samples, in the shape of ``like`` [*, n, c]."""
+    def sample(self, like: Tensor | Sequence[int], rng: torch.Generator | None = None) -> Tensor:
+        """New samples, in the shape and type of ``like`` [*, n, c], or of a shape such as (7, 2).
+
+        Raises:
+            InputError: neither a tensor nor a shape.
+        """
+        if not isinstance(like, Tensor):
+            if isinstance(like, str) or not isinstance(like, Sequence):
+                raise InputError(f"got {like!r} to sample like, expected a tensor [n, c] or a shape such as (1000, 2)")
+            like = torch.zeros([whole("shape", k) for k in like])
         with torch.no_grad():
             return self.push(self.base.draw(like, rng)).final
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from graphpde.checks import whole
 from graphpde.flow.path import OnPath
 from graphpde.ops.laws import Law
+from graphpde.solve.transport import squared_distances
 
 
 class Manifold(Protocol):
@@ -40,6 +41,10 @@ class Manifold(Protocol):
         """The point at share t of the shortest way, and the velocity there."""
         ...
 
+    def squared_distances(self, x0: Tensor, x1: Tensor) -> Tensor:
+        """Squared lengths of the shortest ways [n, k] between points [n, c] and [k, c]."""
+        ...
+
     @property
     def uniform(self) -> Law:
         """The uniform law; densities are by area."""
@@ -57,19 +62,25 @@ class Sphere:
         self.channels = whole("channels", channels, 2)
 
     def nearest(self, x: Tensor) -> Tensor:
-        return x / x.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+        return _unit(x)
 
     def project(self, x: Tensor, v: Tensor) -> Tensor:
         return v - (x * v).sum(-1, keepdim=True) * x
 
     def geodesic(self, x0: Tensor, x1: Tensor, t: Tensor) -> OnPath:
-        """Along the great circle; of opposite points any of the shortest ways."""
+        """Along the great circle; of opposite points one of the shortest ways."""
         side = self.project(x0, x1)
         sine = side.norm(dim=-1, keepdim=True)
+        unclear = sine < 16 * torch.finfo(sine.dtype).eps  # what is left of the side is rounding
+        side = torch.where(unclear, self.project(x0, _least_along(x0)), side)
+        ahead = _unit(self.project(x0, _unit(side)))  # twice, for of a short side rounding is a large part
         angle = torch.atan2(sine, (x0 * x1).sum(-1, keepdim=True))
-        ahead = side / sine.clamp_min(1e-12)
         turned, rest = torch.sin(t * angle), torch.cos(t * angle)
         return OnPath(rest * x0 + turned * ahead, angle * (rest * ahead - turned * x0))
+
+    def squared_distances(self, x0: Tensor, x1: Tensor) -> Tensor:
+        """Of arcs, from chords: near points lose no digits."""
+        return (2 * torch.asin((0.5 * squared_distances(x0, x1).sqrt()).clamp(max=1))).square()
 
     @property
     def uniform(self) -> Law:
@@ -92,8 +103,14 @@ class Torus:
         return v
 
     def geodesic(self, x0: Tensor, x1: Tensor, t: Tensor) -> OnPath:
-        way = (x1 - x0 + math.pi).remainder(2 * math.pi) - math.pi
+        way = self._way(x0, x1)
         return OnPath((x0 + t * way).remainder(2 * math.pi), way)
+
+    def squared_distances(self, x0: Tensor, x1: Tensor) -> Tensor:
+        return self._way(x0[:, None], x1[None]).square().sum(-1)
+
+    def _way(self, x0: Tensor, x1: Tensor) -> Tensor:
+        return (x1 - x0 + math.pi).remainder(2 * math.pi) - math.pi
 
     @property
     def uniform(self) -> Law:
@@ -101,6 +118,15 @@ class Torus:
 
     def features(self, x: Tensor) -> Tensor:
         return torch.cat([x.sin(), x.cos()], -1)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+
+
+def _least_along(x: Tensor) -> Tensor:
+    """The unit vector of the axis that points [*, n, c] lie least along."""
+    return nn.functional.one_hot(x.abs().argmin(-1), x.shape[-1]).to(x)
 
 
 class GeodesicPath:

@@ -52,11 +52,23 @@ class FlowMatching:
         self.loss = loss or nn.functional.mse_loss
 
     def __call__(self, model: Any, batch: Any, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """{"velocity": loss} of a batch x_1 [*, n, c], or of a pair (x_0, x_1)."""
-        x0, x1 = batch if isinstance(batch, tuple | list) else (self.base.draw(batch, rng), batch)
-        x0, x1 = self.coupling(x0, x1, rng)
+        """{"velocity": loss} of a batch x_1 [*, n, c], also [x_1] as data loaders give it, or of a pair (x_0, x_1).
+
+        Raises:
+            InputError: a batch of another form.
+        """
+        x0, x1 = self.coupling(*self._pair(batch, rng), rng)
         shape = (*x1.shape[: x1.dim() - self.dims], *[1] * self.dims)
         t = torch.rand(shape, generator=rng, dtype=x1.dtype, device=x1.device)
         on = self.path(x0, x1, t, rng)
         velocity = model if self.graph is None else model.on(self.graph)
         return {"velocity": self.loss(velocity(t, on.x), on.velocity)}
+
+    def _pair(self, batch: Any, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        if len(parts) not in (1, 2) or not all(isinstance(part, Tensor) for part in parts):
+            kinds = ", ".join(type(part).__name__ for part in parts)
+            raise InputError(
+                f"the batch is {len(parts)} parts ({kinds}), expected x_1, [x_1] or a pair (x_0, x_1) of tensors"
+            )
+        return parts if len(parts) == 2 else (self.base.draw(parts[0], rng), parts[0])

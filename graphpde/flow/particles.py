@@ -24,8 +24,9 @@ from graphpde.errors import ShapeError
 class PairVelocity(nn.Module):
     """Velocities of particles from radial functions of their distances.
 
-    phi(t, r) = sum_kl a_k(t) w_kl b_l(r) with normalised bumps a_k in time and b_l in distance; w begins at 0, where
-    the flow is the identity. It knows its divergence: see :class:`~graphpde.dynamics.density.KnowsDivergence`.
+    phi(t, r) = sum_kl a_k(t) w_kl b_l(r) with bumps a_k in time, which add up to 1, and Gaussian bumps b_l in distance
+    of height 1; w begins at 0, where the flow is the identity. It knows its divergence: see
+    :class:`~graphpde.dynamics.density.KnowsDivergence`.
 
     Args:
         reach: distance up to which bumps stand; phi is nearly 0 far beyond it. in_distance, in_time: how many bumps.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphpde.checks import number
+from graphpde.errors import ShapeError
 from graphpde.registry import Registry
 
 
@@ -61,6 +62,7 @@ class Interpolation:
         raise NotImplementedError(f"{type(self).__name__} does not define slopes(t)")
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, rng: torch.Generator | None = None) -> OnPath:
+        _check(t, x1)
         (a, b), (da, db) = self.factors(t), self.slopes(t)
         x = a * x1 + b * x0
         if self.sigma:
@@ -94,3 +96,12 @@ class VariancePreservingPath(Interpolation):
 
     def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return 0.5 * math.pi * torch.cos(0.5 * math.pi * t), -0.5 * math.pi * torch.sin(0.5 * math.pi * t)
+
+
+def _check(t: Tensor, x: Tensor) -> None:
+    if t.dim() and (t.dim() != x.dim() or any(k not in (1, n) for k, n in zip(t.shape, x.shape, strict=True))):
+        ones = ", ".join(["1"] * (x.dim() - 1))
+        raise ShapeError(
+            f"the times have shape {list(t.shape)} and the ends {list(x.shape)}, expected one number or a shape that "
+            f"spreads over the ends, such as [{x.shape[0] if x.dim() else 1}{', ' if ones else ''}{ones}]"
+        )

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from graphpde.checks import number, positive, whole
-from graphpde.errors import InputError
-from graphpde.flow.surface import SurfaceVelocity
+from graphpde.flow.surface import SurfaceVelocity, check_modes
 from graphpde.mesh.faces import Faces, OnSurface
 from graphpde.ops.eigenbasis import EigenBasis
 
@@ -33,14 +32,12 @@ class SpectralPremetric:
         spread: None = biharmonic, w = 1 / lambda^2; a number tau > 0 = diffusion, w = exp(-2 tau lambda), in length^2.
 
     Raises:
+        MeshError: a surface in several parts, or with points that belong to no triangle.
         InputError: modes of another mesh, or fewer than two.
     """
 
     def __init__(self, faces: Faces, basis: EigenBasis, *, spread: float | None = None):
-        if basis.n != faces.mesh.n or basis.k < 2:
-            raise InputError(
-                f"the basis has {basis.k} modes at {basis.n} nodes, expected at least 2 at the {faces.mesh.n} points"
-            )
+        check_modes(faces, basis, 2)
         values = basis.values[1:]
         if spread is None:
             weight = values**-2
@@ -101,7 +98,7 @@ class SurfaceMatching:
         self.seen = min(whole("seen", seen), self.steps - 1)
         number("longest", longest)
         faces = premetric.faces
-        self.longest = longest * float((faces.place - faces.place.mean((0, 1))).norm(dim=-1).max())
+        self.longest = longest * faces.radius
 
     def ways(self, x0: OnSurface, x1: OnSurface, rng: torch.Generator | None = None) -> Ways:
         """Points on the ways from x0 to x1, drawn from their steps."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphpde.checks import whole
-from graphpde.flow.flow import Flow
+from graphpde.flow.flow import Carried, Flow
 
 
 class Pairs(NamedTuple):
@@ -34,12 +34,13 @@ def straightness(flow: Flow, x0: Tensor, times: int = 32) -> float:
     The midpoint rule with so many times; the norm is over channels (and nodes, where a state is a sample).
     """
     count = whole("times", times)
+    velocity = Carried(flow.velocity)
     middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     with torch.no_grad():
         path = flow.push(x0, torch.cat([middles.new_zeros(1), middles, middles.new_ones(1)]))
         total = 0.0
         for t, x in zip(path.times[1:-1], path.states[1:-1], strict=True):
-            gap = path.final - x0 - flow.velocity(t, x)
+            gap = path.final - x0 - velocity(t, x)
             total += float(gap.square().sum(-1).mean() if flow.kind == "node" else gap.square().sum((-1, -2)).mean())
     return total / count
 

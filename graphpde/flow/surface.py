@@ -31,6 +31,7 @@ from graphpde.typing import Scalar, State
 
 Network = Callable[[Tensor, Tensor], Tensor]
 _MOST = 20_000  # edges that a point may cross in one step
+_OFF, _NEAR = 1e-10, 1e-5  # weights: of a point moved off its corner, and of those close to one
 
 
 class Traced(NamedTuple):
@@ -56,16 +57,21 @@ class SurfaceVelocity(nn.Module):
     F = sum_j a_j(t, z) G_j + b_j(t, z) R_j, where G_j is the gradient of mode j, its divergence that of the mode on
     every face, R_j the gradient turned by a right angle, without divergence, and z are the first modes at the middle of
     the edge. All of these belong to the surface and not to the space around, so that folds as small as the faces make
-    no noise; and the same parameters serve every mesh of one surface.
+    no noise. The parameters belong to these modes, whose signs and turns within an eigenspace are arbitrary: modes and
+    eigenvalues are buffers, so that they are saved and loaded with the parameters. Another mesh needs a new fit.
 
     Args:
-        faces: the surface. basis: modes at the points of its mesh, the constant one first.
+        faces: the surface, in one piece. basis: modes at the points of its mesh, the constant one first.
         network: (t, z [k, features]) -> [k, 2 fields], such as ``PointVelocity(features, out=2 * fields)``.
         fields: how many modes give fields. features: how many are seen by the network.
 
     Raises:
-        MeshError: a surface with an edge. InputError: modes of another mesh, or too few.
+        MeshError: a surface with a rim, in several parts, or with points that belong to no triangle.
+        InputError: modes of another mesh, or too few.
     """
+
+    modes: Tensor
+    values: Tensor
 
     def __init__(self, faces: Faces, basis: EigenBasis, network: Network, *, fields: int = 8, features: int = 32):
         super().__init__()
@@ -73,17 +79,38 @@ class SurfaceVelocity(nn.Module):
             raise MeshError(
                 f"'{faces.mesh.name}' has {len(faces.mesh.boundary_facets)} edges on its rim, expected none"
             )
-        least = max(whole("fields", fields), whole("features", features)) + 1
-        if basis.n != faces.mesh.n or basis.k < least:
-            raise InputError(
-                f"the basis has {basis.k} modes at {basis.n} nodes, expected at least {least} at {faces.mesh.n} points"
-            )
-        self.faces, self.network = faces, network
-        self.radius = float((faces.place - faces.place.mean((0, 1))).norm(dim=-1).max())
-        ends = faces.mesh.facets.nodes
-        modes = basis.vectors[:, 1:]
-        self.seen = modes[ends, :features].mean(1) * float(faces.area.sum().sqrt())
-        self.fields = _fields(faces, modes[:, :fields], basis.values[1 : fields + 1]) * self.radius
+        count = max(whole("fields", fields), whole("features", features)) + 1
+        check_modes(faces, basis, count)
+        self.faces, self.network, self._counts = faces, network, (features, fields)
+        self.register_buffer("modes", basis.vectors[:, :count].double().clone())
+        self.register_buffer("values", basis.values[:count].double().clone())
+        self._found: tuple[Any, Tensor, Tensor] | None = None
+
+    @property
+    def radius(self) -> float:
+        """Largest distance of a corner from the mean of all."""
+        return self.faces.radius
+
+    @property
+    def seen(self) -> Tensor:
+        """The first modes at the middles of the edges [E, features], which the network sees."""
+        return self._of_edges()[0]
+
+    @property
+    def fields(self) -> Tensor:
+        """Flows through the edges by every gradient, then by each turned one [E, 2 fields]."""
+        return self._of_edges()[1]
+
+    def _of_edges(self) -> tuple[Tensor, Tensor]:
+        """Both, worked out again where other modes have been loaded."""
+        kept = [(id(x), x._version) for x in (self.modes, self.values)]
+        if self._found is None or self._found[0] != kept:
+            faces, (features, fields) = self.faces, self._counts
+            modes = self.modes[:, 1:].double()
+            seen = modes[faces.mesh.facets.nodes, :features].mean(1) * float(faces.area.sum().sqrt())
+            flows = _fields(faces, modes[:, :fields], self.values[1 : fields + 1].double()) * faces.radius
+            self._found = kept, seen, flows
+        return self._found[1], self._found[2]
 
     def through(self, t: Scalar, edges: Tensor | None = None) -> Tensor:
         """F of edges [k] (None: all), positive out of their first owner; t 0-d or [k, 1]."""
@@ -133,8 +160,35 @@ class Tracing:
             return Step(traced(self.velocity, flows, u, float(dt)), None, None, {"evaluations": 1})
 
 
+def check_modes(faces: Faces, basis: EigenBasis, least: int) -> None:
+    """Refuse modes that are not those of a surface in one piece, or fewer than ``least``.
+
+    Raises:
+        MeshError: several parts, or points that belong to no triangle. InputError: modes of another mesh, or too few.
+    """
+    mesh = faces.mesh
+    idle = mesh.n - len(mesh.used_points)
+    if idle:
+        raise MeshError(
+            f"'{mesh.name}' has {idle} points that belong to no triangle, expected none; "
+            f"drop them with repair_mesh or 'graphpde repair'"
+        )
+    if faces.parts > 1:
+        raise MeshError(
+            f"'{mesh.name}' has {faces.parts} components, expected one: no point gets from one to another; "
+            f"take each as a mesh of its own"
+        )
+    if basis.n != mesh.n or basis.k < least:
+        raise InputError(
+            f"the basis has {basis.k} modes at {basis.n} nodes, expected at least {least} at the {mesh.n} points of "
+            f"'{mesh.name}'"
+        )
+
+
 def traced(velocity: SurfaceVelocity, flows: Tensor, u: Traced, dt: float) -> Traced:
     """Points after a time ``dt`` in flows that stand still [edges].
+
+    Where flows circle round a corner, whole rounds of a point close to it are taken at once.
 
     Raises:
         SolveError: a point crosses more than 20 000 edges.
@@ -142,7 +196,9 @@ def traced(velocity: SurfaceVelocity, flows: Tensor, u: Traced, dt: float) -> Tr
     faces, area = velocity.faces, velocity.faces.area
     at, logp = u.at, u.log_density.clone()
     left = torch.full((len(at.face),), dt, dtype=torch.float64)
+    rounds = _Rounds(at.face)
     for _ in range(_MOST):
+        at = _off_corners(at)
         f = velocity.out_of(flows, at.face)
         twice = 2 * area[at.face]
         total = f.sum(1)
@@ -154,14 +210,48 @@ def traced(velocity: SurfaceVelocity, flows: Tensor, u: Traced, dt: float) -> Tr
         grown = torch.where(rate.abs() * step > 1e-12, torch.expm1(rate * step) / rate, step)
         weights = (at.weights + speed * grown[:, None]).clamp_min(0)
         weights = weights / weights.sum(1, keepdim=True)
-        logp = logp - (2 * rate * step)[:, None]
-        left = left - step
+        change = -2 * rate * step
+        logp, left = logp + change[:, None], left - step
         at = OnSurface(at.face, weights)
         over = (left > 0) & (first <= step) & (faces.across[at.face, edge] >= 0)
         if not bool(over.any()):
             return Traced(at.weights, at.face, logp)
         at = faces.cross(at, edge, over)
+        again, spent, change = rounds.passed(at, over, step, change, left)
+        logp, left = logp + (again * change)[:, None], (left - again * spent).clamp_min(0)
     raise SolveError(f"{int(over.sum())} points cross more than {_MOST} edges in one step; take shorter steps")
+
+
+def _off_corners(at: OnSurface) -> OnSurface:
+    """Points on a corner, hardly moved into their face: round a corner itself every crossing would take no time."""
+    on = at.weights.topk(2, 1).values[:, 1:] < 1e-2 * _OFF
+    if not bool(on.any()):
+        return at
+    weights = torch.where(on, at.weights.clamp_min(_OFF), at.weights)
+    return OnSurface(at.face, weights / weights.sum(1, keepdim=True))
+
+
+class _Rounds:
+    """Rounds of points close to a corner: near it streamlines that come round are closed."""
+
+    def __init__(self, face: Tensor):
+        self.home = torch.full_like(face, -1)
+        self.spent = torch.zeros(len(face), dtype=torch.float64)
+        self.change = torch.zeros_like(self.spent)
+
+    def passed(
+        self, at: OnSurface, over: Tensor, step: Tensor, change: Tensor, left: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How many more rounds fit into the time left [k], the time of one and what it does to the log-density."""
+        self.spent, self.change = self.spent + step, self.change + change
+        near = over & (at.weights.amax(1) > 1 - _NEAR)
+        round_ = near & (at.face == self.home)
+        again = torch.where(round_, torch.floor(left / torch.where(round_, self.spent, 1.0).clamp_min(1e-300)), 0.0)
+        found = again, self.spent, self.change
+        begun = round_ | (near & (self.home < 0))
+        self.home = torch.where(near, torch.where(begun, at.face, self.home), -1)
+        self.spent, self.change = (torch.where(begun, 0.0, x) for x in (self.spent, self.change))
+        return found
 
 
 def _until_zero(w: Tensor, speed: Tensor, rate: Tensor) -> Tensor:
@@ -182,13 +272,11 @@ class SurfaceFlow:
         velocity: see :class:`SurfaceVelocity`. steps: flows are held over each.
 
     Raises:
-        InputError: fewer than one step.
+        InputError: steps is no whole number >= 1.
     """
 
     def __init__(self, velocity: SurfaceVelocity, steps: int = 100):
-        if steps < 1:
-            raise InputError(f"steps is {steps}, expected a whole number >= 1")
-        self.velocity, self.steps = velocity, steps
+        self.velocity, self.steps = velocity, whole("steps", steps)
         self.log_area = float(velocity.faces.area.sum().log())
 
     def push(self, at: OnSurface, log_density: Tensor | None = None) -> Traced:
@@ -201,15 +289,24 @@ class SurfaceFlow:
         return self.push(self.velocity.faces.draw(count, rng))
 
     def log_density(self, at: OnSurface) -> Tensor:
-        """log p by area at points of the surface [k, 1]."""
+        """log p by area at points of the surface [k, 1]; without gradient, for points are traced from edge to edge."""
         zero = torch.zeros(len(at.face), 1, dtype=torch.float64)
         start = self._run(at, zero, _Backward(self.velocity))
         return -self.log_area - start.log_density
 
-    def _run(self, at: OnSurface, logp: Tensor, velocity: Any) -> Traced:
+    def paths(self, at: OnSurface, times: Any) -> Tensor:
+        """Where points from t = 0 lie at the times, [s, k, d]."""
+        logp = torch.zeros(len(at.face), 1, dtype=torch.float64)
+        state = self._run(at, logp, self.velocity, times)
+        moments = zip(state.face, state.weights, strict=True)
+        return torch.stack([self.velocity.faces.position(OnSurface(*moment)) for moment in moments])
+
+    def _run(self, at: OnSurface, logp: Tensor, velocity: Any, times: Any = None) -> Traced:
+        """The last state, or those at the times [s, ...]."""
         start = Traced(at.weights.double(), at.face, logp)
-        run = evolve(_still, start, [0.0, 1.0], stepper=Tracing(velocity), dt=1 / self.steps)
-        return run.final
+        saved = [0.0, 1.0] if times is None else times
+        run = evolve(_still, start, saved, stepper=Tracing(velocity), dt=1 / self.steps)
+        return run.final if times is None else run.states
 
 
 class _Backward(SurfaceVelocity):

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphpde.core.cached import cached
 from graphpde.errors import MeshError, ShapeError, SolveError
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.repair.winding import winding
 
 
 class OnSurface(NamedTuple):
@@ -30,19 +31,21 @@ class OnSurface(NamedTuple):
 class Faces:
     """The triangles of a surface, who lies across which edge, and their geometry.
 
-    Edge i of a triangle is the one opposite of its corner i.
+    Edge i of a triangle is the one opposite of its corner i. Triangles that disagree with their neighbours are turned
+    over, closed surfaces outward.
 
     Args:
         mesh: linear triangles in 2 or 3 dimensions, each edge in at most two of them.
 
     Attributes:
+        mesh: the same with all triangles one way round.
         corners: point numbers [m, 3]. area: [m]. edge: numbers of the edges among ``mesh.facets`` [m, 3].
         across: the face over each edge [m, 3], -1 = none. seat: local number there of each corner [m, 3, 3]: of corner
             j over edge i; for j = i that of the corner which this face does not have.
         first: whether the face is the first owner of its edge [m, 3].
 
     Raises:
-        MeshError: other cells, an edge in three triangles, a triangle without area.
+        MeshError: other cells, an edge in three triangles, a triangle without area, a surface with one side only.
     """
 
     def __init__(self, mesh: Mesh):
@@ -50,13 +53,14 @@ class Faces:
             raise MeshError(f"'{mesh.name}' has {', '.join(mesh.cells)} cells, expected triangles alone")
         if len(mesh.nonmanifold_facets):
             raise MeshError(f"'{mesh.name}' has {len(mesh.nonmanifold_facets)} edges in three or more triangles")
-        self.mesh, self.corners = mesh, mesh.cells["triangle"]
+        self.mesh = _one_way_round(mesh)
+        self.corners = self.mesh.cells["triangle"]
         if not bool((self.area > 0).all()):
             raise MeshError(f"'{mesh.name}' has {int((self.area <= 0).sum())} triangles without area; repair it")
         m = len(self.corners)
         pairs = self.corners[:, [[1, 2], [2, 0], [0, 1]]]  # [m, 3, 2]
-        self.edge = mesh.find(1, pairs.reshape(-1, 2)).reshape(m, 3)
-        owners = mesh.facets.cells[self.edge]  # [m, 3, 2]
+        self.edge = self.mesh.find(1, pairs.reshape(-1, 2)).reshape(m, 3)
+        owners = self.mesh.facets.cells[self.edge]  # [m, 3, 2]
         me = torch.arange(m)[:, None]
         self.first = owners[..., 0] == me
         self.across = torch.where(self.first, owners[..., 1], owners[..., 0])
@@ -74,7 +78,23 @@ class Faces:
     @cached
     def place(self) -> Tensor:
         """Positions of the corners [m, 3, d]."""
-        return self.mesh.points[self.mesh.cells["triangle"]]
+        return self.mesh.points[self.corners]
+
+    @cached
+    def radius(self) -> float:
+        """Largest distance of a corner from the mean of all."""
+        return float((self.place - self.place.mean((0, 1))).norm(dim=-1).max())
+
+    @cached
+    def parts(self) -> int:
+        """How many parts there are between which no edge leads."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        rows, side = (self.across >= 0).nonzero(as_tuple=True)
+        pairs = (rows.numpy(), self.across[rows, side].numpy())
+        joined = coo_array((torch.ones(len(rows)).numpy(), pairs), shape=(self.m, self.m))
+        return int(connected_components(joined, directed=False)[0])
 
     @cached
     def area(self) -> Tensor:
@@ -181,6 +201,19 @@ class Faces:
         turned = way.clone()
         turned[rows] = a * along + b * inside
         return turned
+
+
+def _one_way_round(mesh: Mesh) -> Mesh:
+    found = winding(mesh)
+    if found.parts:
+        raise MeshError(
+            f"'{mesh.name}' has one side only: {int(found.one_sided.sum())} triangles cannot be turned the same way "
+            f"round (a Moebius strip or a Klein bottle), expected a surface with two sides"
+        )
+    if not bool(found.wrong.any()):
+        return mesh
+    corners = mesh.cells["triangle"]
+    return mesh.with_cells({"triangle": torch.where(found.wrong[:, None], corners[:, [0, 2, 1]], corners)})
 
 
 def _normal(shares: Tensor) -> Tensor:

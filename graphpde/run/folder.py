@@ -61,6 +61,7 @@ _OWN = (
     "figures/training.png",
     "figures/samples.png",
     "figures/density.png",
+    "figures/distances.png",
     "figures/paths.png",
     "figures/fit_*.png",
     "figures/probes*.png",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -90,6 +90,21 @@ def draw_flat(axes: Axes, shape: Skin, values: np.ndarray, scale: Scale, lines: 
         draw_lines(axes, frame, colors=INK, linewidths=0.6)
 
 
+class Marks(NamedTuple):
+    """What is drawn among the faces of a solid, hidden by those in front of it.
+
+    Attributes:
+        triangles: [q, 3, 3]; strokes are those with two corners in one place. colours: RGBA of face and rim [q, 4].
+    """
+
+    triangles: np.ndarray
+    colours: np.ndarray
+
+    def where(self, kept: np.ndarray) -> Marks:
+        """Those in the mask [q]."""
+        return Marks(*(part[kept] for part in self))
+
+
 def draw_solid(
     axes: Any,
     shape: Skin,
@@ -99,6 +114,7 @@ def draw_solid(
     viewer: np.ndarray,
     lines: bool,
     limit: int = 120_000,
+    marks: Marks | None = None,
 ) -> None:
     """A surface or the skin of a solid, lit from beside the viewer; back sides of solids are left out.
 
@@ -108,6 +124,7 @@ def draw_solid(
         viewer: direction to the viewer [3].
         lines: draw the edges of cells; those behind the body stay hidden.
         limit: number of triangles above which the picture is thinned out.
+        marks: drawn among the faces.
     """
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
@@ -123,14 +140,19 @@ def draw_solid(
     faces = corners[:, :, :3]
     rgba = rims = _lit(colours(corners[:, :, 3].mean(1)), normals(faces), viewer)
     widths = np.full(len(faces), _SEAM)
+    size = float(np.median(np.linalg.norm(faces[:, 1] - faces[:, 0], axis=1)))
     if lines:
-        size = float(np.median(np.linalg.norm(faces[:, 1] - faces[:, 0], axis=1)))
         # mesh lines join the painter's queue as flat triangles, a little nearer to the viewer than the faces they bound
         strokes = pieces(points[_near(shape.lines, triangles)], 1.5 * size, 3) + 1.3 * size * viewer
         faces = np.concatenate([faces, strokes[:, [0, 1, 1]]])
         rgba = np.concatenate([rgba, np.tile([0.0, 0.0, 0.0, 0.0], (len(strokes), 1))])
         rims = np.concatenate([rims, np.tile([0.0, 0.0, 0.0, 0.3], (len(strokes), 1))])
         widths = np.concatenate([widths, np.full(len(strokes), 0.35)])
+    if marks is not None:
+        nearer = marks.triangles + 1.5 * size * viewer  # in the painter's queue they come after the faces they lie on
+        faces = np.concatenate([faces, nearer])
+        widths = np.full(len(faces), _SEAM)  # of one width: matplotlib sorts faces and colours by depth, not widths
+        rgba, rims = (np.concatenate([own, marks.colours]) for own in (rgba, rims))
     body = Poly3DCollection(faces, facecolors=rgba, edgecolors=rims, linewidths=widths, clip_on=False)
     body.set_rasterized(True)
     axes.add_collection3d(body, autolim=False)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from graphpde.mesh import sphere, write_mesh
+from graphpde.mesh import Mesh, sphere, write_mesh
 
-QUICK = ("--set", "training.steps=60", "training.batch=64", "model.hidden=16", "model.layers=2", "flow.tolerance=1e-3")
+SHORT = ("--set", "training.steps=60", "training.batch=64")
+QUICK = (*SHORT, "model.hidden=16", "model.layers=2", "flow.tolerance=1e-3")
 
 
 def written(folder: Path, text: str, name: str = "flow.toml") -> str:
@@ -123,6 +124,10 @@ mesh = "ball.vtu"
 [model]
 on = "{}"
 modes = 25
+hidden = 16
+"""
+POINTS = """\
+layers = 2
 features = 8
 fields = 4
 
@@ -134,7 +139,9 @@ steps = 10
 def test_points_on_a_surface(graphpde, here: Path) -> None:
     """From the positive part of a mode; the run folder keeps the mesh, so the file itself may go."""
     write_mesh(here / "ball.vtu", sphere(2))
-    done = graphpde("train", written(here, BALL.format("mode = 2", "surface")), *QUICK, "-o", "run", "--json").json
+    done = graphpde(
+        "train", written(here, BALL.format("mode = 2", "surface") + POINTS), *SHORT, "-o", "run", "--json"
+    ).json
     assert done["by"] == "unit of area"
     assert done["entropy"] < math.log(4 * math.pi)
     assert done["nll"] > done["entropy"] - 0.1
@@ -155,7 +162,7 @@ def test_fields_on_a_mesh(graphpde, here: Path) -> None:
     write_mesh(here / "ball.vtu", mesh)
     x = torch.randn(60, 1, 2, dtype=torch.float64) * mesh.points[None, :, :1] + 3
     np.savez(here / "a.npz", x=x.numpy())
-    graphpde("train", written(here, BALL.format('file = "a.npz"', "fields")), *QUICK, "-o", "run")
+    graphpde("train", written(here, BALL.format('file = "a.npz"', "fields")), *SHORT, "-o", "run")
     graphpde("sample", "run", "-n", "5")
     with np.load(here / "run" / "samples.npz") as found:
         assert found["x"].shape == (5, mesh.n, 2)
@@ -182,6 +189,12 @@ FAULTS = {
     "column 2 of the samples never changes": '[data]\nfile = "flat.csv"\n',
     "latitudes reach 140 degrees": '[data]\nfile = "far.csv"\n[model]\non = "sphere"\n',
     "expected particles [k, n, d]": '[data]\nfile = "far.csv"\n[model]\non = "particles"\n',
+    "flow.tolerance is 1e-13, expected a finite number >= 1e-06": '[data]\nname = "moons"\n[flow]\ntolerance = 1e-13\n',
+    "flow.kinetic is 0.1 and has no effect": '[data]\nname = "moons"\n[flow]\nkinetic = 0.1\n',
+    "unknown coupling 'data'": '[data]\nname = "moons"\n[flow]\ncoupling = "data"\n',
+    "line 1 of 'hole.csv' has ''": '[data]\nfile = "hole.csv"\n',
+    "has modes 1 to 41": '[data]\nmode = 60\nmesh = "ball.vtu"\n[model]\non = "surface"\n',
+    "has 2 components, expected one": '[data]\nmode = 2\nmesh = "two.vtu"\n[model]\non = "surface"\n',
     "has 1 samples": '[data]\nfile = "one.csv"\n',
 }
 
@@ -191,6 +204,11 @@ def test_faults_in_one_sentence(graphpde, here: Path, said: str) -> None:
     (here / "flat.csv").write_text("1,2\n3,2\n5,2\n7,2\n")
     (here / "far.csv").write_text("140,2\n3,2\n5,9\n7,2\n")
     (here / "one.csv").write_text("1,2\n")
+    (here / "hole.csv").write_text(",2\n3,4\n5,6\n7,9\n")
+    ball = sphere(1)
+    write_mesh(here / "ball.vtu", ball)
+    cells = torch.cat([ball.cells["triangle"], ball.cells["triangle"] + ball.n])
+    write_mesh(here / "two.vtu", Mesh(torch.cat([ball.points, ball.points + 3]), {"triangle": cells}))
     if FAULTS[said] is not None:
         written(here, FAULTS[said])
     done = graphpde("train", "flow.toml", "-o", "run")
@@ -205,6 +223,10 @@ def test_what_is_no_flow(graphpde, here: Path) -> None:
     file = written(here, '[data]\nname = "moons"\n')
     graphpde("train", file, *QUICK, "training.steps=2", "-o", "run", "--pictures", "none")
     assert "-n is 0, expected a whole number >= 1" in graphpde("sample", "run", "-n", "0").err
+    for seed in ("-1", "99999999999999999999999"):
+        done = graphpde("sample", "run", "--seed", seed)
+        assert done.code == 2
+        assert f"--seed is {seed}, expected a whole number from 0 to 2^63 - 1" in done.err
     (here / "a.csv").write_text("1,2,3\n4,5,6\n")
     assert "this flow was learned from [k, 2]" in graphpde("likelihood", "run", "a.csv").err
     model = here / "run" / "model.safetensors"
@@ -224,3 +246,14 @@ def test_the_same_seed_gives_the_same_flow(here: Path) -> None:
     assert read_flow(config.as_dict()) == config
     assert json.loads((here / "a" / "manifest.json").read_text())["kind"] == "flow"
     assert torch.initial_seed() >= 0
+
+
+def test_few_samples_and_failed_fits_are_told_so(graphpde, here: Path) -> None:
+    (here / "three.csv").write_text("1,2\n3,4\n5,7\n")
+    quick = (*QUICK, "training.steps=3")
+    done = graphpde("train", written(here, '[data]\nfile = "three.csv"\n'), *quick, "-o", "run")
+    assert "negative log-likelihood of samples kept aside" in done.out
+    assert "nan" not in done.out
+    done = graphpde("train", "flow.toml", *quick, "training.steps=40", "training.rate=1e18", "-o", "bad")
+    assert done.code == 1
+    assert "\nfailed: " in done.out

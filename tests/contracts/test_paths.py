@@ -84,6 +84,15 @@ def test_little_blur_pairs_like_the_optimal_plan() -> None:
     assert torch.equal(sharp, OptimalCoupling()(x0, x1)[1])
 
 
+def test_blur_is_relative_to_the_costs() -> None:
+    """The same draws whatever the units of the samples."""
+    x0, x1 = ends()
+    one, two = (SinkhornCoupling(0.3)(k * x0, k * x1, torch.Generator().manual_seed(3))[1] / k for k in (1, 1000))
+    assert torch.allclose(one, two, rtol=1e-12)
+    plan = torch.stack([(SinkhornCoupling(0.3)(x0, x1, torch.Generator().manual_seed(k))[1] - x1) for k in range(20)])
+    assert bool((plan != 0).any())  # not the pairs that came
+
+
 def test_refused() -> None:
     for name, kind in COUPLINGS.items():
         with pytest.raises(ShapeError, match=r"base and data have shapes \[3, 2\] and \[4, 2\]"):

@@ -35,6 +35,15 @@ def test_tables(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
         assert torch.equal(found.x, torch.tensor([[1, 2], [3, 4.5]], dtype=torch.float64))
 
 
+def test_columns_in_another_order(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("b,a\n1,2\n3,4\n")
+    found = read_samples(tmp_path / "a.csv")
+    turned = found.arranged(["a", "b"])
+    assert turned.names == ("a", "b")
+    assert turned.x.tolist() == [[2, 1], [4, 3]]
+    assert found.arranged(["a", "c"]) is found
+
+
 def test_arrays(tmp_path: Path) -> None:
     x = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
     np.savez(tmp_path / "a.npz", x=x)
@@ -50,6 +59,10 @@ BAD = {
     "line 3 of .* has 1 entries, expected 2": "1,2\n3,4\n5\n",
     "line 2 of .* has 'nan', expected a finite number": "1,2\n3,nan\n",
     "line 2 of .* has 'b', expected a finite number": "1,2\n3,b\n",
+    "line 1 of .* has '', expected a finite number": ",2\n3,4\n",
+    "line 1 of .* has 'NaN', expected a finite number": "1,NaN\n3,4\n",
+    "line 1 of .* has 'inf', expected a finite number": "inf,2\n3,4\n",
+    "line 1 of .* has 'b', expected a finite number": "1,b\n3,4\n",
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.dynamics import Adaptive
-from graphpde.errors import InputError
+from graphpde.errors import InputError, ShapeError
 from graphpde.flow import (
     DataCoupling,
     Flow,
@@ -158,6 +158,56 @@ def test_optimal_pairs_make_straight_paths() -> None:
     assert transport_cost(Pairs(y0, y1)) < transport_cost(Pairs(x0, x1))
     on = LinearPath()(y0, y1, torch.full((64, 1), 0.5))
     assert torch.allclose(on.x, (y0 + y1) / 2)
+
+
+class Joined(nn.Module):
+    """The usual network: x and t in one row, of one type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(3, 2)
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.net(torch.cat([x, t.expand(*x.shape[:-1], 1)], -1))
+
+
+def test_networks_of_joined_place_and_time() -> None:
+    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
+    model, data = Joined(), torch.randn(64, 2, generator=rng)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data), batch_size=64)
+    (batch,) = loader
+    assert float(FlowMatching()(model, batch, torch.Generator().manual_seed(1))["velocity"].detach()) == float(
+        FlowMatching()(model, data, torch.Generator().manual_seed(1))["velocity"].detach()
+    )
+    with pytest.raises(InputError, match=r"the batch is 3 parts \(Tensor, Tensor, int\), expected x_1"):
+        FlowMatching()(model, [data, data, 1])
+    flow = Flow(model, control=Adaptive(rtol=1e-3, atol=1e-3))
+    assert flow.sample((7, 2), rng).shape == (7, 2)
+    assert flow.log_density(data).shape == (64, 1)
+    assert straightness(flow, data, times=4) > 0
+    with pytest.raises(InputError, match="got 7 to sample like, expected a tensor"):
+        flow.sample(7)  # type: ignore[arg-type]
+
+
+def test_times_spread_over_the_ends() -> None:
+    x = torch.zeros(8, 2)
+    assert torch.equal(LinearPath()(x, x + 1, torch.full((8, 1), 0.25)).x, torch.full((8, 2), 0.25))
+    with pytest.raises(ShapeError, match=r"the times have shape \[8\] and the ends \[8, 2\], .* such as \[8, 1\]"):
+        LinearPath()(x, x + 1, torch.zeros(8))
+
+
+def test_costs_are_weighed_one_by_one() -> None:
+    """x' = a x: the Jacobian's norm is a^2 c, whatever x; the kinetic cost int |a x e^(a t)|^2."""
+    a, x = 0.5, torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    net = nn.Linear(2, 2, bias=False).double()
+    with torch.no_grad():
+        net.weight.copy_(a * torch.eye(2))
+    objective = Likelihood(lambda m: Flow(lambda t, y: m(y), control=TIGHT), kinetic=2.0, jacobian=3.0)
+    found = objective(net, x)
+    assert float(found["jacobian"].detach()) == pytest.approx(3 * 2 * a * a, rel=1e-6)
+    back = 5.0 * (1 - math.exp(-2 * a)) / (2 * a) * a * a  # |x|^2 = 5, seen from the end
+    assert float(found["kinetic"].detach()) == pytest.approx(2 * back, rel=1e-6)
 
 
 def test_refused() -> None:

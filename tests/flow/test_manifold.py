@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 
 from graphpde.dynamics import Adaptive
-from graphpde.flow import Flow, FlowMatching, GeodesicPath, PointVelocity, Sphere, Tangent, Torus
+from graphpde.flow import (
+    Flow,
+    FlowMatching,
+    GeodesicPath,
+    OptimalCoupling,
+    PointVelocity,
+    SinkhornCoupling,
+    Sphere,
+    Tangent,
+    Torus,
+)
 from graphpde.train import Adam, Cosine, fit
 
 RNG = torch.Generator().manual_seed(0)
@@ -116,3 +126,31 @@ def test_matching_on_a_sphere() -> None:
         nll = -Flow(model, Sphere(3).uniform).log_density(x).mean()
     assert abs(float(nll + true)) < 0.08
     assert float(nll) < math.log(4 * math.pi) - 0.5
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+def test_opposite_points_are_joined_round_the_sphere(dtype: torch.dtype) -> None:
+    x0 = Sphere(3).uniform.draw(torch.zeros(2000, 3, dtype=dtype), RNG)
+    for turn in (1.0, 1 + 1e-7):  # exactly, and up to rounding
+        x1 = Sphere(3).nearest(-x0 * torch.tensor([1.0, 1.0, turn]))
+        on = Sphere(3).geodesic(x0, x1, torch.tensor(0.5, dtype=dtype))
+        assert float((on.x.norm(dim=-1) - 1).abs().max()) < 1e-6
+        assert float((on.velocity.norm(dim=-1) - math.pi).abs().max()) < 1e-5
+        assert float((on.x * on.velocity).sum(-1).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("manifold", MANIFOLDS, ids=lambda m: f"{type(m).__name__}{m.channels}")
+def test_distances_are_the_lengths_of_shortest_ways(manifold) -> None:
+    x0, x1 = pairs(manifold, 20)
+    half = torch.tensor(0.5, dtype=torch.float64)
+    length = manifold.geodesic(x0[:, None].expand(20, 20, -1), x1.expand(20, 20, -1), half).velocity.norm(dim=-1)
+    assert torch.allclose(manifold.squared_distances(x0, x1), length.square(), atol=1e-9)
+
+
+def test_pairs_on_a_torus_go_over_the_seam() -> None:
+    """Angles beside 0 and 2 pi: each point belongs to its neighbour over the seam."""
+    x0 = torch.tensor([[0.1], [3.0]])
+    x1 = torch.tensor([[3.2], [6.2]])
+    for coupling in (OptimalCoupling(Torus(1).squared_distances), SinkhornCoupling(0.01, Torus(1).squared_distances)):
+        assert coupling(x0, x1, RNG)[1].tolist() == x1.flip(0).tolist()
+    assert OptimalCoupling()(x0, x1)[1].tolist() == x1.tolist()

@@ -10,8 +10,9 @@ import torch
 from graphpde.errors import InputError, MeshError
 from graphpde.flow import PointVelocity, SpectralPremetric, SurfaceFlow, SurfaceMatching, SurfaceVelocity, Traced
 from graphpde.flow.surface import traced
-from graphpde.mesh import Faces, OnSurface, Space, rectangle, sphere
+from graphpde.mesh import Faces, Locator, Mesh, OnSurface, Space, rectangle, sphere
 from graphpde.ops import eigenbasis
+from graphpde.ops.eigenbasis import EigenBasis
 from graphpde.train import Adam, fit
 
 MESH = sphere(3)
@@ -168,6 +169,86 @@ def test_refused() -> None:
         SurfaceVelocity(BALL, BASIS, PointVelocity(3), features=40)
     with pytest.raises(InputError, match="steps is 0, expected a whole number >= 1"):
         SurfaceFlow(velocity(), steps=0)
+    with pytest.raises(InputError, match="steps is 2.5, expected a whole number >= 1"):
+        SurfaceFlow(velocity(), steps=2.5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="expected at least 2 at the 642 points"):
         SpectralPremetric(BALL, eigenbasis(Space(sphere(1)), 10))
     assert OnSurface._fields == ("face", "weights")
+
+
+def test_loaded_modes_are_those_that_count() -> None:
+    """Another sign of every mode and other vectors of its eigenspaces: the state of the model holds what it was."""
+    one = velocity(3.0)
+    turn = torch.eye(40, dtype=torch.float64)
+    turn[1:4, 1:4] = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=rng()))[0]
+    basis = EigenBasis(BASIS.values, -BASIS.vectors @ turn, -BASIS.weighted @ turn)
+    net = PointVelocity(8, hidden=16, layers=2, activation=torch.tanh, out=8).double()
+    other, at = SurfaceVelocity(BALL, basis, net, fields=4, features=8), BALL.draw(200, rng())
+    wanted = SurfaceFlow(one, steps=5).log_density(at)
+    assert not torch.equal(other.seen, one.seen)
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(SurfaceFlow(other, steps=5).log_density(at), wanted)
+
+
+@pytest.mark.parametrize("column", range(8))
+def test_flows_that_start_at_points_of_the_mesh(column: int) -> None:
+    """Where flows circle round a corner there are no first edges: such points stay near, in flows that stand still."""
+    net = lambda t, z: 3 * torch.eye(8, dtype=torch.float64)[column].expand(len(z), 8)  # noqa: E731
+    flow = SurfaceFlow(SurfaceVelocity(BALL, BASIS, net, fields=4, features=8), steps=7)
+    found = Locator(MESH).locate(MESH.points, reach=math.inf)
+    at = OnSurface(found.cells, found.weights[:, :3])
+    logp = flow.log_density(at)
+    there = flow.push(at)
+    assert bool(torch.isfinite(logp).all())
+    assert bool(torch.isfinite(there.weights).all())
+    near = 0.999 * at.weights + 0.001 / 3  # beside the corner, still on a round of many crossings
+    beside = flow.log_density(OnSurface(at.face, near))
+    assert float((beside - logp).abs().median()) < 0.02
+    if column >= 4:
+        assert float(logp.std()) < 1e-9  # no divergence: the uniform law stays
+
+
+def test_rounds_are_those_that_are_walked_one_by_one() -> None:
+    """Near a corner in a vortex with sources: against the same steps with every crossing taken for itself."""
+    net = lambda t, z: torch.tensor([0.4, 0, 0, 0, 1.0, 0, 0, 0], dtype=torch.float64).expand(len(z), 8)  # noqa: E731
+    v = SurfaceVelocity(BALL, BASIS, net, fields=4, features=8)
+    flows = v.through(0.0)
+    corner = torch.eye(3, dtype=torch.float64)[0].expand(BALL.m, 3)
+    at = OnSurface(torch.arange(BALL.m), (1 - 6e-6) * corner + 2e-6)
+    dt = 2e-3  # up to 40 rounds where flows circle
+    start = Traced(at.weights, at.face, torch.zeros(BALL.m, 1, dtype=torch.float64))
+    fast = traced(v, flows, start, dt)
+    slow = start
+    for _ in range(400):  # each too short for a round to be told from a way through
+        slow = traced(v, flows, slow, dt / 400)
+    gap = (BALL.position(fast.at) - BALL.position(slow.at)).norm(dim=1)
+    assert float(gap.max()) < 2e-5
+    assert torch.allclose(fast.log_density, slow.log_density, atol=1e-7)
+
+
+def flipped(which: slice) -> Mesh:
+    corners = MESH.cells["triangle"].clone()
+    corners[which] = corners[which][:, [0, 2, 1]]
+    return MESH.with_cells({"triangle": corners})
+
+
+def test_triangles_that_disagree_are_turned() -> None:
+    """Every third triangle the wrong way round: turned fields still have no divergence, and the flow is the same."""
+    faces = Faces(flipped(slice(None, None, 3)))
+    assert torch.equal(faces.corners, BALL.corners)
+    v = SurfaceVelocity(faces, BASIS, velocity().network, fields=4, features=8)
+    for j in range(4, 8):
+        assert float(v.out_of(v.fields[:, j], torch.arange(faces.m)).sum(1).abs().max()) < 1e-10
+    assert torch.equal(v.fields, velocity().fields)
+
+
+def test_surfaces_in_several_parts_or_with_idle_points_are_refused() -> None:
+    two = Mesh(
+        torch.cat([MESH.points, MESH.points + 5]), {"triangle": torch.cat([BALL.corners, BALL.corners + MESH.n])}
+    )
+    for kind in (lambda f, b: SurfaceVelocity(f, b, PointVelocity(3)), SpectralPremetric):
+        with pytest.raises(MeshError, match="has 2 components, expected one"):
+            kind(Faces(two), BASIS)
+        more = Mesh(torch.cat([MESH.points, torch.zeros(1, 3)]), {"triangle": BALL.corners})
+        with pytest.raises(MeshError, match="has 1 points that belong to no triangle, expected none"):
+            kind(Faces(more), BASIS)

@@ -65,13 +65,17 @@ def test_straight_ways_in_the_plane() -> None:
 
 
 def test_straight_ways_are_undone_by_going_back() -> None:
-    """There, and back by the way turned round: the length is kept, so is the direction against each edge."""
+    """There, and back in the direction of arrival turned round, which the last bit of the way tells."""
     at = BALL.draw(100, rng())
-    way = ahead(BALL, at, 2.5)
-    halves = BALL.walk(BALL.walk(at, 0 * way), way)
-    assert float((BALL.position(halves) - BALL.position(BALL.walk(at, way))).abs().max()) < 1e-12
-    assert float(halves.weights.min()) >= 0
-    assert torch.allclose(halves.weights.sum(1), torch.ones(100, dtype=torch.float64), atol=1e-14)
+    way, share = ahead(BALL, at, 2.5), 1e-6
+    nearly, end = BALL.walk(at, (1 - share) * way), BALL.walk(at, way)
+    assert float(end.weights.min()) >= 0
+    assert torch.allclose(end.weights.sum(1), torch.ones(100, dtype=torch.float64), atol=1e-14)
+    same = nearly.face == end.face  # the last bit lies in one face
+    assert int(same.sum()) > 95
+    arrival = torch.nn.functional.normalize(BALL.position(end) - BALL.position(nearly), dim=1)
+    back = BALL.position(BALL.walk(end, -2.5 * arrival))
+    assert float((back - BALL.position(at))[same].norm(dim=1).max()) < 1e-6
 
 
 def test_straight_ways_on_a_fine_sphere_are_great_circles() -> None:
@@ -126,3 +130,34 @@ def test_refused() -> None:
         Faces(Mesh(fan, {"triangle": [[0, 1, 2], [0, 1, 3], [0, 1, 4]]}))
     with pytest.raises(MeshError, match="the density has the integral 0"):
         BALL.draw(3, rng(), torch.zeros(BALL.mesh.n))
+
+
+def test_a_surface_with_one_side_is_refused() -> None:
+    """A Moebius strip of ten triangles."""
+    k = torch.arange(5)
+    turn, side = 2 * math.pi * k / 5, torch.tensor([-0.3, 0.3])
+    half = (turn / 2)[:, None]
+    r = 1 + side * half.cos()
+    points = torch.stack([r * turn.cos()[:, None], r * turn.sin()[:, None], side * half.sin()], -1).reshape(-1, 3)
+    cells = []
+    for i in range(5):
+        a, b = 2 * i, 2 * i + 1
+        c, d = (2 * i + 2, 2 * i + 3) if i < 4 else (1, 0)
+        cells += [[a, c, b], [b, c, d]]
+    with pytest.raises(MeshError, match="has one side only: 10 triangles cannot be turned"):
+        Faces(Mesh(points.double(), {"triangle": cells}))
+
+
+def test_turned_triangles_on_the_plane() -> None:
+    """Points and ways on a mesh with triangles both ways round are those on the sound one."""
+    mesh = rectangle(4, 3)
+    corners = mesh.cells["triangle"].clone()
+    corners[::2] = corners[::2][:, [1, 0, 2]]
+    faces = Faces(mesh.with_cells({"triangle": corners}))
+    at = faces.draw(100, rng())
+    way = 0.2 * torch.randn(100, 2, dtype=torch.float64, generator=rng(1))
+    x, end = faces.position(at), faces.position(faces.walk(at, way))
+    inside = ((x + way > 0) & (x + way < faces.mesh.points.max(0).values)).all(1)
+    assert torch.allclose(end[inside], (x + way)[inside], atol=1e-12)
+    e = faces.along
+    assert bool((e[:, 0, 0] * e[:, 1, 1] > e[:, 0, 1] * e[:, 1, 0]).all())

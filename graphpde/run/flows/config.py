@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,14 @@ from graphpde.data.planar import PLANAR
 from graphpde.errors import ConfigError
 from graphpde.flow.coupling import COUPLINGS
 from graphpde.flow.path import PATHS
+from graphpde.run.flows.effect import check_effect
 
 PLACES = ("space", "sphere", "torus", "particles", "surface", "fields")
 METHODS = ("matching", "likelihood")
 UNITS = ("degrees", "radians")
 SCHEDULES = ("cosine", "constant")
 _MOST = 10**9
+_TIGHTEST = 1e-6  # states are in single precision
 T = TypeVar("T")
 
 
@@ -46,8 +48,9 @@ class ModelChoice:
     Attributes:
         on: where samples live, see ``PLACES``. hidden, layers: of the network. frequencies: of time.
         modes: of a mesh that are worked out. features, fields: of them that a network on a surface sees, and that give
-            directions. length: typical of fields. blocks: of their network. reach, in_distance, in_time: of the
-            functions of distance between particles.
+            directions. length: typical of fields, in the unit of the mesh. blocks: of their network.
+        reach: up to which distance particles see each other, in the unit of the data; None = all that occur.
+        in_distance, in_time: how many functions of the distance and of time.
     """
 
     on: str = "space"
@@ -69,8 +72,9 @@ class FlowChoice:
     """How it is a flow.
 
     Attributes:
-        method: "matching" or "likelihood". path, sigma, coupling: of matching. probes, kinetic, jacobian: of the
-            likelihood. steps: of the ways on a surface. tolerance: of the integration of samples.
+        method: "matching" or "likelihood". path, sigma, coupling: of matching; sigma in deviations of the data.
+            probes, kinetic, jacobian: of the likelihood. steps: of the ways on a surface. tolerance: of the integration
+            of samples and densities, relative and absolute, not below 1e-6.
     """
 
     method: str = "matching"
@@ -109,6 +113,11 @@ class FlowConfig:
     model: ModelChoice = field(default_factory=ModelChoice)
     flow: FlowChoice = field(default_factory=FlowChoice)
     training: TrainingChoice = field(default_factory=TrainingChoice)
+
+    def anchored(self) -> FlowConfig:
+        """The same with absolute paths, which mean one file wherever they are read."""
+        file, mesh = (str(Path(path).resolve()) if path else "" for path in (self.data.file, self.data.mesh))
+        return replace(self, data=replace(self.data, file=file, mesh=mesh))
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Tables that :func:`read_flow` reads back; what was left empty is left out."""
@@ -173,12 +182,12 @@ _READ: dict[type, dict[str, Read[Any]]] = {
         "method": choice("method", METHODS),
         "path": choice("path", PATHS),
         "sigma": number(0.0),
-        "coupling": choice("coupling", COUPLINGS),
+        "coupling": choice("coupling", [name for name in COUPLINGS if name != "data"]),
         "probes": integer(0, 10_000),
         "kinetic": number(0.0),
         "jacobian": number(0.0),
         "steps": integer(2, 100_000),
-        "tolerance": number(0.0, above=True),
+        "tolerance": number(_TIGHTEST),
     },
     TrainingChoice: {
         "steps": integer(1, _MOST),
@@ -229,3 +238,4 @@ def _check(config: FlowConfig) -> None:
         raise ConfigError(f'flows on {on} are trained by matching; leave out flow.method = "likelihood"')
     if config.model.hidden == 0 and on != "fields":
         raise ConfigError("model.hidden is 0, expected at least 1 (only fields have a linear part beside the network)")
+    check_effect(config)

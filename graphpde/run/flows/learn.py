@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from graphpde.config import dump
 from graphpde.data.points import read_samples
-from graphpde.errors import DatasetError, Diverged, OutputError, SolveError, StepUnderflow
+from graphpde.errors import DatasetError, GraphpdeError, OutputError
 from graphpde.run.classified import read_manifest
 from graphpde.run.experiment import MODEL, write_history
 from graphpde.run.flows.config import FlowConfig
 from graphpde.run.flows.kinds import KINDS
 from graphpde.run.flows.places import Place
+from graphpde.run.flows.reopen import NO_DENSITY, densities, mean_error
 from graphpde.run.folder import RunFolder
 from graphpde.run.manifest import now, versions
 from graphpde.train import Adam, Cosine, Ema, Interruption, Progress, fit, save_model
@@ -80,13 +81,15 @@ def material(config: FlowConfig) -> Material:
         states = place.draw(_HELD, rng)
         return Material(place, None, states, place.entropy(states), 0)
     table = read_samples(config.data.file)
+    for columns in kind.usual:
+        table = table.arranged(columns)
     x = table.x[torch.randperm(len(table.x), generator=rng)]
     aside = min(max(round(config.data.holdout * len(x)), 1), _HELD)
     if len(x) - aside < 2:
         raise DatasetError(f"'{config.data.file}' has {len(x)} samples, of which {aside} are kept aside; expected more")
     about = kind.learn(config, x[aside:]) | {"names": list(table.names)}
     place = kind(config, about)
-    states = place.encode(x)
+    states = place.encode(x).to(place.dtype)
     return Material(place, states[aside:], states[:aside], None, len(x))
 
 
@@ -97,8 +100,10 @@ class Learned:
     Attributes:
         status: "ok", "failed" or "interrupted". folder: where everything lies. steps: of the fit. reason: why it ended.
         loss: the last one. nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error;
-            None where samples have no density, or the flow cannot be followed back.
+            None where samples have no density, or the flow cannot be followed back; the error also where there is but
+            one such sample.
         entropy: of the law, where it is known. by: what densities count by. seconds: of the fit.
+        notes: sentences on what was done to the data, and why something is missing.
     """
 
     status: str
@@ -111,6 +116,7 @@ class Learned:
     entropy: float | None
     by: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For machines."""
@@ -137,35 +143,42 @@ def learn_flow(
     before = read_manifest(Path(out))
     if before and before.get("kind") != KIND:
         raise OutputError(f"'{out}' holds a run of another kind; name a new folder with -o, or remove that one")
-    given = material(config)
+    given, kept = material(config), config.anchored().as_dict()
     torch.manual_seed(config.training.seed)
     model = given.place.module()
     folder = RunFolder(out)
     folder.begin()
-    manifest = _manifest(config, given, command)
+    manifest = _manifest(given, command) | {"config": kept}
     folder.write_manifest(manifest)
-    folder.write("flow.toml", dump(config.as_dict()))
+    folder.write("flow.toml", dump(kept))
     start = time.perf_counter()
     ended = _fit(config, given, model, progress, stop)
-    seconds = time.perf_counter() - start
+    learned = _learned(given, folder.path, ended, time.perf_counter() - start)
     given.place.keep(folder.path)
-    save_model(folder.path / MODEL, model, {"flow": config.as_dict(), "about": dict(given.place.about)})
-    nll, error = _judged(given, model)
-    row = ended.rows[-1] if len(ended) else {"loss": math.nan}
-    status = (
-        "interrupted" if isinstance(ended.reason, Interruption) else "ok" if math.isfinite(row["loss"]) else "failed"
-    )
-    result = Learned(
-        status, folder.path, len(ended), ended.reason, row["loss"], nll, error, given.entropy, given.place.by, seconds
-    )
+    save_model(folder.path / MODEL, model, {"flow": kept, "about": dict(given.place.about)})
     write_history(folder.path / "history.csv", ended)
+    folder.write_manifest(manifest | _said(learned))  # what comes now may fail, and the fit is worth keeping
+    learned = _judged(learned, given, model)
     if pictures:
         from graphpde.run.flows.page import write_page
 
-        write_page(result, given, model, ended, folder, command)
-    more = {key: value for key, value in result.as_dict().items() if key not in ("run",)}
-    folder.write_manifest(manifest | more | {"finished": now()})
-    return result
+        write_page(learned, given, model, ended, folder, command)
+    folder.write_manifest(manifest | _said(learned))
+    return learned
+
+
+def _said(learned: Learned) -> dict[str, Any]:
+    return {key: value for key, value in learned.as_dict().items() if key != "run"} | {"finished": now()}
+
+
+def _learned(given: Material, folder: Path, ended: Any, seconds: float) -> Learned:
+    """What there is to say before samples are judged."""
+    loss = ended.rows[-1]["loss"] if len(ended) else math.nan
+    status = "interrupted" if isinstance(ended.reason, Interruption) else "ok" if math.isfinite(loss) else "failed"
+    return Learned(
+        status, folder, len(ended), ended.reason, loss, None, None, given.entropy, given.place.by, seconds,
+        tuple(given.place.notes),
+    )  # fmt: skip
 
 
 def _fit(config: FlowConfig, given: Material, model: nn.Module, progress: Told | None, stop: Any) -> Any:
@@ -198,23 +211,24 @@ class _Asked:
         return Interruption("somebody asked to stop") if self.stop is not None and self.stop() else None
 
 
-def _judged(given: Material, model: nn.Module) -> tuple[float | None, float | None]:
-    """Mean negative log-likelihood of the samples kept aside, and its standard error."""
+def _judged(learned: Learned, given: Material, model: nn.Module) -> Learned:
+    """The same with the mean negative log-likelihood of the samples kept aside and its standard error, or why not."""
     place = given.place
     if not place.dense:
-        return None, None
+        return replace(learned, notes=(*learned.notes, f"no likelihood: {NO_DENSITY}"))
+    why = "the flow gives densities that are not finite"
     try:
-        with torch.no_grad():
-            logp = place.flow(model).log_density(given.held).double().flatten() + place.correction()
-    except (StepUnderflow, Diverged, SolveError):  # a flow that learned nothing sound: the model is kept all the same
-        return None, None
-    if not bool(torch.isfinite(logp).all()):
-        return None, None
-    spread = float(logp.std()) if len(logp) > 1 else math.nan
-    return -float(logp.mean()), spread / math.sqrt(len(logp))
+        logp = densities(place, model, given.held)
+        if bool(torch.isfinite(logp).all()):
+            mean, error = mean_error(logp)
+            return replace(learned, nll=-mean, nll_error=error)
+    except GraphpdeError as error:  # a flow that learned nothing sound: the model is kept all the same
+        why = f"the flow cannot be followed back from the samples kept aside: {error}"
+    return replace(learned, notes=(*learned.notes, f"no likelihood: {why}"))
 
 
-def _manifest(config: FlowConfig, given: Material, command: str) -> dict[str, Any]:
+def _manifest(given: Material, command: str) -> dict[str, Any]:
+    data = given.place.config.data
     return {
         "kind": KIND,
         "status": "running",
@@ -224,6 +238,5 @@ def _manifest(config: FlowConfig, given: Material, command: str) -> dict[str, An
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "config": config.as_dict(),
-        "data": {"source": config.data.name or config.data.file, "samples": given.count, "held": len(given.held)},
+        "data": {"source": data.name or data.file, "samples": given.count, "held": len(given.held)},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.core.cached import cached
-from graphpde.dynamics.control import Adaptive
-from graphpde.errors import DatasetError
+from graphpde.errors import CheckpointError, ConfigError, DatasetError
 from graphpde.flow.fields import MeshVelocity
 from graphpde.flow.flow import Flow
 from graphpde.flow.matching import FlowMatching
 from graphpde.flow.premetric import SpectralPremetric, SurfaceMatching
 from graphpde.flow.surface import SurfaceFlow, SurfaceVelocity
 from graphpde.flow.velocity import PointVelocity
-from graphpde.mesh import Locator, Mesh, Space, read_mesh, write_mesh
+from graphpde.mesh import Locator, Mesh, Space, read_mesh, submesh, write_mesh
 from graphpde.mesh.faces import Faces, OnSurface
 from graphpde.ops.eigenbasis import EigenBasis, eigenbasis
 from graphpde.ops.laws import Law
 from graphpde.ops.random_fields import GaussianField
+from graphpde.ops.system import mass_operator
+from graphpde.run.experiment import checksum
 from graphpde.run.flows.config import FlowConfig
 from graphpde.run.flows.places import About, Place, Standardised, moments
 
@@ -35,17 +37,44 @@ class OnMesh(Place):
 
     def __init__(self, config: FlowConfig, about: About, folder: Path | None = None):
         super().__init__(config, about)
-        kept = None if folder is None else folder / MESH
-        self.mesh: Mesh = read_mesh(kept if kept is not None and kept.is_file() else config.data.mesh)
+        if folder is None:
+            self.mesh, dropped = _used(read_mesh(config.data.mesh))
+            if dropped:
+                self.notes.append(f"{dropped} points of '{config.data.mesh}' that belong to no cell were left out")
+            self.about = {**about, "mesh": _seal(self.mesh)}
+        else:
+            self.mesh = _kept(folder / MESH, about.get("mesh"))
 
     def keep(self, folder: Path) -> None:
         write_mesh(folder / MESH, self.mesh)
+
+
+def _used(mesh: Mesh) -> tuple[Mesh, int]:
+    """The mesh without points that no cell has, and how many those were."""
+    idle = mesh.n - len(torch.unique(torch.cat([nodes.reshape(-1) for nodes in mesh.cells.values()])))
+    return (submesh(mesh, torch.arange(mesh.n_cells)), idle) if idle else (mesh, 0)
+
+
+def _seal(mesh: Mesh) -> str:
+    return checksum([mesh.points, *mesh.cells.values()])
+
+
+def _kept(file: Path, seal: str | None) -> Mesh:
+    """The mesh of a run folder, which has to be that of the training: modes and samples belong to its points."""
+    if not file.is_file():
+        raise CheckpointError(f"there is no '{file}', the mesh that this flow was learned on; put it back")
+    mesh = read_mesh(file)
+    if _seal(mesh) != seal:
+        raise CheckpointError(f"'{file}' is not the mesh that this flow was learned on; put that one back")
+    return mesh
 
 
 class Surface(OnMesh):
     """Points on a closed surface of triangles; a state is the number of its face and three weights [k, 4]."""
 
     by = "unit of area"
+    dtype = torch.float64  # numbers of faces, and weights that add up to 1
+    usual = (("x", "y", "z"),)
 
     def __init__(self, config: FlowConfig, about: About, folder: Path | None = None):
         super().__init__(config, about, folder)
@@ -56,7 +85,14 @@ class Surface(OnMesh):
         """Modes of the surface."""
         model = self.config.model
         least = max(model.features, model.fields, self.config.data.mode) + 1
-        return eigenbasis(Space(self.mesh), max(model.modes, least))
+        found = eigenbasis(Space(self.faces.mesh), max(model.modes, least))
+        mode = self.config.data.mode
+        if mode >= found.k:
+            raise ConfigError(
+                f"data.mode is {mode}, and '{self.mesh.name}' of {self.mesh.n} points has modes 1 to {found.k - 1}; "
+                f"take one of these"
+            )
+        return found
 
     @classmethod
     def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
@@ -66,7 +102,7 @@ class Surface(OnMesh):
 
     def encode(self, x: Tensor) -> Tensor:
         self.fits(x, 3)
-        found = Locator(self.mesh).locate(x, reach=math.inf)
+        found = Locator(self.faces.mesh).locate(x, reach=math.inf)
         far = float(found.distance.max())
         size = float((self.mesh.points.max(0).values - self.mesh.points.min(0).values).max())
         if far > 0.05 * size:
@@ -82,7 +118,13 @@ class Surface(OnMesh):
         return (4,)
 
     def columns(self) -> list[str]:
-        return ["x", "y", "z"]
+        return list(self.about.get("names") or self.usual[0])
+
+    def width(self) -> int:
+        return 64  # a few numbers for each edge of the face
+
+    def exact(self, model: nn.Module) -> nn.Module:
+        return model  # traced in double precision as it is
 
     @cached
     def density(self) -> Tensor:
@@ -98,13 +140,19 @@ class Surface(OnMesh):
             return None
         return -float(self.faces.interpolate(self.density[:, None], _points(states)).log().mean())
 
-    def module(self) -> nn.Module:
+    def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model = self.config.model
         net = PointVelocity(
             model.features, hidden=model.hidden, layers=model.layers, frequencies=model.frequencies,
             activation=nn.functional.silu, out=2 * model.fields,
         )  # fmt: skip
-        return SurfaceVelocity(self.faces, self.basis, net, fields=model.fields, features=model.features)
+        basis = self.basis if kept is None or not {"modes", "values"} <= kept.keys() else self._again(kept)
+        return SurfaceVelocity(self.faces, basis, net, fields=model.fields, features=model.features)
+
+    def _again(self, kept: Mapping[str, Tensor]) -> EigenBasis:
+        """The modes of the training: signs and turns of new ones would be others."""
+        modes = kept["modes"]
+        return EigenBasis(kept["values"], modes, mass_operator(Space(self.faces.mesh).mass, modes).matvec(modes))
 
     def objective(self) -> Any:
         matching = SurfaceMatching(SpectralPremetric(self.faces, self.basis), steps=self.config.flow.steps)
@@ -169,15 +217,16 @@ class Fields(OnMesh, Standardised):
     def base(self) -> Law:
         return self._base
 
-    def module(self) -> nn.Module:
+    def width(self) -> int:
+        return int(self.about["nodes"]) * max(self.config.model.hidden * self.config.model.blocks, self.shape()[1])
+
+    def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model = self.config.model
         sizes = {"hidden": model.hidden, "blocks": model.blocks, "modes": model.modes}
         return MeshVelocity(int(self.about["channels"]), length=model.length, **sizes)
 
     def objective(self) -> Any:
-        return FlowMatching(self.path, base=self.base, sample=self.sample, graph=self.space)
+        return FlowMatching(self.path, self.coupling, base=self.base, sample=self.sample, graph=self.space)
 
     def flow(self, model: nn.Module) -> Flow:
-        tolerance = self.config.flow.tolerance
-        on = model.on(self.space)  # type: ignore[operator]
-        return Flow(on, self.base, sample=self.sample, control=Adaptive(rtol=tolerance, atol=tolerance))
+        return super().flow(model.on(self.space))  # type: ignore[operator]

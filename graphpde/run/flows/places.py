@@ -5,6 +5,7 @@ Each place turns samples of the user into states of the flow and back, and corre
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from graphpde.data.planar import PLANAR
 from graphpde.dynamics.control import Adaptive
 from graphpde.errors import DatasetError
-from graphpde.flow.coupling import COUPLINGS
+from graphpde.flow.coupling import COUPLINGS, Cost, Coupling, OptimalCoupling, SinkhornCoupling
 from graphpde.flow.flow import Flow
 from graphpde.flow.likelihood import Likelihood
 from graphpde.flow.manifold import GeodesicPath, Manifold, Sphere, Tangent, Torus
@@ -26,6 +27,10 @@ from graphpde.flow.path import PATHS, Path
 from graphpde.flow.velocity import PointVelocity
 from graphpde.ops.laws import CentredNormal, Law, Normal
 from graphpde.run.flows.config import FlowConfig
+from graphpde.solve.transport import squared_distances
+
+_STILL = 1e-12  # deviation of a constant, by its size: what rounding leaves
+_ROOM = 2**24  # numbers that are kept at once, about
 
 About = Mapping[str, Any]
 """What a model has to know of the data it was learned from: plain values, kept with it."""
@@ -39,15 +44,20 @@ class Place:
 
     Attributes:
         sample: what one sample is, see :class:`~graphpde.flow.Flow`. by: what densities count by, in words.
-        dense: whether samples have densities.
+        dense: whether samples have densities. dtype: of states while learning.
+        usual: names of columns in the order that counts, for each kind of table.
+        notes: sentences on what was done to the data.
     """
 
     sample: ClassVar[str] = "node"
     by: ClassVar[str] = "unit of every column"
     dense: ClassVar[bool] = True
+    dtype: ClassVar[torch.dtype] = torch.float32
+    usual: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     def __init__(self, config: FlowConfig, about: About, folder: FilePath | None = None):
         self.config, self.about = config, about
+        self.notes: list[str] = []
 
     @classmethod
     def learn(cls, config: FlowConfig, x: Tensor | None) -> dict[str, Any]:
@@ -59,7 +69,7 @@ class Place:
         raise NotImplementedError
 
     def encode(self, x: Tensor) -> Tensor:
-        """States of samples.
+        """States of samples, float64.
 
         Raises:
             DatasetError: samples that do not belong there.
@@ -85,9 +95,21 @@ class Place:
     def keep(self, folder: FilePath) -> None:
         """Write what a run folder needs to open the flow again, beside the model."""
 
-    def module(self) -> nn.Module:
-        """A new model."""
+    def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
+        """A new model; ``kept``: tensors of a saved one, whose constants it is made with."""
         raise NotImplementedError
+
+    def exact(self, model: nn.Module) -> nn.Module:
+        """The model in double precision, for densities: rounding must not decide over the length of steps."""
+        return copy.deepcopy(model).double()
+
+    def at_once(self) -> int:
+        """How many samples are carried together, so that memory does not grow with their number."""
+        return max(_ROOM // self.width(), 1)
+
+    def width(self) -> int:
+        """How many numbers are kept for one sample, about."""
+        return max(math.prod(self.shape()), self.config.model.hidden * self.config.model.layers)
 
     @property
     def base(self) -> Law:
@@ -100,9 +122,21 @@ class Place:
         return PATHS[self.config.flow.path](sigma=self.config.flow.sigma)  # type: ignore[call-arg]
 
     def flow(self, model: nn.Module) -> Flow:
-        """The flow of a model, integrated as tightly as was asked for."""
+        """The flow of a model, integrated as tightly as was asked for; each sample takes steps of its own."""
         tolerance = self.config.flow.tolerance
-        return Flow(model, self.base, sample=self.sample, control=Adaptive(rtol=tolerance, atol=tolerance))
+        control = Adaptive(rtol=tolerance, atol=tolerance, each=self.sample)
+        return Flow(model, self.base, sample=self.sample, control=control)
+
+    @property
+    def cost(self) -> Cost:
+        """Of pairs of states, by which couplings choose."""
+        return squared_distances
+
+    @property
+    def coupling(self) -> Coupling:
+        """Of flow matching."""
+        kind: Any = COUPLINGS[self.config.flow.coupling]
+        return kind(cost=self.cost) if kind in (OptimalCoupling, SinkhornCoupling) else kind()
 
     def objective(self) -> Any:
         """What is minimised."""
@@ -112,7 +146,7 @@ class Place:
                 lambda model: Flow(model, self.base, sample=self.sample, stepper="rk4", dt=0.1),
                 probes=choice.probes, kinetic=choice.kinetic, jacobian=choice.jacobian,
             )  # fmt: skip
-        return FlowMatching(self.path, COUPLINGS[choice.coupling](), base=self.base, sample=self.sample)
+        return FlowMatching(self.path, self.coupling, base=self.base, sample=self.sample)
 
     def fits(self, x: Tensor, *tail: int) -> None:
         """Refuse samples of another shape than [k, *tail].
@@ -139,7 +173,7 @@ class Standardised(Place):
 
     def encode(self, x: Tensor) -> Tensor:
         self.fits(x, *self.shape())
-        return ((x - self._tensor("mean")) / self._tensor("std")).float()
+        return (x - self._tensor("mean")) / self._tensor("std")
 
     def decode(self, state: Tensor) -> Tensor:
         return state.double() * self._tensor("std") + self._tensor("mean")
@@ -156,8 +190,9 @@ def moments(x: Tensor, what: str) -> dict[str, Any]:
     """
     flat = x.flatten(0, -2)
     std = flat.std(0)
-    if not bool((std > 0).all()):
-        raise DatasetError(f"{what} {int((std <= 0).nonzero()[0, 0]) + 1} of the samples never changes; leave it out")
+    still = std <= _STILL * flat.abs().amax(0)
+    if bool(still.any()):
+        raise DatasetError(f"{what} {int(still.nonzero()[0, 0]) + 1} of the samples never changes; leave it out")
     return {"mean": flat.mean(0).tolist(), "std": std.tolist()}
 
 
@@ -178,13 +213,13 @@ class Space(Standardised):
         return -float(self._tensor("std").log().sum())
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
-        return self.encode(PLANAR[self.config.data.name].draw(count, rng, torch.float64))
+        return self.encode(PLANAR[self.config.data.name].draw(count, rng, torch.float64)).to(self.dtype)
 
     def entropy(self, states: Tensor) -> float | None:
         law = PLANAR[self.config.data.name] if self.config.data.name else None
         return None if law is None else -float(law.log_density(self.decode(states)).mean())
 
-    def module(self) -> nn.Module:
+    def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model = self.config.model
         return PointVelocity(
             int(self.about["channels"]), hidden=model.hidden, layers=model.layers, frequencies=model.frequencies
@@ -204,7 +239,11 @@ class OnManifold(Place):
     def path(self) -> Path:
         return GeodesicPath(self.manifold)
 
-    def module(self) -> nn.Module:
+    @property
+    def cost(self) -> Cost:
+        return self.manifold.squared_distances
+
+    def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model, here = self.config.model, self.manifold
         seen = here.features(torch.zeros(1, here.channels)).shape[-1]
         net = PointVelocity(
@@ -220,6 +259,7 @@ class OnSphere(OnManifold):
     """Latitude and longitude, or three coordinates of directions."""
 
     by = "steradian"
+    usual = (("latitude", "longitude"), ("x", "y", "z"))
 
     def __init__(self, config: FlowConfig, about: About, folder: FilePath | None = None):
         super().__init__(config, about, folder)
@@ -232,6 +272,10 @@ class OnSphere(OnManifold):
             raise DatasetError(
                 f"the samples have shape {list(x.shape)}, expected latitude and longitude, or three coordinates"
             )
+        if x.shape[1] == 3 and config.data.unit != "degrees":
+            raise DatasetError(
+                f"data.unit is '{config.data.unit}' and the samples have three coordinates, no angles; leave it out"
+            )
         return {"channels": x.shape[1]}
 
     def encode(self, x: Tensor) -> Tensor:
@@ -242,14 +286,14 @@ class OnSphere(OnManifold):
                 raise DatasetError(
                     f"directions have lengths from {float(size.min()):.3g} to {float(size.max()):.3g}, expected 1"
                 )
-            return (x / size[:, None]).float()
+            return x / size[:, None]
         unit = math.pi / 180 if self.config.data.unit == "degrees" else 1.0
         latitude, longitude = (x * unit).unbind(1)
         if float(latitude.abs().max()) > math.pi / 2 * (1 + 1e-6):
             most = f"{float(x[:, 0].abs().max()):.4g} {self.config.data.unit}"
             raise DatasetError(f"latitudes reach {most}; the first column is latitude, the second one longitude")
         ring = latitude.cos()
-        return torch.stack([ring * longitude.cos(), ring * longitude.sin(), latitude.sin()], 1).float()
+        return torch.stack([ring * longitude.cos(), ring * longitude.sin(), latitude.sin()], 1)
 
     def decode(self, state: Tensor) -> Tensor:
         x = super().decode(state)
@@ -262,8 +306,7 @@ class OnSphere(OnManifold):
         return (3,)
 
     def columns(self) -> list[str]:
-        usual = ["latitude", "longitude"] if self.about["channels"] == 2 else ["x", "y", "z"]
-        return list(self.about.get("names") or usual)
+        return list(self.about.get("names") or self.usual[self.about["channels"] - 2])
 
 
 class OnTorus(OnManifold):
@@ -285,7 +328,7 @@ class OnTorus(OnManifold):
 
     def encode(self, x: Tensor) -> Tensor:
         self.fits(x, int(self.about["channels"]))
-        return self.manifold.nearest(x / self.unit).float()
+        return self.manifold.nearest(x / self.unit)
 
     def decode(self, state: Tensor) -> Tensor:
         x = super().decode(state)
@@ -311,12 +354,14 @@ class OfParticles(Place):
         scale = math.sqrt(float(centred.square().sum()) / (len(x) * (n - 1) * d))
         if scale == 0:
             raise DatasetError("all particles lie in one place")
-        reach = float((centred[:, :, None] - centred[:, None]).norm(dim=-1).max()) / scale
-        return {"particles": n, "channels": d, "scale": scale, "reach": config.model.reach or reach}
+        reach = config.model.reach or max(
+            float(torch.cdist(part, part).max()) for part in centred.split(max(_ROOM // n**2, 1))
+        )
+        return {"particles": n, "channels": d, "scale": scale, "reach": reach / scale}
 
     def encode(self, x: Tensor) -> Tensor:
         self.fits(x, self.about["particles"], self.about["channels"])
-        return ((x - x.mean(1, keepdim=True)) / self.about["scale"]).float()
+        return (x - x.mean(1, keepdim=True)) / self.about["scale"]
 
     def decode(self, state: Tensor) -> Tensor:
         return state.double() * self.about["scale"]
@@ -327,7 +372,10 @@ class OfParticles(Place):
     def shape(self) -> tuple[int, ...]:
         return (int(self.about["particles"]), int(self.about["channels"]))
 
-    def module(self) -> nn.Module:
+    def width(self) -> int:
+        return int(self.about["particles"]) ** 2 * self.config.model.in_distance
+
+    def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model = self.config.model
         return PairVelocity(self.about["reach"], in_distance=model.in_distance, in_time=model.in_time)
 

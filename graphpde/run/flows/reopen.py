@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from graphpde.checks import whole
 from graphpde.data.points import read_samples
-from graphpde.errors import CheckpointError, GraphpdeError, InputError, OutputError
+from graphpde.errors import CheckpointError, DatasetError, GraphpdeError, InputError, OutputError
 from graphpde.mesh.io.aside import written
 from graphpde.run.experiment import MODEL
 from graphpde.run.flows.config import read_flow
@@ -24,7 +23,7 @@ from graphpde.run.flows.kinds import KINDS
 from graphpde.run.flows.places import Place
 from graphpde.train import load_model
 
-_AT_ONCE = 20_000  # samples that are carried together
+NO_DENSITY = "fields have no density, for the law lives on modes, of which there are fewer than nodes"
 
 
 class Reopened(NamedTuple):
@@ -56,7 +55,7 @@ def reopen(run: str | os.PathLike[str]) -> Reopened:
     except GraphpdeError as error:
         raise CheckpointError(f"the flow '{file}' was written by another version of graphpde: {error}") from None
     place = KINDS[config.model.on](config, saved.config["about"], file.parent)
-    model = place.module()
+    model = place.module(saved.tensors)
     saved.put(model)
     return Reopened(place, model.eval())
 
@@ -69,11 +68,19 @@ def draw_samples(opened: Reopened, count: int, seed: int = 0) -> Tensor:
     """
     whole("count", count)
     place, rng = opened.place, torch.Generator().manual_seed(seed)
-    flow, shape, parts = place.flow(opened.model), place.shape(), []
-    for start in range(0, count, _AT_ONCE):
-        like = torch.zeros(min(_AT_ONCE, count - start), *shape)
+    flow, shape, parts, most = place.flow(opened.model), place.shape(), [], place.at_once()
+    for start in range(0, count, most):
+        like = torch.zeros(min(most, count - start), *shape)
         parts.append(place.decode(flow.sample(like, rng)))
     return torch.cat(parts)
+
+
+def densities(place: Place, model: nn.Module, states: Tensor) -> Tensor:
+    """log p of states in nats [k], by the units of the user; float64, what others there are does not count."""
+    flow = place.flow(place.exact(model))
+    with torch.no_grad():
+        parts = [flow.log_density(part).flatten() for part in states.double().split(place.at_once())]
+    return torch.cat(parts) + place.correction()
 
 
 def log_likelihood(opened: Reopened, x: Tensor) -> Tensor:
@@ -82,35 +89,46 @@ def log_likelihood(opened: Reopened, x: Tensor) -> Tensor:
     Raises:
         DatasetError: samples of another kind. InputError: fields.
     """
-    place = opened.place
-    if not place.dense:
-        raise InputError("fields have no density: the law lives on modes, of which there are fewer than nodes")
-    states = place.encode(x)
-    flow = place.flow(opened.model)
-    with torch.no_grad():
-        parts = [flow.log_density(part).double().flatten() for part in states.split(_AT_ONCE)]
-    return torch.cat(parts) + place.correction()
+    if not opened.place.dense:
+        raise InputError(NO_DENSITY)
+    return densities(opened.place, opened.model, opened.place.encode(x))
+
+
+def mean_error(values: Tensor) -> tuple[float, float | None]:
+    """The mean of [k] and its standard error, None of a single one."""
+    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else None
+    return float(values.mean()), error
 
 
 class Judged(NamedTuple):
     """Likelihoods of a file of samples.
 
     Attributes:
-        log_density: of each [k]. mean, error: of it, the second its standard error. by: what densities count by.
+        log_density: of each [k]. mean, error: of it, the second its standard error, None of a single sample.
+        by: what densities count by.
     """
 
     log_density: Tensor
     mean: float
-    error: float
+    error: float | None
     by: str
 
 
 def judge(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> Judged:
-    """How likely a file of samples is under a learned flow."""
+    """How likely a file of samples is under a learned flow; columns are told apart by their names where both have some.
+
+    Raises:
+        CheckpointError: no folder of a flow. DatasetError: samples of another kind, or with other columns.
+    """
     opened = reopen(run)
-    logp = log_likelihood(opened, read_samples(data).x)
-    error = float(logp.std()) / math.sqrt(len(logp)) if len(logp) > 1 else math.nan
-    return Judged(logp, float(logp.mean()), error, opened.place.by)
+    found, columns = read_samples(data), opened.place.columns()
+    if opened.place.about.get("names") and found.names and sorted(found.names) != sorted(columns):
+        raise DatasetError(
+            f"'{data}' has the columns {', '.join(found.names)}, and this flow was learned from {', '.join(columns)}; "
+            f"name them alike, or leave the names out"
+        )
+    logp = log_likelihood(opened, found.arranged(columns).x)
+    return Judged(logp, *mean_error(logp), opened.place.by)
 
 
 def write_table(path: str | os.PathLike[str], columns: Sequence[str], rows: Tensor) -> Path:
@@ -119,13 +137,12 @@ def write_table(path: str | os.PathLike[str], columns: Sequence[str], rows: Tens
     Raises:
         OutputError: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([[f"{value:.9g}" for value in row] for row in rows.tolist()])
     try:
-        with written(Path(path)) as aside:
-            aside.write_text(text.getvalue(), encoding="utf-8")
+        with written(Path(path)) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            for part in rows.split(10_000):
+                writer.writerows([[f"{value:.9g}" for value in row] for row in part.tolist()])
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from None
     return Path(path)
