@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.checks import positive, whole
+from graphpde.dynamics.checkpointed import Checkpoints
 from graphpde.dynamics.control import Adaptive
 from graphpde.dynamics.density import Velocity
 from graphpde.dynamics.evolve import evolve
@@ -47,7 +48,7 @@ class NeuralOde(nn.Module):
         stepper: Stepper | str = "dopri5",
         dt: float | None = None,
         control: Adaptive | None = None,
-        grad: str = "direct",
+        grad: str | Checkpoints = "auto",
     ):
         super().__init__()
         positive("time", time)
