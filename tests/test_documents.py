@@ -61,6 +61,7 @@ def test_the_guide_to_flows(clone: Path) -> None:
     for words in commands("docs/flow.md"):
         quick = ["--pictures", "none", "--set", "training.steps=5"] if words[0] == "train" else []
         assert main([*words, *quick]) == 0, " ".join(words)
+    assert (clone / "runs" / "moons" / "samples.gif").is_file()
     assert len((clone / "new" / "samples.csv").read_text().splitlines()) == 1001
     assert executed(snippet)["log_p"].shape == (100, 1)
 

@@ -13,6 +13,7 @@ EPILOG = """\
 examples:
   graphpde sample runs/flow-moons-1 -n 1000                      into runs/flow-moons-1/samples.csv
   graphpde sample runs/flow-moons-1 -n 50 --seed 3 -o new        into new/samples.csv
+  graphpde sample runs/flow-moons-1 --movie                      and samples.gif, from the base law to the data
 
 Rows of numbers come as samples.csv, particles and fields as samples.npz with the array x [N, nodes, channels]. The same
 seed, the same samples.
@@ -33,6 +34,7 @@ def add(verbs: Any, name: str) -> None:
     parser.add_argument("-n", "--count", type=int, default=1000, metavar="N", help="how many (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default: 0)")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for them (default: that of the run)")
+    parser.add_argument("--movie", action="store_true", help="also samples.gif: their way from t = 0 to t = 1")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     parser.set_defaults(run=run, parser=parser)
 
@@ -54,8 +56,17 @@ def run(args: argparse.Namespace) -> int:
         file = write_table(folder / "samples.csv", opened.place.columns(), x)
     else:
         file = write_array(folder / "samples.npz", x)
+    movie = None
+    if args.movie:
+        from graphpde.run.flows.movie import write_movie
+
+        movie = folder / "samples.gif"
+        write_movie(opened, movie, args.seed)
     if args.json:
-        say_json({"samples": len(x), "shape": list(x.shape), "seed": args.seed, "file": str(file.resolve())})
-    else:
-        say(f"{len(x)} samples  {file}")
+        told = {"samples": len(x), "shape": list(x.shape), "seed": args.seed, "file": str(file.resolve())}
+        say_json(told | ({} if movie is None else {"movie": str(movie.resolve())}))
+        return 0
+    say(f"{len(x)} samples  {file}")
+    if movie is not None:
+        say(f"movie  {movie}")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from graphpde.viz.pictures import channels_of, labels_of
 from graphpde.viz.scene import Scene, Style, fit_values, moment, scene, torn
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 MOST_FRAMES = 120
@@ -59,9 +60,7 @@ def write_gif(
         InputError: no moments, no finite value, another extension. ShapeError: values that do not fit the mesh.
         OutputError: Pillow is missing, or the place cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise InputError(f"cannot save an animation as '{path.name}'; expected the ending .gif")
+    path = _gif(path)
     times = as_array(times, "times").reshape(-1)
     if not len(times):
         raise InputError("there are no moments to animate, expected at least one")
@@ -79,6 +78,46 @@ def write_gif(
         screen.show(channels_of(ask(int(k)), mesh, per_cell), heading)
         for k, heading in zip(shown, headings, strict=True)
     ]
+    return _fitted(pictures, path)
+
+
+def write_figures(path: str | os.PathLike[str], figures: Iterable[Figure], *, dpi: int = 80) -> int:
+    """Write an animated GIF of figures of one size and return how many frames it has: of as many as make 8 MB.
+
+    Raises:
+        InputError: no figures, another extension than ``.gif``. OutputError: Pillow is missing, or the place cannot be
+            written.
+    """
+    image, pictures, path = _pillow(), [], _gif(path)
+    for figure in figures:
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+        rgba = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
+        frame = image.fromarray(np.ascontiguousarray(rgba[:, :, :3]))
+        pictures.append(frame.quantize(255, dither=image.Dither.NONE))
+    if not pictures:
+        raise InputError("there are no figures to animate, expected at least one")
+    return _fitted(pictures, path)
+
+
+def _pillow() -> Any:
+    """The module that makes pictures of numbers."""
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise OutputError("an animation needs Pillow, which comes with matplotlib; run: pip install pillow") from None
+    return Image
+
+
+def _gif(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise InputError(f"cannot save an animation as '{path.name}'; expected the ending .gif")
+    return path
+
+
+def _fitted(pictures: list[Image], path: Path) -> int:
+    """Written, every second one left out until they are small enough."""
     while True:
         with written(path) as aside:
             _save(pictures, aside)
@@ -123,12 +162,7 @@ class _Screen:
 
     def show(self, fields: np.ndarray, heading: str) -> Image:
         """The picture of the values [n, c]."""
-        try:
-            from PIL import Image
-        except ModuleNotFoundError:
-            raise OutputError(
-                "an animation needs Pillow, which comes with matplotlib; run: pip install pillow"
-            ) from None
+        pillow = _pillow()
         for panel, u, scale, label in zip(self.panels, fields.T, self.scales, self.labels, strict=True):
             for artist in [*panel.collections, *panel.lines]:
                 artist.remove()
@@ -142,13 +176,13 @@ class _Screen:
             self.figure.set_layout_engine("none")
             self.laid_out = True
         rgba = np.asarray(self.figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
-        rgb = Image.fromarray(np.ascontiguousarray(rgba[:, :, :3]))
+        rgb = pillow.fromarray(np.ascontiguousarray(rgba[:, :, :3]))
         if self.seen.kind == "curve":
-            return rgb.quantize(255, dither=Image.Dither.NONE)
+            return rgb.quantize(255, dither=pillow.Dither.NONE)
         if self.palette is None:
-            self.palette = Image.new("P", (1, 1))
+            self.palette = pillow.new("P", (1, 1))
             self.palette.putpalette(_palette(self.scales[0], lit=self.seen.in_space).tobytes())
-        return rgb.quantize(palette=self.palette, dither=Image.Dither.NONE)
+        return rgb.quantize(palette=self.palette, dither=pillow.Dither.NONE)
 
 
 def _palette(scale: Scale, lit: bool) -> np.ndarray:

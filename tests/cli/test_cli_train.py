@@ -49,7 +49,8 @@ def test_from_a_law_to_samples_and_their_likelihood(graphpde, here: Path) -> Non
     header, x = table(here / "run" / "samples.csv")
     assert header == ["x1", "x2"]
     assert x.shape == (300, 2)
-    graphpde("sample", "run", "-n", "300", "--seed", "5", "-o", "again")
+    found = graphpde("sample", "run", "-n", "300", "--seed", "5", "-o", "again", "--movie", "--json").json
+    assert Path(found["movie"]).is_file()
     assert np.array_equal(table(here / "again" / "samples.csv")[1], x)
     judged = graphpde("likelihood", "run", "run/samples.csv", "-o", "each.csv", "--json").json
     _, each = table(here / "each.csv")

@@ -21,6 +21,7 @@ from graphpde.viz.surface_points import plot_on_surface
 if TYPE_CHECKING:
     from graphpde.run.flows.config import FlowConfig
     from graphpde.run.flows.learn import Material
+    from graphpde.run.flows.places import Place
     from graphpde.train import History
 
 _DRAWN, _PATHS, _GRID, _MOMENTS, _FACES = 1000, 150, 120, 33, 20_000
@@ -47,9 +48,8 @@ def source(config: FlowConfig) -> str:
     return data.name or (Path(data.file).name if data.file else f"mode {data.mode} of {Path(data.mesh).name}")
 
 
-def axes_of(given: Material) -> Axes:
+def axes_of(place: Place) -> Axes:
     """Maps of the globe and of angles whole and true in scale; laws true in scale; other columns as they lie."""
-    place = given.place
     on, half = place.config.model.on, 180.0 if place.config.data.unit == "degrees" else math.pi
     if on == "sphere" and len(place.columns()) == 2:
         return Axes((1, 0), ((-half, half), (-half / 2, half / 2)), True, 2 * half)
@@ -78,7 +78,7 @@ def _samples(given: Material, model: nn.Module, history: History) -> Drawn:
         yield from _particles(given, model)
     elif len(columns) == 1:
         sets = {"data": _data(given), "samples of the flow": _drawn(given, model)}
-        low, high = _range(sets["data"])
+        low, high = most_of(sets["data"])
         at = torch.linspace(float(low), float(high), 400, dtype=torch.float64)[:, None]
         curve = (
             (at[:, 0], densities(place, model, place.encode(at)).exp()) if place.config.model.on == "space" else None
@@ -86,7 +86,7 @@ def _samples(given: Material, model: nn.Module, history: History) -> Drawn:
         figure = plot_histograms(sets, columns[0], curve=curve, title=_title("Samples", given))
         yield figure, f"Samples of the data and {_DRAWN} of the flow, with the density of the flow."
     else:
-        how = axes_of(given)
+        how = axes_of(place)
         pair = list(how.order)
         sets = {"data": _data(given)[:, pair], "samples of the flow": _drawn(given, model)[:, pair]}
         what = "the first two columns" if len(columns) > 2 else "both columns"
@@ -100,12 +100,17 @@ def _fields(given: Material, model: nn.Module, place: Fields) -> Drawn:
     panels = []
     for name, fields in sets.items():
         for k, field in enumerate(fields, 1):
-            values = torch.full((place.mesh.n,), math.nan, dtype=torch.float64)
-            inside = place.space.dof_of_point >= 0
-            values[inside] = field[place.space.dof_of_point[inside], 0]
-            panels.append(Panel(place.mesh, values, f"{name} {k}", "first channel"))
+            panels.append(Panel(place.mesh, on_mesh(place, field), f"{name} {k}", "first channel"))
     figure = plot_multiples(panels, title=_title("Samples", given), length_unit=None)
     yield figure, "Fields of the data and of the flow in one scale of colours; of several channels the first."
+
+
+def on_mesh(place: Fields, field: Tensor) -> Tensor:
+    """The first channel of a field [n, c] at the points of its mesh; nan where there is none."""
+    values = torch.full((place.mesh.n,), math.nan, dtype=torch.float64)
+    inside = place.space.dof_of_point >= 0
+    values[inside] = field[place.space.dof_of_point[inside], 0]
+    return values
 
 
 def _particles(given: Material, model: nn.Module) -> Drawn:
@@ -142,7 +147,7 @@ def _paths(given: Material, model: nn.Module, history: History) -> Drawn:
     with torch.no_grad():
         start = flow.base.draw(torch.zeros(_PATHS, *place.shape()), rng)
         run = flow.push(start, torch.linspace(0, 1, _MOMENTS))
-    how = axes_of(given)
+    how = axes_of(place)
     states = torch.stack([place.decode(x)[:, list(how.order)] for x in run.states])
     names = [columns[k] for k in how.order]
     title = _title("Paths", given)
@@ -159,12 +164,12 @@ def _density(given: Material, model: nn.Module, history: History) -> Drawn:
         return
     if not place.dense or given.held.dim() != 2 or len(columns) != 2:
         return
-    how = axes_of(given)
+    how = axes_of(place)
     pair = list(how.order)
     if how.limits is not None:
         low, high = torch.tensor(how.limits, dtype=torch.float64).T * (1 - 1e-9)
     else:
-        low, high = _range(_data(given)[:, pair])
+        low, high = most_of(_data(given)[:, pair])
     x, y = (torch.linspace(float(a), float(b), _GRID, dtype=torch.float64) for a, b in zip(low, high, strict=True))
     grid = torch.cartesian_prod(x, y)[:, pair]  # turning two round is its own inverse
     p = densities(place, model, place.encode(grid)).exp().reshape(_GRID, _GRID)
@@ -211,7 +216,7 @@ def _title(what: str, given: Material) -> str:
     return f"{what}: {source(given.place.config)}"
 
 
-def _range(x: Tensor) -> tuple[Tensor, Tensor]:
+def most_of(x: Tensor) -> tuple[Tensor, Tensor]:
     """Of nearly all samples, with room around."""
     low, high = x.quantile(0.001, 0), x.quantile(0.999, 0)
     return low - 0.15 * (high - low), high + 0.15 * (high - low)
