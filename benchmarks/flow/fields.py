@@ -16,8 +16,7 @@ from graphpde.ops import GaussianField
 from graphpde.train import Adam, Cosine, fit
 
 SECTION = "Fields on meshes"
-SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/fields.py",
-           "benchmarks/flow/trainings.jsonl")  # fmt: skip
+SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/fields.py")
 CELLS, MODES, SAMPLES, STEPS = 31, 64, 20_000, 3000
 NAMES = {"coarse": f"{(CELLS + 1) ** 2:,} nodes", "fine": f"the same network on {(2 * CELLS + 1) ** 2:,} nodes"}
 

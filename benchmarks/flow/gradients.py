@@ -125,4 +125,4 @@ def _kept(grad: str, steps: int) -> int:
 
 
 def _tensors() -> list[Tensor]:
-    return [x for x in gc.get_objects() if isinstance(x, Tensor) and x.layout == torch.strided]
+    return [x for x in gc.get_objects() if type(x) in (Tensor, nn.Parameter) and x.layout == torch.strided]

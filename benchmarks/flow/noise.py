@@ -17,8 +17,7 @@ from graphpde.ops import SDE, Diagonal
 from graphpde.train import Adam, Cosine, fit
 
 SECTION = "Neural SDEs"
-SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/noise.py",
-           "benchmarks/flow/trainings.jsonl")  # fmt: skip
+SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/noise.py")
 DT, STEPS, PATHS, LENGTH = 0.01, 4000, 4000, 500
 
 

@@ -19,8 +19,7 @@ from graphpde.ops import CentredNormal
 from graphpde.train import Adam, Cosine, fit
 
 SECTION = "Flows of particles"
-SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/particles.py",
-           "benchmarks/flow/trainings.jsonl")  # fmt: skip
+SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/particles.py")
 TRAIN, TEST = 1000, 2000
 
 

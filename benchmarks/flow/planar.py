@@ -31,7 +31,7 @@ from graphpde.train import Adam, Cosine, fit
 
 SECTION = "Flows in the plane"
 SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "graphpde/data/planar.py",
-           "benchmarks/flow/planar.py", "benchmarks/flow/trainings.jsonl")  # fmt: skip
+           "benchmarks/flow/planar.py")  # fmt: skip
 FROM, TO = "eight_gaussians", "moons"
 BATCH, STEPS, SEEDS, SAMPLES, JUDGES = 256, 10_000, range(5), 1000, 3
 NAMES = {"independent": "plain", "optimal": "optimal pairs"}

@@ -16,7 +16,7 @@ from graphpde.flow import Flow, FlowMatching, GeodesicPath, PointVelocity, Spher
 
 SECTION = "Points on the sphere"
 SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/sphere.py",
-           "benchmarks/flow/held_out.py", "benchmarks/flow/trainings.jsonl")  # fmt: skip
+           "benchmarks/flow/held_out.py")  # fmt: skip
 FILES = {"volcanoes": "volerup.csv", "earthquakes": "quakes_all.csv"}
 SETTINGS = {
     "volcanoes": {"steps": 10_000, "batch": 256, "hidden": 256, "every": 1000},

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphpde import Graph, Relation, evolve
 from graphpde.dynamics import Adaptive, Checkpoints, Event
@@ -294,7 +294,7 @@ def numbers(grad, **how):
 
     def held():
         gc.collect()
-        found = {x.data_ptr(): x.numel() for x in gc.get_objects() if issubclass(type(x), Tensor)}
+        found = {x.data_ptr(): x.numel() for x in gc.get_objects() if type(x) in (Tensor, nn.Parameter)}
         return sum(n for n in found.values() if n >= 400)
 
     before = held()
