@@ -51,7 +51,7 @@ class EigenBasis:
             ShapeError: a field on another domain.
         """
         check_shape(u, "* n c", "the field", n=self.n)
-        return self._in(u.dtype)[1].mT @ u
+        return (u.mT @ self._in(u.dtype)[1]).mT  # one product for all fields, not one for each
 
     def synthesise(self, a: Tensor) -> Tensor:
         """The field of coefficients, [*, k, c] -> [*, n, c].
@@ -60,7 +60,7 @@ class EigenBasis:
             ShapeError: coefficients of another basis.
         """
         check_shape(a, "* k c", "the coefficients", k=self.k)
-        return self._in(a.dtype)[0] @ a
+        return (a.mT @ self._in(a.dtype)[0].mT).mT
 
     def filtered(self, u: Tensor, factors: Tensor) -> Tensor:
         """sum_k factor_k v_k (v_k, u): factors [k, 1] or [k, c], [*, n, c] -> [*, n, c]."""
