@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.core.report import between_markers
-from benchmarks.physics.document import table
+from benchmarks.physics.document import put_sections
 from benchmarks.physics.record import ROOT, Known
 from benchmarks.physics.rows import Row
 from benchmarks.verification import distinct, measure_and_tell
@@ -33,12 +32,7 @@ def flow_rows() -> list[Row]:
 def put_tables(known: Known, out: Path) -> None:
     """Write what is known into the guide."""
     text = out.read_text(encoding="utf-8") if out.is_file() else "# Flows\n"
-    here = [row for row in flow_rows() if row.name in known]
-    for section in dict.fromkeys(row.section for row in here):
-        mine = [row for row in here if row.section == section]
-        missed = [row for row in mine if row.because and not row.check(known[row.name]["value"])]
-        lines = [f"### {section}", "", *table(mine, known), *(f"\n**{row.name}**: {row.because}" for row in missed)]
-        text = between_markers(text, section.lower(), "\n".join(lines))
+    text = put_sections(text, flow_rows(), known, "###")
     out.write_text(text, encoding="utf-8")
 
 

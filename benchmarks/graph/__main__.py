@@ -20,7 +20,7 @@ import torch
 from benchmarks.core.report import between_markers
 from benchmarks.graph import accuracy, depth
 from benchmarks.graph.trials import NotRun, kept_only
-from benchmarks.physics.document import table
+from benchmarks.physics.document import put_sections
 from benchmarks.physics.record import ROOT, Known
 from benchmarks.physics.rows import Row
 from benchmarks.verification import distinct, measure_and_tell
@@ -37,12 +37,7 @@ def graph_rows() -> list[Row]:
 def put_tables(known: Known, out: Path) -> None:
     """Write what is known into the guide."""
     text = out.read_text(encoding="utf-8") if out.is_file() else "# Diffusion and reaction on graphs\n"
-    here = [row for row in graph_rows() if row.name in known]
-    for section in dict.fromkeys(row.section for row in here):
-        mine = [row for row in here if row.section == section]
-        missed = [row for row in mine if row.because and not row.check(known[row.name]["value"])]
-        lines = [f"## {section}", "", *table(mine, known), *(f"\n**{row.name}**: {row.because}" for row in missed)]
-        text = between_markers(text, section.lower(), "\n".join(lines))
+    text = put_sections(text, graph_rows(), known)
     tables = {f"Accuracy {name}": partial(accuracy.table, name) for name in accuracy.STUDIES}
     tables |= {"Depths on Cora": depth.table, "Few labels on Cora, depth 64": depth.few_table}
     for name, lines_of in tables.items():

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 
+from benchmarks.core.report import between_markers
 from benchmarks.physics.record import Known
 from benchmarks.physics.rows import NO_TARGET, Row
 
@@ -46,6 +47,18 @@ def document(rows: Sequence[Row], known: Known) -> str:
     if absent:
         lines += ["## Not measured here", "", *(f"- {name}" for name in absent), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def put_sections(text: str, rows: Sequence[Row], known: Known, heading: str = "##") -> str:
+    """A page with a table for each section of the rows that are known, between markers; reasons of missed ones below."""
+    here = [row for row in rows if row.name in known]
+    for section in dict.fromkeys(row.section for row in here):
+        mine = [row for row in here if row.section == section]
+        missed = [row for row in mine if row.because and not row.check(known[row.name]["value"])]
+        lines = [f"{heading} {section}", "", *table(mine, known)]
+        lines += [f"\n**{row.name}**: {row.because}" for row in missed]
+        text = between_markers(text, section.lower(), "\n".join(lines))
+    return text
 
 
 def table(rows: Sequence[Row], known: Known) -> list[str]:
