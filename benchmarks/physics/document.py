@@ -50,7 +50,7 @@ def document(rows: Sequence[Row], known: Known) -> str:
 
 
 def put_sections(text: str, rows: Sequence[Row], known: Known, heading: str = "##") -> str:
-    """A page with a table for each section of the rows that are known, between markers; reasons of missed ones below."""
+    """A page with a table for each section of the known rows, between markers; reasons of missed ones below it."""
     here = [row for row in rows if row.name in known]
     for section in dict.fromkeys(row.section for row in here):
         mine = [row for row in here if row.section == section]
