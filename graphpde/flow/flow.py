@@ -32,6 +32,11 @@ class Carried(nn.Module):
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         return self.velocity(_time(t, x), x)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What the velocity says that it reads, or its parameters."""
+        own = getattr(self.velocity, "tensors", self.parameters)
+        return tuple(own())
+
 
 class Backward(Carried):
     """-v(1 - t, x): from the data to the base."""

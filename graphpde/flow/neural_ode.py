@@ -18,6 +18,7 @@ from graphpde.dynamics.density import Velocity
 from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import InputError
+from graphpde.flow.flow import Carried
 
 
 class NeuralOde(nn.Module):
@@ -27,7 +28,7 @@ class NeuralOde(nn.Module):
     plain layer unties rings. With ``extra`` channels that begin at 0 ways pass beside each other.
 
     Args:
-        velocity: a module (t, x [*, n, c + extra]) -> [*, n, c + extra]; t is 0-d.
+        velocity: a module (t, x [*, n, c + extra]) -> [*, n, c + extra]; t is 0-d, in the type of x.
         extra: channels of 0 that are appended; they are part of the result. time: T.
         stepper: with ``dt`` equal steps, else with ``control``. control: default: tolerances of 1e-4.
         grad: how gradients go through the steps, as in :func:`~graphpde.dynamics.evolve`.
@@ -63,6 +64,6 @@ class NeuralOde(nn.Module):
         """x(T) [*, n, c + extra] of x [*, n, c], gradients included."""
         if self.extra:
             x = torch.cat([x, x.new_zeros(*x.shape[:-1], self.extra)], -1)
-        run = evolve(self.velocity, x, (0.0, self.time), **self.how)
+        run = evolve(Carried(self.velocity), x, (0.0, self.time), **self.how)
         self.statistics = run.statistics
         return run.final

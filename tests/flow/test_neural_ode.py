@@ -57,6 +57,41 @@ def test_gradients_are_those_of_the_closed_form(grad: str) -> None:
     assert float(of_speed) == pytest.approx(float((slope * weight).sum()), abs=1e-6)
 
 
+class Joins(nn.Module):
+    """A network of the usual kind, which joins x and t."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(3, 2)
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.net(torch.cat([x, t.expand(len(x), 1)], -1))
+
+
+@pytest.mark.parametrize("grad", ["direct", "adjoint"])
+def test_networks_that_join_time_and_state(grad: str) -> None:
+    torch.manual_seed(0)
+    layer = NeuralOde(Joins(), grad=grad)
+    out = layer(torch.ones(4, 2))
+    out.sum().backward()
+    assert out.dtype == torch.float32
+    assert float(layer.velocity.net.weight.grad[:, 2].abs().min()) > 0  # time counts
+
+
+def test_edge_weights_of_a_term_learn_by_the_adjoint() -> None:
+    from graphpde.core import Graph, Relation
+    from graphpde.ops.weighted_diffusion import WeightedDiffusion
+
+    k = torch.arange(6)
+    graph = Graph(Relation.from_edges(torch.cat([k, k]), torch.cat([(k + 1) % 6, (k - 1) % 6]), 6, 6))
+    found = []
+    for grad in ("direct", "adjoint"):
+        w = torch.linspace(0.5, 1.5, 12, dtype=torch.float64).requires_grad_()
+        out = NeuralOde(WeightedDiffusion(graph, w), control=TIGHT, grad=grad)(torch.eye(6).double())
+        found.append(torch.autograd.grad((out * torch.arange(6.0)).sum(), w)[0])
+    assert float((found[0] - found[1]).abs().max()) < 1e-6 < float(found[0].abs().max())
+
+
 def test_equal_steps() -> None:
     x = torch.ones(1, 1, dtype=torch.float64)
     layer = NeuralOde(PointVelocity(1).double(), stepper="euler", dt=0.25)
