@@ -284,8 +284,8 @@ def test_maps_have_longitude_to_the_right(here: Path) -> None:
     np.savetxt("g.csv", x.numpy(), delimiter=",")
     given = material(config("sphere", data={"file": "g.csv"}, flow={"tolerance": 1e-2}))
 
-    assert pictures.axes_of(given).order == (1, 0)
-    assert pictures.axes_of(given).limits == ((-180, 180), (-90, 90))
+    assert pictures.axes_of(given.place).order == (1, 0)
+    assert pictures.axes_of(given.place).limits == ((-180, 180), (-90, 90))
     torch.manual_seed(0)
     model = given.place.module()
     fit(model, given.place.objective(), given.batches(), update=Adam(1e-2), steps=150, rng=RNG)
