@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.flow import __main__ as flow
 from benchmarks.flow import held_out, particles, planar, surfaces, trainings
-from graphpde.mesh import Space, sphere
+from graphpde.mesh import sphere
 from graphpde.mesh.faces import Faces
 
 
@@ -80,7 +80,6 @@ def test_entropies_of_known_densities() -> None:
     # p = (1 + z) / 4 pi: -int p log p = log 4 pi - int_0^2 (s / 2) log s ds = log 4 pi - (log 2 - 1 / 2)
     wanted = math.log(4 * math.pi) - (math.log(2) - 0.5)
     assert surfaces.entropy(faces, 1 + mesh.points[:, 2]) == pytest.approx(wanted, abs=2e-3)
-    assert Space(mesh).n == mesh.n
 
 
 def test_states_in_equilibrium() -> None:

@@ -133,3 +133,17 @@ def test_rough_potentials_change_no_optimum() -> None:
         assert found.sort().values.equal(torch.arange(n)), name
         least = exact[linear_sum_assignment(exact)].sum()
         assert exact[range(n), found].sum() == pytest.approx(least, rel=1e-12, abs=1e-30), name
+
+
+def test_rough_potentials_are_nearly_optimal() -> None:
+    """What they leave is near 0 along the optimal pairs and hardly below 0 elsewhere: complementary slackness."""
+    from graphpde.solve.transport import _reduced
+
+    rng = torch.Generator().manual_seed(5)
+    cost = squared_distances(torch.randn(200, 2, generator=rng), 2 * torch.randn(200, 2, generator=rng) + 1).double()
+    left, chosen = _reduced(cost), assignment(cost)
+    along = left[torch.arange(200), chosen]
+    assert float(along.abs().mean()) < 0.02 * float(left.mean())
+    assert float(left.min()) > -0.05 * float(left.mean())
+    shift = left - cost  # a number for each row and one for each column, which favour no assignment
+    assert float((shift - shift[:1] - shift[:, :1] + shift[0, 0]).abs().max()) < 1e-12
