@@ -18,7 +18,7 @@ from graphpde.train import Adam, Cosine, fit
 
 SECTION = "Neural SDEs"
 SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "benchmarks/flow/noise.py")
-DT, STEPS, PATHS, LENGTH = 0.01, 4000, 4000, 500
+DT, STEPS, PATHS, LENGTH, BATCH = 0.005, 4000, 4000, 1600, 65_536
 
 
 class Process(NamedTuple):
@@ -62,7 +62,7 @@ def process(name: str, seed: int) -> dict[str, float]:
     class Steps:
         def drawn(self, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
             for _ in range(STEPS):
-                chosen = torch.randint(0, len(u), (16_384,), generator=rng)
+                chosen = torch.randint(0, len(u), (BATCH,), generator=rng)
                 yield u[chosen], after[chosen]
 
     torch.manual_seed(seed)

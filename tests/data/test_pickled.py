@@ -168,7 +168,7 @@ def test_every_cut_and_damage_is_one_kind_of_error() -> None:
                 assert re.fullmatch(r".{5,200}", str(error))
 
 
-@pytest.mark.parametrize("depth", [1, 10**6])
+@pytest.mark.parametrize("depth", [1, 4 * 10**5])
 def test_what_is_nested_deeply_is_neither_hashed_nor_printed(depth: int) -> None:
     nested = b")" + b"\x85" * depth
     for content, says in (

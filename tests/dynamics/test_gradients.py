@@ -133,7 +133,7 @@ def test_refused_steps_are_taken_again_with_the_others(stepper):
     found = []
     for grad in ("direct", "checkpoint"):
         f = k * Diffusion(graph_of()) + Reaction(lambda u: u - k * u**3)
-        path = evolve(f, u0, [0, 0.5, 1], stepper=stepper, control=Adaptive(1e-4, 1e-6, dt0=0.5), grad=grad)
+        path = evolve(f, u0, [0, 0.5, 1], stepper=stepper, control=Adaptive(1e-3, 1e-5, dt0=0.5), grad=grad)
         assert path.statistics["rejected"] > 0
         found.append(torch.autograd.grad(path.final.square().sum(), k)[0])
     torch.testing.assert_close(found[0], found[1], rtol=1e-13, atol=0.0)
@@ -281,9 +281,9 @@ def test_levels_carry_states_of_several_tensors():
         return state[1], -net(state[0])
 
     found = []
-    for grad in ("direct", Checkpoints(18)):
+    for grad in ("direct", Checkpoints(12)):
         u0 = (torch.ones(3, 1, dtype=torch.float64), torch.zeros(3, 1, dtype=torch.float64))
-        run = evolve(swing, u0, [0.0, 1.0], stepper="dopri5", dt=0.001, grad=grad)
+        run = evolve(swing, u0, [0.0, 1.0], stepper="dopri5", dt=0.005, grad=grad)
         found.append(torch.autograd.grad(run.final[0].square().sum(), list(net.parameters())))
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -291,6 +291,8 @@ def test_levels_carry_states_of_several_tensors():
 def numbers(grad, **how):
     """Most numbers that are in memory beyond those before the run: after it, and at any time of the backward pass."""
     term, u0 = Slow(), torch.linspace(0, 2, 400, dtype=torch.float64)[:, None]
+
+    gc.freeze()  # what other tests made is neither searched nor counted
 
     def held():
         gc.collect()
@@ -319,6 +321,7 @@ def numbers(grad, **how):
     final = evolve(f, u0.requires_grad_(), [0.0, 1.0], stepper="euler", grad=grad, **how).final
     after = held() - before
     final.sum().backward()
+    gc.unfreeze()
     return after / 400, max(peak) / 400
 
 
