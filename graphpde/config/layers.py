@@ -34,7 +34,7 @@ def load(path: str | Path) -> dict[str, Any]:
             raise ConfigError(f"'{path}' has {path.stat().st_size} bytes; a problem file is small text")
         values = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"there is no problem file '{path}'") from None
+        raise ConfigError(f"there is no file '{path}'") from None
     except OSError as error:
         raise ConfigError(f"cannot read '{path}': {error.strerror or error}") from None
     except UnicodeDecodeError as error:

@@ -87,7 +87,7 @@ def is_one_sentence(err: str) -> bool:
         (["-o", "notes.md"], "notes.md"),
         (["-o", "notes.md/run"], "notes.md"),
         (["-o", "full"], "'full' holds files that no run wrote"),
-        (["nothing.toml"], "there is no problem file 'nothing.toml'"),
+        (["nothing.toml"], "there is no file 'nothing.toml'"),
         (["notes.md"], "'notes.md' is not a problem file (.toml)"),
         (["broken.toml"], "'broken.toml' is not TOML"),
         (["full"], "'full' is a folder"),

@@ -173,7 +173,7 @@ def test_fields_on_a_mesh(graphpde, here: Path) -> None:
 
 
 FAULTS = {
-    "there is no problem file": None,
+    "there is no file 'flow.toml'": None,
     "nothing given, expected one of: data.name": "",
     "data.name and data.file given": '[data]\nname = "moons"\nfile = "a.csv"\n',
     "unknown law in the plane 'moon'": '[data]\nname = "moon"\n',

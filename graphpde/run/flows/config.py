@@ -99,7 +99,7 @@ class TrainingChoice:
 
     steps: int = 2000
     batch: int = 256
-    rate: float = 1e-3
+    rate: float = 5e-3
     schedule: str = "cosine"
     average: float = 0.0
     seed: int = 0

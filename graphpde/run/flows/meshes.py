@@ -17,7 +17,6 @@ from graphpde.flow.flow import Flow
 from graphpde.flow.matching import FlowMatching
 from graphpde.flow.premetric import SpectralPremetric, SurfaceMatching
 from graphpde.flow.surface import SurfaceFlow, SurfaceVelocity
-from graphpde.flow.velocity import PointVelocity
 from graphpde.mesh import Locator, Mesh, Space, read_mesh, submesh, write_mesh
 from graphpde.mesh.faces import Faces, OnSurface
 from graphpde.ops.eigenbasis import EigenBasis, eigenbasis
@@ -26,7 +25,7 @@ from graphpde.ops.random_fields import GaussianField
 from graphpde.ops.system import mass_operator
 from graphpde.run.experiment import checksum
 from graphpde.run.flows.config import FlowConfig
-from graphpde.run.flows.places import About, Place, Standardised, moments
+from graphpde.run.flows.places import About, Place, Standardised, moments, smooth_network
 
 MESH = "mesh.vtu"
 """What a run folder keeps of the mesh."""
@@ -142,10 +141,7 @@ class Surface(OnMesh):
 
     def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model = self.config.model
-        net = PointVelocity(
-            model.features, hidden=model.hidden, layers=model.layers, frequencies=model.frequencies,
-            activation=nn.functional.silu, out=2 * model.fields,
-        )  # fmt: skip
+        net = smooth_network(model, model.features, 2 * model.fields)
         basis = self.basis if kept is None or not {"modes", "values"} <= kept.keys() else self._again(kept)
         return SurfaceVelocity(self.faces, basis, net, fields=model.fields, features=model.features)
 

@@ -26,7 +26,7 @@ from graphpde.flow.particles import PairVelocity
 from graphpde.flow.path import PATHS, Path
 from graphpde.flow.velocity import PointVelocity
 from graphpde.ops.laws import CentredNormal, Law, Normal
-from graphpde.run.flows.config import FlowConfig
+from graphpde.run.flows.config import FlowConfig, ModelChoice
 from graphpde.solve.transport import squared_distances
 
 _STILL = 1e-12  # deviation of a constant, by its size: what rounding leaves
@@ -34,6 +34,14 @@ _ROOM = 2**24  # numbers that are kept at once, about
 
 About = Mapping[str, Any]
 """What a model has to know of the data it was learned from: plain values, kept with it."""
+
+
+def smooth_network(model: ModelChoice, channels: int, out: int | None = None) -> PointVelocity:
+    """A velocity whose densities have no kinks."""
+    return PointVelocity(
+        channels, hidden=model.hidden, layers=model.layers, activation=nn.functional.silu,
+        frequencies=model.frequencies, out=out,
+    )  # fmt: skip
 
 
 class Place:
@@ -220,10 +228,7 @@ class Space(Standardised):
         return None if law is None else -float(law.log_density(self.decode(states)).mean())
 
     def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
-        model = self.config.model
-        return PointVelocity(
-            int(self.about["channels"]), hidden=model.hidden, layers=model.layers, frequencies=model.frequencies
-        )
+        return smooth_network(self.config.model, int(self.about["channels"]))
 
 
 class OnManifold(Place):
@@ -244,12 +249,9 @@ class OnManifold(Place):
         return self.manifold.squared_distances
 
     def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
-        model, here = self.config.model, self.manifold
+        here = self.manifold
         seen = here.features(torch.zeros(1, here.channels)).shape[-1]
-        net = PointVelocity(
-            seen, hidden=model.hidden, layers=model.layers, frequencies=model.frequencies, out=here.channels
-        )
-        return Tangent(net, here)
+        return Tangent(smooth_network(self.config.model, seen, here.channels), here)
 
     def decode(self, state: Tensor) -> Tensor:
         return self.manifold.nearest(state.double())
