@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from benchmarks.physics.rows import SOLVING, Found, Row, at_most
 from graphpde.core import Graph, Relation
-from graphpde.dynamics import Adaptive, evolve
+from graphpde.dynamics import Adaptive, Checkpoints, evolve
 from graphpde.ops import Reaction
 from graphpde.ops.weighted_diffusion import WeightedDiffusion
 
 SECTION = "Gradients"
 SOURCES = (*SOLVING, "benchmarks/flow/gradients.py")
+BUDGET = 20
 
 
 def rows() -> list[Row]:
@@ -34,6 +35,8 @@ def rows() -> list[Row]:
             lambda v: 2.0 <= v <= 4.5, partial(_growth, "checkpoint"), sources=SOURCES),
         Row(SECTION, "numbers kept for the gradient, 1000 steps by 100: all steps", ">= 5", lambda v: v >= 5,
             partial(_growth, "direct"), sources=SOURCES),
+        Row(SECTION, f"states kept for the gradient of 1000 steps, budget of {BUDGET}", f"<= {BUDGET}",
+            at_most(BUDGET), _budget, sources=SOURCES),
     ]  # fmt: skip
 
 
@@ -104,7 +107,12 @@ def _growth(grad: str) -> Found:
     return Found(ratio, f"{ratio:.2f}", f"{kept[100]:,} and {kept[1000]:,} numbers, rk4, 40 nodes x 8")
 
 
-def _kept(grad: str, steps: int) -> int:
+def _budget() -> Found:
+    states = _kept(Checkpoints(states=BUDGET), 1000) / (40 * 8)
+    return Found(states, f"{states:.1f}", "rk4, 40 nodes x 8", "weights and graph included, as parts of a state")
+
+
+def _kept(grad: str | Checkpoints, steps: int) -> int:
     """Numbers in memory between forward and backward: those that autograd keeps, and those that Python holds."""
     sizes: dict[int, int] = {}
 
