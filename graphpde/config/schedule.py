@@ -93,9 +93,9 @@ def plan_time(
     kind = STEPPERS[name]
     options = {"method": config.solver.method, "rtol": config.solver.rtol} if kind.implicit else {}
     stepper = kind(**options)
-    if name == "leapfrog" and u0.shape[-1] % 2:
+    if kind.accepts == "separable" and u0.shape[-1] % 2:
         raise ConfigError(
-            f"leapfrog advances positions and velocities, and {pde.name} has {u0.shape[-1]} "
+            f"{name} advances positions and velocities, and {pde.name} has {u0.shape[-1]} "
             f"field{'s' * (u0.shape[-1] > 1)}; it belongs to --pde wave, take another stepper such as {pde.stepper}"
         )
     end = plan.start + pde.duration(space, config.coefficients) if plan.end is None else plan.end

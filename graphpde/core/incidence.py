@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.cached import cached
+from graphpde.core.ordering import node_numbers
 from graphpde.core.relation import Message, Relation
 from graphpde.errors import GraphError, ShapeError
 
@@ -20,7 +21,7 @@ class Incidence:
     Which end is called the head is a matter of numbering only. A flux is worked out once for each undirected edge, so
     sum_i (D^T f)_i = 0 but for the rounding of the additions, whatever the flux.
 
-    Build with :meth:`of`, or take ``graph.incidence``.
+    Build with :meth:`of` or :meth:`of_pairs`, or take ``graph.incidence``.
 
     Attributes:
         relation: nodes -> undirected edges, two entries each: the tail, then the head.
@@ -56,10 +57,34 @@ class Incidence:
             )
         src, dst = relation.pairs()
         edge = (src < dst).nonzero()[:, 0]
-        each = torch.arange(len(edge), device=relation.device)
-        ends, edges = torch.stack([src[edge], dst[edge]], 1).flatten(), each.repeat_interleave(2)
-        sign = torch.tensor([-1.0, 1.0], dtype=dtype, device=relation.device).repeat(len(edge))
-        return cls(Relation.from_edges(ends, edges, relation.n_dst, len(edge)), sign, edge)
+        return cls._between(torch.stack([src[edge], dst[edge]], 1).flatten(), edge, relation.n_dst, dtype)
+
+    @classmethod
+    def of_pairs(cls, tail: Tensor, head: Tensor, n: int, dtype: torch.dtype = torch.float64) -> Incidence:
+        """An undirected edge for each pair, in the given order and direction.
+
+        Args:
+            tail, head: node numbers [E]. n: number of nodes. dtype: type of the signs.
+
+        Raises:
+            GraphError: numbers out of range, or an edge from a node to itself. ShapeError: different lengths.
+        """
+        tail, head = node_numbers(tail, "tail", n), node_numbers(head, "head", n)
+        if tail.shape != head.shape:
+            raise ShapeError(f"tail has {tail.numel()} entries and head {head.numel()}, expected equal lengths")
+        if bool((tail == head).any()):
+            k = int((tail == head).nonzero()[0, 0])
+            raise GraphError(f"pair {k} joins node {int(tail[k])} to itself; leave it out")
+        each = torch.arange(len(tail), device=tail.device)
+        return cls._between(torch.stack([tail, head], 1).flatten(), each, n, dtype)
+
+    @classmethod
+    def _between(cls, ends: Tensor, edge: Tensor, n: int, dtype: torch.dtype) -> Incidence:
+        """From the tail and the head of each edge, one after the other."""
+        count = len(edge)
+        edges = torch.arange(count, device=ends.device).repeat_interleave(2)
+        sign = torch.tensor([-1.0, 1.0], dtype=dtype, device=ends.device).repeat(count)
+        return cls(Relation.from_edges(ends, edges, n, count), sign, edge)
 
     @property
     def n(self) -> int:

@@ -12,15 +12,29 @@ from graphpde.dynamics.explicit import Bosh3, Dopri5, Euler, Heun, Midpoint, Ral
 from graphpde.dynamics.exponential import Etd2Rk, Etdrk4, ExponentialEuler, ExponentialRosenbrock
 from graphpde.dynamics.imex import Ark3, Ark4, Ars222, Ars443
 from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sdirk2, TrBdf2
+from graphpde.dynamics.langevin import Baoab
 from graphpde.dynamics.multistep import Bdf2, Sbdf2
 from graphpde.dynamics.projection import Projection
+from graphpde.dynamics.rattle import Rattle
 from graphpde.dynamics.reversible import ReversibleHeun
 from graphpde.dynamics.splitting import Lie, Strang
 from graphpde.dynamics.stabilised import Rkc2
 from graphpde.dynamics.steady import steady
 from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
 from graphpde.dynamics.stochastic import EulerMaruyama, Milstein, Sra1, Sriw1, StochasticHeun
-from graphpde.dynamics.symplectic import Leapfrog
+from graphpde.dynamics.symplectic import (
+    ForestRuth,
+    ImplicitMidpoint,
+    Leapfrog,
+    McLachlan,
+    Pefrl,
+    PositionVerlet,
+    Respa,
+    SymplecticEuler,
+    Yoshida4,
+    Yoshida6,
+    Yoshida8,
+)
 from graphpde.dynamics.trajectory import SaveAll, SaveLast, SaveTo, Trajectory
 
 __all__ = [
@@ -32,6 +46,7 @@ __all__ = [
     "Ars222",
     "Ars443",
     "BackwardEuler",
+    "Baoab",
     "Bdf2",
     "Bosh3",
     "Brownian",
@@ -50,16 +65,23 @@ __all__ = [
     "ExactDivergence",
     "ExponentialEuler",
     "ExponentialRosenbrock",
+    "ForestRuth",
     "Heun",
     "Hutchinson",
+    "ImplicitMidpoint",
     "Increment",
     "Leapfrog",
     "Lie",
+    "McLachlan",
     "Midpoint",
     "Milstein",
     "Occurrence",
+    "Pefrl",
+    "PositionVerlet",
     "Projection",
     "Ralston",
+    "Rattle",
+    "Respa",
     "ReversibleHeun",
     "Rk4",
     "Rkc2",
@@ -75,10 +97,14 @@ __all__ = [
     "Stepper",
     "StochasticHeun",
     "Strang",
+    "SymplecticEuler",
     "TrBdf2",
     "Trajectory",
     "Tsit5",
     "WithLogDensity",
+    "Yoshida4",
+    "Yoshida6",
+    "Yoshida8",
     "adapt",
     "evolve",
     "steady",

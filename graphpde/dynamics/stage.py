@@ -44,7 +44,14 @@ def factored(f: System, h: Scalar, like: Tensor, method: str, rtol: float) -> Fa
 
 
 def solve_stage(
-    f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factored, *, nonlinear: bool | None = None
+    f: System,
+    t: Tensor,
+    known: Tensor,
+    guess: Tensor,
+    kept: Factored,
+    *,
+    nonlinear: bool | None = None,
+    rtol: float = 1e-10,
 ) -> Solved:
     """v with M v - h (L v + b(t) + N(t, v)) = known, h that of ``kept``.
 
@@ -53,7 +60,7 @@ def solve_stage(
 
     Args:
         known: [*, n, c]. guess: where Newton's method starts; takes the Dirichlet values at t.
-        nonlinear: whether N takes part; None = where there is one.
+        nonlinear: whether N takes part; None = where there is one. rtol: of Newton's method, by its first residual.
 
     Raises:
         SolveError: no solution found.
@@ -64,7 +71,7 @@ def solve_stage(
     guess = f.reset(t, guess)
     if not (f.nonlinear if nonlinear is None else nonlinear):
         return Solved(_linear(f, known, guess, kept), 1)
-    return _nonlinear(f, t, known, guess, kept)
+    return _nonlinear(f, t, known, guess, kept, rtol)
 
 
 def _linear(f: System, known: Tensor, guess: Tensor, kept: Factored) -> Tensor:
@@ -81,7 +88,7 @@ def _linear(f: System, known: Tensor, guess: Tensor, kept: Factored) -> Tensor:
     return f.fixed.put(free, values)
 
 
-def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factored) -> Solved:
+def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factored, rtol: float) -> Solved:
     h, mass, solver, fixed = kept.h, kept.mass, kept.solver, f.fixed
 
     def residual(v: Tensor) -> Tensor:
@@ -106,7 +113,8 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
         scale = parts.norm()
         # the mass alone says nothing about a form: let its Jacobian be factored
         near = None if f.operator is None and f.weak else precondition
-        found = newton(residual, jacobian, guess.detach(), precondition=near, scale=float(scale)).checked()
+        size = float(scale)
+        found = newton(residual, jacobian, guess.detach(), rtol=rtol, precondition=near, scale=size).checked()
     value = found.value
     if not torch.is_grad_enabled():
         return Solved(value, found.iterations)
@@ -120,7 +128,7 @@ def _nonlinear(f: System, t: Tensor, known: Tensor, guess: Tensor, kept: Factore
     def solve(b: Tensor, *, transposed: bool) -> Tensor:
         a = jacobian(value).transpose() if transposed else jacobian(value)
         near = Corrector(lambda y: solver.approximately(y, transposed=transposed))
-        return near.solve(a, b, rtol=max(1e-12, within(b.dtype))).checked().value
+        return near.solve(a, b, rtol=max(min(1e-12, rtol), within(b.dtype))).checked().value
 
     return Solved(implicit(value, equation, solve), found.iterations)
 

@@ -85,18 +85,18 @@ class Stochastic:
         return 2.0
 
 
-class _Moved(NamedTuple):
+class Moved(NamedTuple):
     """w and area of the path in one step; None without noise."""
 
     w: Tensor | None
     area: Tensor | None
 
 
-def _moved(f: System, t: Tensor, dt: Scalar, u: Tensor) -> _Moved:
+def moved(f: System, t: Tensor, dt: Scalar, u: Tensor) -> Moved:
     if f.noise is None:
-        return _Moved(None, None)
+        return Moved(None, None)
     start = float(t.detach())
-    return _Moved(*f.brownian(start, start + float(dt), f.noise.motion(u.detach())))
+    return Moved(*f.brownian(start, start + float(dt), f.noise.motion(u.detach())))
 
 
 @STEPPERS.add("euler_maruyama")
@@ -111,7 +111,7 @@ class EulerMaruyama(Stochastic):
     weak = Orders(1.0, 1.0, 1.0)
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: Tensor, carry: Carry) -> Step:
-        path = _moved(f, t, dt, u)
+        path = moved(f, t, dt, u)
         new = combine(u, [dt], [self.rate(f, t, u)]) + self.kick(f, t, u, path.w)
         return Step(f.reset(t + dt, new), None, None, {"evaluations": 1})
 
@@ -128,7 +128,7 @@ class Milstein(Stochastic):
     weak = Orders(1.0, 1.0)
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: Tensor, carry: Carry) -> Step:
-        path = _moved(f, t, dt, u)
+        path = moved(f, t, dt, u)
         new = combine(u, [dt], [self.rate(f, t, u)]) + self.kick(f, t, u, path.w)
         bent = None if f.noise is None else f.noise.drift(t, u)
         if bent is not None and path.w is not None:
@@ -151,7 +151,7 @@ class StochasticHeun(Stochastic):
     weak = Orders(2.0, 1.0, 1.0)
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: Tensor, carry: Carry) -> Step:
-        path = _moved(f, t, dt, u)
+        path = moved(f, t, dt, u)
         r0, g0 = self.rate(f, t, u), self.kick(f, t, u, path.w)
         ahead = f.reset(t + dt, combine(u, [dt], [r0]) + g0)
         r1, g1 = self.rate(f, t + dt, ahead), self.kick(f, t + dt, ahead, path.w)
@@ -171,7 +171,7 @@ class Sra1(Stochastic):
     weak = Orders(2.0)
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: Tensor, carry: Carry) -> Step:
-        path = _moved(f, t, dt, u)
+        path = moved(f, t, dt, u)
         mean = None if path.area is None else path.area / dt  # of the path over the step
         r0, late = self.rate(f, t, u), self.kick(f, t + dt, u, mean)
         middle = combine(u, [dt * 0.75], [r0]) + 1.5 * late
@@ -223,7 +223,7 @@ class Sriw1(Stochastic):
     weak = Orders(None, 2.0)
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: Tensor, carry: Carry) -> Step:
-        table, (w, area) = _SRIW1, _moved(f, t, dt, u)
+        table, (w, area) = _SRIW1, moved(f, t, dt, u)
         root = dt.sqrt() if isinstance(dt, Tensor) else math.sqrt(dt)
         rates: list[Tensor] = []
         factors: list[Tensor] = []

@@ -23,6 +23,8 @@ from graphpde.ops.laws import CentredNormal, Law, Normal
 from graphpde.ops.noise import SDE, Additive, Diagonal, EdgeNoise, General, Noise
 from graphpde.ops.random_fields import GaussianField
 from graphpde.ops.reaction import REACTIONS, Reaction
+from graphpde.ops.rigid import Rigid
+from graphpde.ops.separable import Friction, Separable, Thermal, langevin
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Sum, Term
@@ -52,6 +54,7 @@ __all__ = [
     "Energy",
     "Fluxes",
     "Form",
+    "Friction",
     "GaussianField",
     "General",
     "Held",
@@ -70,13 +73,16 @@ __all__ = [
     "Pressure",
     "Reaction",
     "ReactionForm",
+    "Rigid",
     "Robin",
+    "Separable",
     "Source",
     "Stokes",
     "StreamlineUpwind",
     "Sum",
     "System",
     "Term",
+    "Thermal",
     "VectorBurgers",
     "Velocity",
     "Wave",
@@ -87,6 +93,7 @@ __all__ = [
     "eigenbasis",
     "energy_error",
     "energy_norm",
+    "langevin",
     "predict",
     "recovery_indicator",
     "residual_indicator",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.core.graph import Graph
+from graphpde.core.incidence import Incidence
 from graphpde.core.jacobian import Action, BlockDiagonal
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
@@ -128,7 +129,7 @@ class Term(nn.Module):
         super()._apply(fn, recurse)
         probe = fn(torch.zeros(1, dtype=torch.float64))
         for key, value in list(self.__dict__.items()):
-            if isinstance(value, Graph | LinearOperator | Quadrature):
+            if isinstance(value, Graph | LinearOperator | Quadrature | Incidence):
                 object.__setattr__(self, key, value.to(probe.device, probe.dtype))
             elif isinstance(value, Relation):
                 object.__setattr__(self, key, value.to(probe.device))

@@ -17,7 +17,7 @@ from graphpde.dynamics import STEPPERS, Brownian, evolve
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops import SDE, Additive, Diagonal, Diffusion, Dirichlet, EdgeNoise, General, Noise, System
 
-STOCHASTIC = [name for name, kind in STEPPERS.items() if getattr(kind, "stochastic", False)]
+STOCHASTIC = [name for name, kind in STEPPERS.items() if getattr(kind, "stochastic", False) and kind.accepts == "any"]
 DIAGONAL = [name for name in STOCHASTIC if STEPPERS[name].strong.diagonal]
 ADDITIVE = [name for name in STOCHASTIC if STEPPERS[name].strong.additive]
 PATHS = torch.zeros(1500, 1, dtype=torch.float64)
