@@ -12,7 +12,14 @@ import sys
 
 import torch
 
-from graphpde.flow import PointVelocity, SpectralPremetric, SurfaceFlow, SurfaceMatching, SurfaceVelocity
+from graphpde.flow import (
+    OptimalCoupling,
+    PointVelocity,
+    SpectralPremetric,
+    SurfaceFlow,
+    SurfaceMatching,
+    SurfaceVelocity,
+)
 from graphpde.mesh import Space, read_mesh, sphere
 from graphpde.mesh.faces import Faces
 from graphpde.ops import eigenbasis
@@ -44,7 +51,8 @@ class Batches:
 torch.manual_seed(0)
 network = PointVelocity(32, hidden=64, frequencies=2, activation=torch.nn.functional.silu, out=16)
 velocity = SurfaceVelocity(faces, basis, network)
-matching = SurfaceMatching(SpectralPremetric(faces, basis), steps=30)
+premetric = SpectralPremetric(faces, basis)
+matching = SurfaceMatching(premetric, steps=30, coupling=OptimalCoupling(premetric.squared_distances))
 fit(velocity, matching, Batches(), update=Adam(4e-3, schedule=Cosine(steps)), steps=steps, rng=rng)
 
 flow, held = SurfaceFlow(velocity, steps=50), faces.draw(1000, rng, density)

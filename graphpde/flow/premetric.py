@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from graphpde.checks import number, positive, whole
+from graphpde.flow.coupling import Coupling, IndependentCoupling
 from graphpde.flow.surface import SurfaceVelocity, check_modes
 from graphpde.mesh.faces import Faces, OnSurface
 from graphpde.ops.eigenbasis import EigenBasis
+from graphpde.solve.transport import squared_distances
 
 
 class SpectralPremetric:
@@ -56,6 +58,10 @@ class SpectralPremetric:
         """D(x, y) [p]."""
         return (self.coordinates(x) - self.coordinates(y)).square().sum(1)
 
+    def squared_distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """D(x_i, y_j) [p, q] of points given as rows [p, 4] and [q, 4] (``OnSurface.rows``): costs for couplings."""
+        return squared_distances(*(self.coordinates(OnSurface.of_rows(rows)) for rows in (x, y)))
+
     def descent(self, x: OnSurface, end: Tensor) -> tuple[Tensor, Tensor]:
         """D [p] and 2 D grad D / |grad D|^2 [p, d] to points with these coordinates [p, k]."""
         corner = self.corner[x.face]
@@ -86,6 +92,9 @@ class SurfaceMatching:
 
     Args:
         premetric: see :class:`SpectralPremetric`. steps: of a way. seen: of them.
+        coupling: of starts and ends, given as rows; default: independent. ``OptimalCoupling`` with the costs
+            ``premetric.squared_distances`` leaves points where they are wanted: without it every limb of a surface is
+            left and entered again by most of its points, whose density falls and rises by orders of magnitude.
         longest: steps are cut at this length, in radii of the surface: where the gradient of D almost vanishes, the
             velocity is without bound.
 
@@ -93,7 +102,16 @@ class SurfaceMatching:
         InputError: numbers out of range.
     """
 
-    def __init__(self, premetric: SpectralPremetric, *, steps: int = 50, seen: int = 8, longest: float = 0.1):
+    def __init__(
+        self,
+        premetric: SpectralPremetric,
+        *,
+        steps: int = 50,
+        seen: int = 8,
+        longest: float = 0.1,
+        coupling: Coupling | None = None,
+    ):
+        self.coupling = IndependentCoupling() if coupling is None else coupling
         self.premetric, self.steps = premetric, whole("steps", steps, 2)
         self.seen = min(whole("seen", seen), self.steps - 1)
         number("longest", longest)
@@ -123,6 +141,7 @@ class SurfaceMatching:
         """{"velocity": loss}, in squared radii; ``model`` is a :class:`SurfaceVelocity`."""
         assert isinstance(model, SurfaceVelocity)
         x0 = self.premetric.faces.draw(len(batch.face), rng)
-        ways = self.ways(x0, batch, rng)
+        starts, ends = self.coupling(x0.rows, batch.rows, rng)
+        ways = self.ways(OnSurface.of_rows(starts), OnSurface.of_rows(ends), rng)
         gap = (model.at(ways.t, ways.at) - ways.velocity) / model.radius
         return {"velocity": gap.square().sum(1).mean()}

@@ -27,6 +27,16 @@ class OnSurface(NamedTuple):
     face: Tensor
     weights: Tensor
 
+    @property
+    def rows(self) -> Tensor:
+        """One tensor of both [k, 4]: the number of the face, then the weights."""
+        return torch.cat([self.face[:, None].double(), self.weights.double()], 1)
+
+    @staticmethod
+    def of_rows(rows: Tensor) -> OnSurface:
+        """The points of such rows."""
+        return OnSurface(rows[:, 0].long(), rows[:, 1:].double())
+
 
 class Faces:
     """The triangles of a surface, who lies across which edge, and their geometry.

@@ -6,9 +6,18 @@ import math
 
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from graphpde.errors import InputError, MeshError
-from graphpde.flow import PointVelocity, SpectralPremetric, SurfaceFlow, SurfaceMatching, SurfaceVelocity, Traced
+from graphpde.flow import (
+    OptimalCoupling,
+    PointVelocity,
+    SpectralPremetric,
+    SurfaceFlow,
+    SurfaceMatching,
+    SurfaceVelocity,
+    Traced,
+)
 from graphpde.flow.surface import traced
 from graphpde.mesh import Faces, Locator, Mesh, OnSurface, Space, rectangle, sphere
 from graphpde.ops import eigenbasis
@@ -137,6 +146,29 @@ def test_points_on_ways() -> None:
     normal = torch.linalg.cross(BALL.along[ways.at.face, 0], BALL.along[ways.at.face, 1])
     assert float((normal * ways.velocity).sum(1).abs().max()) < 1e-12
     assert float(ways.velocity.norm(dim=1).max()) <= 0.1 * 20 * (1 + 1e-9)
+
+
+def test_pairs_are_chosen_by_the_distance() -> None:
+    """The optimal coupling has the least sum of D, of the same points; rows are the points."""
+    p, x, y = premetric(), BALL.draw(40, rng()), BALL.draw(40, rng(1))
+    costs = p.squared_distances(x.rows, y.rows)
+    assert torch.allclose(costs.diagonal()[:, None], p.squared(x, y)[:, None])
+    pairs = OptimalCoupling(p.squared_distances)(x.rows, y.rows)
+    one, two = (OnSurface.of_rows(rows) for rows in pairs)
+    assert torch.equal(one.face, x.face)
+    assert torch.equal(one.weights, x.weights)
+    assert torch.equal(two.rows.sort(0).values, y.rows.sort(0).values)
+    assert float(p.squared(one, two).sum()) == pytest.approx(float(costs[linear_sum_assignment(costs)].sum()))
+    assert float(p.squared(one, two).sum()) < 0.5 * float(p.squared(x, y).sum())
+    seen = []
+
+    def watched(x0: torch.Tensor, x1: torch.Tensor, rng: torch.Generator | None = None):
+        seen.append((x0, x1))
+        return x0, x1.flip(0)
+
+    matching = SurfaceMatching(p, steps=8, seen=7, coupling=watched)
+    matching(velocity(1.0), y, rng(2))
+    assert torch.equal(seen[0][1], y.rows)
 
 
 def test_matching_finds_one_side_of_a_sphere() -> None:

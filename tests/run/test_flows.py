@@ -153,7 +153,7 @@ WITHOUT_EFFECT = [
     ("space", {"flow": {"method": "likelihood", "coupling": "optimal"}}, "flow.coupling is 'optimal' and has no"),
     ("sphere", {"flow": {"path": "variance_preserving"}}, "flow.path is 'variance_preserving' and has no effect"),
     ("torus", {"flow": {"sigma": 0.1}}, "flow.sigma is 0.1 and has no effect where model.on is 'torus'"),
-    ("surface", {"flow": {"coupling": "optimal"}}, "flow.coupling is 'optimal' and has no effect"),
+    ("surface", {"flow": {"path": "variance_preserving"}}, "flow.path is 'variance_preserving' and has no effect"),
     ("surface", {"flow": {"tolerance": 1e-3}}, "flow.tolerance is 0.001 and has no effect"),
     ("fields", {"model": {"layers": 2}}, "model.layers is 2 and has no effect where model.on is 'fields'"),
     ("particles", {"model": {"hidden": 8}}, "model.hidden is 8 and has no effect"),

@@ -25,7 +25,7 @@ ON: dict[str, tuple[str, ...]] = {
     "model.in_time": ("particles",),
     "flow.path": ("space", "particles", "fields"),
     "flow.sigma": ("space", "particles", "fields"),
-    "flow.coupling": ("space", "sphere", "torus", "particles", "fields"),
+    "flow.coupling": ("space", "sphere", "torus", "particles", "surface", "fields"),
     "flow.steps": ("surface",),
     "flow.tolerance": ("space", "sphere", "torus", "particles", "fields"),
 }

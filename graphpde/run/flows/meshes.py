@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graphpde.core.cached import cached
 from graphpde.errors import CheckpointError, ConfigError, DatasetError
+from graphpde.flow.coupling import Cost
 from graphpde.flow.fields import MeshVelocity
 from graphpde.flow.flow import Flow
 from graphpde.flow.matching import FlowMatching
@@ -111,7 +112,7 @@ class Surface(OnMesh):
         return torch.cat([found.cells[:, None].double(), found.weights[:, :3]], 1)
 
     def decode(self, state: Tensor) -> Tensor:
-        return self.faces.position(_points(state))
+        return self.faces.position(OnSurface.of_rows(state))
 
     def shape(self) -> tuple[int, ...]:
         return (4,)
@@ -132,12 +133,12 @@ class Surface(OnMesh):
         return positive / float((self.faces.area[:, None] * positive[self.faces.corners] / 3).sum())
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
-        return _state(self.faces.draw(count, rng, self.density))
+        return self.faces.draw(count, rng, self.density).rows
 
     def entropy(self, states: Tensor) -> float | None:
         if not self.config.data.mode:
             return None
-        return -float(self.faces.interpolate(self.density[:, None], _points(states)).log().mean())
+        return -float(self.faces.interpolate(self.density[:, None], OnSurface.of_rows(states)).log().mean())
 
     def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         model = self.config.model
@@ -150,9 +151,18 @@ class Surface(OnMesh):
         modes = kept["modes"]
         return EigenBasis(kept["values"], modes, mass_operator(Space(self.faces.mesh).mass, modes).matvec(modes))
 
+    @cached
+    def premetric(self) -> SpectralPremetric:
+        """By which points go to their ends, and are coupled."""
+        return SpectralPremetric(self.faces, self.basis)
+
+    @property
+    def cost(self) -> Cost:
+        return self.premetric.squared_distances
+
     def objective(self) -> Any:
-        matching = SurfaceMatching(SpectralPremetric(self.faces, self.basis), steps=self.config.flow.steps)
-        return lambda model, batch, rng: matching(model, _points(batch), rng)
+        matching = SurfaceMatching(self.premetric, steps=self.config.flow.steps, coupling=self.coupling)
+        return lambda model, batch, rng: matching(model, OnSurface.of_rows(batch), rng)
 
     def flow(self, model: nn.Module) -> Any:
         return _SurfaceStates(SurfaceFlow(model, steps=self.config.flow.steps))  # type: ignore[arg-type]
@@ -166,18 +176,10 @@ class _SurfaceStates:
 
     def sample(self, like: Tensor, rng: torch.Generator | None = None) -> Tensor:
         with torch.no_grad():
-            return _state(self.flow.sample(len(like), rng).at)
+            return self.flow.sample(len(like), rng).at.rows
 
     def log_density(self, states: Tensor) -> Tensor:
-        return self.flow.log_density(_points(states))
-
-
-def _points(state: Tensor) -> OnSurface:
-    return OnSurface(state[:, 0].long(), state[:, 1:].double())
-
-
-def _state(at: OnSurface) -> Tensor:
-    return torch.cat([at.face[:, None].double(), at.weights], 1)
+        return self.flow.log_density(OnSurface.of_rows(states))
 
 
 class Fields(OnMesh, Standardised):
