@@ -27,7 +27,7 @@ from graphpde.flow import (
     transport_cost,
 )
 from graphpde.solve import wasserstein
-from graphpde.train import Adam, Cosine, fit
+from graphpde.train import Adam, Cosine, Ema, fit
 
 SECTION = "Flows in the plane"
 SOURCES = (*SOLVING, "graphpde/flow", "graphpde/train", "graphpde/nets", "graphpde/data/planar.py",
@@ -190,7 +190,7 @@ def rectified(seed: int, steps: int) -> dict[str, float]:
     first, base = PointVelocity(2, hidden=128), PLANAR[FROM]
     update = Adam(1e-3, schedule=Cosine(steps))
     fit(first, FlowMatching(), Drawn(), update=update, steps=steps, rng=rng)
-    x0 = base.draw(20_000, rng)
+    x0 = base.draw(50_000, rng)
     made = Pairs(x0, Flow(first).push(x0).final.detach())
     second = PointVelocity(2, hidden=128)
     second.load_state_dict(first.state_dict())
@@ -198,26 +198,26 @@ def rectified(seed: int, steps: int) -> dict[str, float]:
     class Made:
         def drawn(self, rng: torch.Generator) -> Iterator[Pairs]:
             for _ in range(steps):
-                chosen = torch.randint(0, len(x0), (BATCH,), generator=rng)
+                chosen = torch.randint(0, len(x0), (4 * BATCH,), generator=rng)
                 yield Pairs(made.x0[chosen], made.x1[chosen])
 
-    update = Adam(1e-3, schedule=Cosine(steps))
-    fit(second, FlowMatching(coupling=DataCoupling()), Made(), update=update, steps=steps, rng=rng)
+    update, average = Adam(2e-3, schedule=Cosine(steps)), Ema(0.999)
+    fit(second, FlowMatching(coupling=DataCoupling()), Made(), update=update, steps=steps, rng=rng, hooks=(average,))
     x0, x1 = base.draw(10_000, rng), PLANAR[TO].draw(10_000, rng)
-    with torch.no_grad():
+    with torch.no_grad(), average.swapped(second):
         ends = [Flow(v, stepper="rk4", dt=0.01).push(x0).final for v in (first, second)]
         one = Flow(second, stepper="euler", dt=1.0).push(x0).final
         hundred = Flow(second, stepper="euler", dt=0.01).push(x0).final
-    costs = [[transport_cost(Pairs(x0, end), p) for p in (1.0, 1.5, 2.0)] for end in ends]
-    fresh = PLANAR[TO].draw(10_000, rng)
-    return {
-        "growth": max(after / before - 1 for before, after in zip(*costs, strict=True)),
-        "straighter": straightness(Flow(second), x0[:2000]) / straightness(Flow(first), x0[:2000]),
-        "one_step": sliced(one, x1) / sliced(hundred, x1),
-        "one": sliced(one, x1),
-        "hundred": sliced(hundred, x1),
-        "floor": sliced(fresh, x1),
-    }
+        costs = [[transport_cost(Pairs(x0, end), p) for p in (1.0, 1.5, 2.0)] for end in ends]
+        fresh = PLANAR[TO].draw(10_000, rng)
+        return {
+            "growth": max(after / before - 1 for before, after in zip(*costs, strict=True)),
+            "straighter": straightness(Flow(second), x0[:2000]) / straightness(Flow(first), x0[:2000]),
+            "one_step": sliced(one, x1) / sliced(hundred, x1),
+            "one": sliced(one, x1),
+            "hundred": sliced(hundred, x1),
+            "floor": sliced(fresh, x1),
+        }
 
 
 def sliced(x: Tensor, y: Tensor, directions: int = 64) -> float:

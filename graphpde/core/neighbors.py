@@ -144,11 +144,11 @@ def complete(n: int, *, loop: bool = False, batch: Tensor | None = None) -> Rela
 def _clouds(
     pos: Tensor, queries: Tensor | None, batch: Tensor | None, query_batch: Tensor | None, loop: bool
 ) -> _Clouds:
-    points = _positions(pos, "pos")
+    points = positions(pos, "pos")
     same = queries is None
     if loop and not same:
         raise InputError("loop=True joins a point to itself, but the queries are other points; leave it out")
-    targets = points if queries is None else _positions(queries, "queries", d=points.shape[1])
+    targets = points if queries is None else positions(queries, "queries", d=points.shape[1])
     if queries is None and query_batch is not None:
         raise InputError("query_batch was given without queries; 'batch' speaks of the points")
     if queries is not None and (batch is None) != (query_batch is None):
@@ -167,7 +167,12 @@ def _graph_numbers(batch: Tensor | None, n: int, what: str, device: torch.device
     return batch.to(torch.int64)
 
 
-def _positions(x: Any, what: str, **sizes: int) -> Tensor:
+def positions(x: Any, what: str, **sizes: int) -> Tensor:
+    """Points [n, d] in double precision, without gradient.
+
+    Raises:
+        InputError: some are not finite. ShapeError: other sizes.
+    """
     x = check_shape(x, "n d", what, **sizes).detach().to(torch.float64)
     wrong = (~torch.isfinite(x)).any(1).nonzero()
     if len(wrong):
@@ -201,14 +206,15 @@ def _require_enough(clouds: _Clouds, k: int) -> None:
         )
 
 
-def _has_tree(points: Tensor) -> bool:
+def has_tree(points: Tensor) -> bool:
+    """Whether neighbours are found by a tree, which lives on the CPU."""
     return points.device.type == "cpu"
 
 
 def _nearest(points: Tensor, queries: Tensor, k: int, same: bool) -> Tensor:
     """The k nearest points of each query [q, k], nearest first; without the query itself when both are one set."""
     wanted = k + same
-    if _has_tree(points):
+    if has_tree(points):
         from scipy.spatial import cKDTree
 
         found = cKDTree(points.numpy()).query(queries.numpy(), k=[*range(1, wanted + 1)])[1]
@@ -225,7 +231,7 @@ def _nearest(points: Tensor, queries: Tensor, k: int, same: bool) -> Tensor:
 
 def _within(points: Tensor, queries: Tensor, r: float, same: bool) -> tuple[Tensor, Tensor]:
     """(point, query) of all pairs at distance <= r; without the queries themselves when both are one set."""
-    if _has_tree(points):
+    if has_tree(points):
         from scipy.spatial import cKDTree
 
         tree = cKDTree(points.numpy())
@@ -245,7 +251,7 @@ def _within(points: Tensor, queries: Tensor, r: float, same: bool) -> tuple[Tens
 
 def _count_within(points: Tensor, queries: Tensor, r: float) -> Tensor:
     """Number of points at distance <= r of each query [q]."""
-    if _has_tree(points):
+    if has_tree(points):
         from scipy.spatial import cKDTree
 
         return torch.as_tensor(cKDTree(points.numpy()).query_ball_point(queries.numpy(), r, return_length=True))

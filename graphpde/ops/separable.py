@@ -38,6 +38,7 @@ class Separable(Term):
     """
 
     constrained = False
+    _slow: Half | None = None
 
     def __init__(self, kick: Half, drift: Half | None = None, slow: Half | None = None):
         super().__init__()

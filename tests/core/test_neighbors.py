@@ -23,7 +23,7 @@ F64 = torch.float64
 def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The tree on the processor; the distance table in blocks that other devices use."""
     if request.param == "blocks":
-        monkeypatch.setattr(neighbors, "_has_tree", lambda points: False)
+        monkeypatch.setattr(neighbors, "has_tree", lambda points: False)
         monkeypatch.setattr(neighbors, "_ENTRIES", 40)
     return request.param
 
@@ -175,7 +175,7 @@ def test_tree_and_blocks_agree_on_random_clouds(n: int, d: int, seed: int, cells
     by_tree = [edges_of(radius(points, 0.5)), edges_of(radius(points, 1.0, queries=points))]
     check_nearest(knn(points, k), squares, k, same=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbors, "_has_tree", lambda points: False)
+        patch.setattr(neighbors, "has_tree", lambda points: False)
         assert [edges_of(radius(points, 0.5)), edges_of(radius(points, 1.0, queries=points))] == by_tree
         check_nearest(knn(points, k), squares, k, same=True)
 
