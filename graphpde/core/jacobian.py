@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
+from graphpde.core.tracing import followed, following, plain
 from graphpde.errors import InputError
 from graphpde.typing import Scalar
 
@@ -79,3 +80,32 @@ class Action(LinearOperator):
 
     def transpose(self) -> Action:
         return Action(self.n, self._rmatvec, self._matvec, symmetric=self.symmetric)
+
+
+def by_reverse_mode(f: Callable[[Tensor], Tensor], u: Tensor) -> Action:
+    """The Jacobian of f at u by reverse mode alone: for functions that take derivatives themselves.
+
+    A product with the transpose is one pass back, w^T J; one with J is a pass back through that, which is linear in w.
+    Products can be differentiated, in u and in what f reads, where gradients are followed when they are asked for.
+    """
+    with following():
+        x = followed(u)
+        y = f(x)
+        w = torch.zeros_like(y).requires_grad_()
+        pulled = torch.autograd.grad(y, x, w, create_graph=True, allow_unused=True)[0] if y.requires_grad else None
+
+    def product(of: Tensor, by: Tensor, v: Tensor) -> Tensor:
+        keep = torch.is_grad_enabled()
+        if pulled is None:
+            return torch.zeros_like(by)
+        with following():
+            found = torch.autograd.grad(of, by, plain(v), retain_graph=True, create_graph=keep)[0]
+        return found if keep else found.detach()
+
+    def jvp(v: Tensor) -> Tensor:
+        return product(pulled if pulled is not None else y, w, v)
+
+    def vjp(v: Tensor) -> Tensor:
+        return product(y, x, v)
+
+    return Action(u.shape[-2], jvp, vjp)

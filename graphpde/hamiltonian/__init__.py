@@ -1,7 +1,9 @@
 """Hamiltonian systems: particles, chains and fields whose energy is a sum over nodes and edges."""
 
 from graphpde.hamiltonian.fields import HenonHeiles, Pendulum, Quartic, Weight
+from graphpde.hamiltonian.learned import Hamiltonian, LearnedField, LearnedPair, NodeNetwork, PathMatch, RateMatch
 from graphpde.hamiltonian.particles import NodeEnergy, Particles
+from graphpde.hamiltonian.sympnet import SympNet
 from graphpde.hamiltonian.systems import (
     Start,
     chain,
@@ -19,12 +21,19 @@ from graphpde.hamiltonian.systems import (
 )
 
 __all__ = [
+    "Hamiltonian",
     "HenonHeiles",
+    "LearnedField",
+    "LearnedPair",
     "NodeEnergy",
+    "NodeNetwork",
     "Particles",
+    "PathMatch",
     "Pendulum",
     "Quartic",
+    "RateMatch",
     "Start",
+    "SympNet",
     "Weight",
     "chain",
     "double_pendulum",

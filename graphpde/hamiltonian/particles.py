@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphpde.core.calculus import slopes
 from graphpde.core.close_pairs import Box
 from graphpde.core.incidence import Incidence
 from graphpde.errors import InputError, ShapeError
@@ -28,10 +29,7 @@ class NodeEnergy(nn.Module):
 
     def pull(self, q: Tensor) -> Tensor:
         """dV/dq [*, n, d]; default: by autograd."""
-        q = q if q.requires_grad else q.detach().requires_grad_()
-        with torch.enable_grad():
-            (g,) = torch.autograd.grad(self.energy(q).sum(), q, create_graph=True)
-        return g if torch.is_grad_enabled() else g.detach()
+        return slopes(self.energy, q)[0]
 
 
 class Particles(Separable):

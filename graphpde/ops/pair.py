@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.checks import number, positive
+from graphpde.core.calculus import slopes
 from graphpde.errors import InputError
 from graphpde.registry import Registry
 
@@ -33,8 +34,8 @@ class EdgeEnergy(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define energy(d)")
 
     def pull(self, d: Tensor, weight: Any = None) -> Tensor:
-        """dV/dd [*, e, k]: the force on the tail, and minus that on the head."""
-        raise NotImplementedError(f"{type(self).__name__} does not define pull(d)")
+        """dV/dd [*, e, k]: the force on the tail, and minus that on the head; default: by autograd."""
+        return slopes(lambda x: self.energy(x, weight), d)[0]
 
 
 class Central(EdgeEnergy):

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphpde.core.jacobian import by_reverse_mode
+from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops.noise import SDE, Noise
 from graphpde.ops.term import Term
@@ -75,6 +77,10 @@ class Separable(Term):
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         q, p = halves(u)
         return torch.cat([self.drift(t, p), self.kick(t, q)], -1)
+
+    def linearise(self, t: Tensor, u: Tensor) -> LinearOperator:
+        """The Jacobian by reverse mode alone: energies may be differentiated by autograd themselves."""
+        return by_reverse_mode(lambda v: self(t, v), u)
 
 
 def summed(parts: Sequence[tuple[Scalar, Separable]]) -> Separable:
