@@ -1,6 +1,8 @@
 """Hamiltonian systems: particles, chains and fields whose energy is a sum over nodes and edges."""
 
+from graphpde.hamiltonian.damping import EdgeFriction
 from graphpde.hamiltonian.fields import HenonHeiles, Pendulum, Quartic, Weight
+from graphpde.hamiltonian.lagrangian import Lagrangian, MassMatrix
 from graphpde.hamiltonian.learned import Hamiltonian, LearnedField, LearnedPair, NodeNetwork, PathMatch, RateMatch
 from graphpde.hamiltonian.particles import NodeEnergy, Particles
 from graphpde.hamiltonian.sympnet import SympNet
@@ -21,10 +23,13 @@ from graphpde.hamiltonian.systems import (
 )
 
 __all__ = [
+    "EdgeFriction",
     "Hamiltonian",
     "HenonHeiles",
+    "Lagrangian",
     "LearnedField",
     "LearnedPair",
+    "MassMatrix",
     "NodeEnergy",
     "NodeNetwork",
     "Particles",
