@@ -72,8 +72,12 @@ def _steppers() -> Rows:
 def _kind(stepper: type[Stepper]) -> str:
     """``explicit``, ``implicit``, ``imex`` (the linear part implicit), ``exponential``, ..., by what it declares."""
     family = stepper.__module__.rpartition(".")[2]
-    if family in ("exponential", "stabilised", "symplectic", "splitting", "stochastic", "reversible"):
+    if family in ("exponential", "stabilised", "splitting", "reversible"):
         return family
+    if getattr(stepper, "stochastic", False):
+        return "stochastic"
+    if not stepper.implicit and stepper.symplectic != "no":
+        return "symplectic"
     if not stepper.implicit:
         return "explicit"
     return "imex" if stepper.stiff == "linear" else "implicit"

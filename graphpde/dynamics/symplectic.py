@@ -201,7 +201,7 @@ class PositionVerlet(Composition):
 
 @STEPPERS.add("mclachlan")
 class McLachlan(Composition):
-    """Three kicks around two drifts: order 2, symplectic, a tenth of the error of Verlet for twice the forces.
+    """Three kicks around two drifts: order 2, symplectic, a quarter of the error of Verlet for twice the forces.
 
     Reference: McLachlan 1995, SIAM J. Sci. Comput. 16.
     """
@@ -218,7 +218,7 @@ class ForestRuth(Composition):
 
 @STEPPERS.add("pefrl")
 class Pefrl(Composition):
-    """Forest and Ruth's with one more force and a 25th of its error: order 4, symplectic.
+    """Forest and Ruth's with one more force and less than a 25th of its error: order 4, symplectic.
 
     Reference: Omelyan, Mryglod and Folk 2002, Comput. Phys. Commun. 146, eq. (22).
     """
