@@ -247,11 +247,12 @@ def density(name: str, steps: int) -> dict[str, float]:
             for _ in range(steps):
                 yield law.draw(512, rng) / spread
 
-    model = PointVelocity(2, hidden=128, frequencies=2, activation=nn.functional.silu)
-    update = Adam(2e-3, schedule=Cosine(steps))
-    fit(model, FlowMatching(coupling=COUPLINGS["optimal"]()), Data(), update=update, steps=steps, rng=rng)
+    model = PointVelocity(2, hidden=128, layers=4, frequencies=2, activation=nn.functional.silu)
+    update, average = Adam(5e-3, schedule=Cosine(steps)), Ema(0.999)
+    matching = FlowMatching(coupling=COUPLINGS["optimal"]())
+    fit(model, matching, Data(), update=update, steps=steps, rng=rng, hooks=(average,))
     flow = Flow(model)
-    with torch.no_grad():
+    with torch.no_grad(), average.swapped(model):
         side = torch.linspace(-9, 9, 361)
         grid = torch.cartesian_prod(side, side)
         total = float(flow.log_density(grid / spread).double().exp().sum()) / spread**2 * float(side[1] - side[0]) ** 2
