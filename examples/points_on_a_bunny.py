@@ -25,7 +25,7 @@ from graphpde.mesh.faces import Faces
 from graphpde.ops import eigenbasis
 from graphpde.train import Adam, Cosine, fit
 
-mode, steps = 10, 250
+mode, steps = 10, 150
 
 
 def ball_with_ears():
@@ -57,7 +57,7 @@ fit(velocity, matching, Batches(), update=Adam(4e-3, schedule=Cosine(steps)), st
 
 flow, held = SurfaceFlow(velocity, steps=50), faces.draw(1000, rng, density)
 with torch.no_grad():
-    made, told = flow.sample(1500, rng), flow.log_density(held)
+    made, told = flow.sample(1000, rng), flow.log_density(held)
     back = flow.log_density(made.at)
 total = (faces.area[:, None] * density[faces.corners] / 3).sum()
 true = faces.interpolate(density[:, None], held).div(total).log()
