@@ -33,7 +33,7 @@ tables of the file, all but [data] optional; what has no effect is refused:
               surface: modes, features, fields (how many modes are worked out, seen, give directions)
               fields: hidden, blocks, modes, length (typical, in units of the mesh)
   [flow]      method = "matching": path = "linear" or "variance_preserving", sigma (noise, in deviations of the data),
-              coupling = "independent", "optimal" or "sinkhorn"
+              coupling = "independent", "optimal" (best on a surface) or "sinkhorn"
               method = "likelihood": probes (0 = exact), kinetic, jacobian (weights of the costs)
               tolerance = 1e-5 (of samples and densities, >= 1e-6), steps = 50 (of ways on a surface)
   [training]  steps, batch, rate, schedule = "cosine" or "constant", average (of parameters, such as 0.999), seed
