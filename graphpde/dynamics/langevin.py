@@ -34,7 +34,11 @@ class Baoab:
     def init(self, f: System, t: Tensor, u: State) -> Carry:
         require_tensor(self.name, u)
         halves(u)
-        strange = [term.label for _, term in _parts(f) if not isinstance(term, Separable | Friction)]
+        strange = [
+            term.label
+            for _, term in _parts(f)
+            if not isinstance(term, Separable | Friction) or getattr(term, "constrained", False)
+        ]
         if strange or not isinstance(f.noise, Thermal) or f.fixed is not None or f.mass is not None:
             what = f"{strange[0]} in {f.label}" if strange else f.label
             raise InputError(

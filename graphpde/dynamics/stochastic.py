@@ -93,6 +93,7 @@ class Moved(NamedTuple):
 
 
 def moved(f: System, t: Tensor, dt: Scalar, u: Tensor) -> Moved:
+    """How the path moves from t to t + dt."""
     if f.noise is None:
         return Moved(None, None)
     start = float(t.detach())

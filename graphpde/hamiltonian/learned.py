@@ -88,7 +88,7 @@ class LearnedPair(EdgeEnergy):
     """What an edge stores by its length, learned: the same for all edges, so that it serves on any number of bodies.
 
     A function of the distance alone: momentum and angular momentum stay to rounding, trained or not. The network sees
-    the distance in bumps, softmax-free, up to ``reach``, beyond which its slope goes on.
+    the distance, its square, and bumps of it up to ``reach``.
 
     Args:
         reach: the largest distance that is resolved. bumps: how many Gaussians. hidden, layers: of the network.
@@ -145,8 +145,8 @@ class PathMatch:
         """{"path": loss}."""
         times, states = batch[0], batch[1]
         found = evolve(model, states[0], times, stepper=self.stepper, dt=self.dt).states
-        gap = (found[1:] - states[1:]).square()
         if len(batch) < 3:
-            return {"path": gap.mean()}
-        seen = batch[2][1:].to(gap)
-        return {"path": torch.where(seen > 0, gap, 0.0).sum() / seen.sum().clamp_min(1)}
+            return {"path": (found[1:] - states[1:]).square().mean()}
+        seen = batch[2][1:]  # what was not observed may be anything, NaN too
+        gap = found[1:] - torch.where(seen, states[1:], found[1:].detach())
+        return {"path": gap.square().sum() / seen.sum().clamp_min(1)}

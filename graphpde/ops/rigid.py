@@ -46,15 +46,12 @@ class Rigid(Separable):
         if not bool((self.masses > 0).all()):
             raise InputError(f"mass reaches {float(self.masses.min()):g}, expected numbers > 0, or inf for a held node")
         self.bonds = Incidence.of_pairs(pairs[:, 0], pairs[:, 1], len(self.masses), dtype=self.masses.dtype)
+        each = torch.eye(len(pairs), dtype=self.masses.dtype, device=self.masses.device)
+        # D M^-1 D^T [m, m]: how much bond e closes bond f in one direction
+        self._strength = self.bonds.difference(self.bonds.divergence(each) / self.masses[:, None])
         if bool((self._strength.diagonal() == 0).any()):
             lost = int((self._strength.diagonal() == 0).nonzero()[0, 0])
             raise InputError(f"bond {lost} joins two held nodes, so nothing can keep its length; leave it out")
-
-    @property
-    def _strength(self) -> Tensor:
-        """D M^-1 D^T [m, m]: how much bond e closes bond f in one direction."""
-        each = torch.eye(self.bonds.n_edges, dtype=self.masses.dtype, device=self.masses.device)
-        return self.bonds.difference(self.bonds.divergence(each) / self.masses[:, None])
 
     def stretch(self, q: Tensor) -> Tensor:
         """g(q) [*, m, 1] in length^2."""
@@ -91,9 +88,7 @@ class Rigid(Separable):
                 break
             p = p - self.pulled(q, self._solved(self.bonds.difference(ahead), before, wrong / dt))
             last = size
-        worst = int(
-            wrong.detach().abs().amax(tuple(range(wrong.dim() - 2)) if wrong.dim() > 2 else ()).reshape(-1).argmax()
-        )
+        worst = int(wrong.detach().abs().reshape(-1, len(self.lengths)).amax(0).argmax())
         raise SolveError(f"no tension of the rigid bonds was found, bond {worst} is off most; take a shorter step")
 
     def _solved(self, here: Tensor, there: Tensor, b: Tensor) -> Tensor:

@@ -92,7 +92,9 @@ def summed(parts: Sequence[tuple[Scalar, Separable]]) -> Separable:
         return lambda t, x: reduce(add, (factor * getattr(term, half)(t, x) for factor, term in among))
 
     slow = [(factor, term) for factor, term in parts if term.splits]
-    return Separable(total("fast", parts), total("drift", parts), total("slow", slow) if slow else None)
+    whole = Separable(total("fast", parts), total("drift", parts), total("slow", slow) if slow else None)
+    whole.constrained = any(term.constrained for _, term in parts)
+    return whole
 
 
 def halves(u: Tensor) -> tuple[Tensor, Tensor]:

@@ -326,6 +326,17 @@ def test_rigid_bonds_refuse_what_they_cannot_keep() -> None:
         evolve(f, u0 + torch.tensor([0, 0, 0.1, 0.2]), [0, 1], stepper="rattle", dt=0.01)
     with pytest.raises(SolveError, match="take a shorter step"):
         evolve(f, u0, [0, 10], stepper="rattle", dt=2.0)
+    field = Separable(lambda t, q: -q, lambda t, p: torch.zeros_like(p))
+    with pytest.raises(InputError, match="would leave the rigid bonds"):
+        evolve(f + field, u0, [0, 1], stepper="leapfrog", dt=0.01)
+    with pytest.raises(InputError, match=r"baoab needs langevin.*Rigid"):
+        warm = langevin(f, friction=1.0, temperature=1.0)
+        evolve(warm, u0, [0, 1], stepper="baoab", dt=0.01, brownian=Brownian(0))
+    far = u0.clone()
+    far[1:, 2:] = 0
+    far[3 - 1, 2] = 1e6  # the last bond alone is pulled
+    with pytest.raises(SolveError, match="bond 1 is off most"):
+        f.placed(far[:, :2], far[:, 2:], 1.0, START)
     mass, one = f.masses, torch.ones(1, dtype=torch.float64)
     with pytest.raises(InputError, match="joins two held nodes"):
         Rigid(f.motion, torch.tensor([[0, 1]]), one, torch.full((3,), math.inf, dtype=torch.float64))

@@ -166,9 +166,16 @@ def test_pairs_are_chosen_by_the_distance() -> None:
         seen.append((x0, x1))
         return x0, x1.flip(0)
 
-    matching = SurfaceMatching(p, steps=8, seen=7, coupling=watched)
-    matching(velocity(1.0), y, rng(2))
-    assert torch.equal(seen[0][1], y.rows)
+    class Watching(SurfaceMatching):
+        def ways(self, x0: OnSurface, x1: OnSurface, rng: torch.Generator | None = None):
+            seen.append((x0.rows, x1.rows))
+            return super().ways(x0, x1, rng)
+
+    Watching(p, steps=8, seen=7, coupling=watched)(velocity(1.0), y, rng(2))
+    (drawn, given), (starts, ends) = seen
+    assert torch.equal(given, y.rows)
+    assert torch.equal(starts, drawn)
+    assert torch.equal(ends, y.rows.flip(0))
 
 
 def test_matching_finds_one_side_of_a_sphere() -> None:

@@ -183,7 +183,7 @@ def test_a_parameter_is_found_through_the_integrator() -> None:
     times = torch.linspace(0, 4, 21, dtype=torch.float64)
     states = evolve(true, u, times, stepper="leapfrog", dt=0.05).states
     seen = torch.rand(states.shape, generator=rng()) < 2 / 3
-    observed = torch.where(seen, states + 0.01 * torch.randn(states.shape, generator=rng(1)), 9.9)
+    observed = torch.where(seen, states + 0.01 * torch.randn(states.shape, generator=rng(1)), torch.nan)
     observed[0] = u
 
     class Swinging(torch.nn.Module):
