@@ -167,9 +167,10 @@ def carry_out(
 
 def _say_plan(setup: Setup, as_json: bool) -> None:
     from graphpde.config import dump
-    from graphpde.run import Records, estimate
+    from graphpde.run import estimate
+    from graphpde.run.kit import kit_of
 
-    Records(setup)  # refuses probes outside and sets that are not there
+    kit_of(setup)  # refuses probes outside and sets that are not there
     needs = estimate(setup)
     unknowns = setup.space.n * setup.u0.shape[-1]
     plain = setup.config.as_dict()

@@ -68,6 +68,11 @@ class Setup:
         return (*self.space.warnings, *self.notes)
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return self.pde.fields
+
+    @property
     def name(self) -> str:
         """``heat-plate``."""
         return f"{self.pde.name}-{self.config.mesh.label}"

@@ -57,7 +57,7 @@ class _Way:
         every: float,
     ):
         self._run, self._leg, self._progress, self._stop = run, leg, progress, stop
-        self._keeper = Keeper(run.folder.path, run.setup, leg.origin, every)
+        self._keeper = Keeper(run.folder.path, run.frames.kit, leg.origin, every)
         run.control = leg.control
         times = run.setup.times
         self._start, self._span = float(times[0]), float(times[-1] - times[0])

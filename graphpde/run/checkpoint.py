@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphpde.config import Setup
 from graphpde.errors import InputError
 from graphpde.mesh.mesh import Mesh
+from graphpde.run.kit import Kit
 from graphpde.run.rhythm import Rhythm
 from graphpde.solve.linear import LinearSolver
 from graphpde.viz.files import written
@@ -117,13 +117,13 @@ class Keeper:
     """Keeps the last good state of one run in its folder.
 
     Args:
-        folder: of the run. setup: what runs. origin: where its schedule of steps begins.
+        folder: of the run. kit: of what runs. origin: where its schedule of steps begins.
         every: seconds of wall time between two checkpoints at most.
     """
 
-    def __init__(self, folder: Path, setup: Setup, origin: Origin, every: float = EVERY):
-        self.path, self.setup, self.origin, self.every = folder / FILE, setup, origin, every
-        self._config = setup.config.as_dict()
+    def __init__(self, folder: Path, kit: Kit, origin: Origin, every: float = EVERY):
+        self.path, self.kit, self.origin, self.every = folder / FILE, kit, origin, every
+        self._config = kit.setup.config.as_dict()
         self._mesh: dict[str, Any] | None = None
         self._last = time.monotonic()
 
@@ -140,7 +140,7 @@ class Keeper:
         """
         if not bool(torch.isfinite(state).all()):
             return False
-        self._mesh = self._mesh or fingerprint(self.setup.space.mesh, self.setup.config.mesh.path)
+        self._mesh = self._mesh or self.kit.fingerprint()
         kind = carry_kind(carry)
         kept = carry if kind == "tensor" else None
         write_checkpoint(

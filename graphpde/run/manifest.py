@@ -17,29 +17,30 @@ from graphpde import __version__
 from graphpde.config import Setup
 from graphpde.core.kernels import backend_name
 from graphpde.run.checkpoint import file_checksum
+from graphpde.run.kit import Kit
 
 PACKAGES = ("torch", "numpy", "scipy", "meshio", "matplotlib")
 
 
-def describe(setup: Setup, command: str) -> dict[str, Any]:
+def describe(kit: Kit, command: str) -> dict[str, Any]:
     """What stays the same during the run; status, times and results are added to it."""
-    config, space = setup.config, setup.space
+    setup = kit.setup
     return {
         "status": "running",
         "command": command,
         "started": now(),
         "versions": versions(),
         "git": commit(),
-        "seed": config.seed,
-        "device": str(space.device),
-        "dtype": config.dtype,
+        "seed": setup.config.seed,
+        "device": str(setup.u0.device),
+        "dtype": setup.config.dtype,
         "threads": torch.get_num_threads(),
         "kernels": backend_name(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "mesh": _mesh(setup),
-        "unknowns": space.n * setup.u0.shape[-1],
+        **kit.place(),
+        "unknowns": setup.u0.numel(),
         "steps": setup.steps,
         "warnings": list(setup.warnings),
     }
@@ -75,7 +76,8 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _mesh(setup: Setup) -> dict[str, Any]:
+def mesh_facts(setup: Setup) -> dict[str, Any]:
+    """The mesh and where it came from."""
     mesh, source = setup.space.mesh, setup.config.mesh
     out: dict[str, Any] = {"points": mesh.n, "cells": {kind: len(nodes) for kind, nodes in mesh.cells.items()}}
     if source.path is None:

@@ -23,8 +23,9 @@ from graphpde.config import Setup, load, merge
 from graphpde.dynamics.stepper import Carry, Step, Stepper
 from graphpde.errors import ConfigError, InputError, SolveError
 from graphpde.ops.system import System
-from graphpde.run.checkpoint import FILE, Checkpoint, Origin, fingerprint, read_checkpoint
+from graphpde.run.checkpoint import FILE, Checkpoint, Origin, read_checkpoint
 from graphpde.run.folder import MANIFEST, is_alive
+from graphpde.run.kit import Kit
 from graphpde.run.rhythm import Followed, Rhythm
 from graphpde.run.spool import moment_of
 from graphpde.typing import Scalar, State
@@ -109,16 +110,16 @@ def split_time(place: str | Path) -> tuple[Path, float | None]:
         raise InputError(f"'{text}' names the time '{moment}', expected a number after @") from None
 
 
-def changes(stopped: Stopped, setup: Setup) -> dict[str, list[Any]]:
+def changes(stopped: Stopped, kit: Kit) -> dict[str, list[Any]]:
     """What the problem says otherwise now than when the run began: key -> [then, now].
 
     Raises:
         ConfigError: the mesh, or anything but the step, the stepper, the end, the solver and the output.
     """
-    then, now = _flat(stopped.checkpoint.config), _flat(json.loads(json.dumps(setup.config.as_dict())))
+    then, now = _flat(stopped.checkpoint.config), _flat(json.loads(json.dumps(kit.setup.config.as_dict())))
     found = {key: [then.get(key), now.get(key)] for key in sorted({*then, *now}) if then.get(key) != now.get(key)}
     found.pop("mesh.path", None)  # a mesh that was moved is the same one if its bytes are
-    _refuse_another_mesh(stopped, setup)
+    _refuse_another_mesh(stopped, kit)
     for key, (old, new) in found.items():
         if key == "time.start" or not key.startswith(FREE):
             raise ConfigError(
@@ -128,11 +129,12 @@ def changes(stopped: Stopped, setup: Setup) -> dict[str, list[Any]]:
     return found
 
 
-def _refuse_another_mesh(stopped: Stopped, setup: Setup) -> None:
-    now, then = fingerprint(setup.space.mesh, setup.config.mesh.path), stopped.checkpoint.mesh
+def _refuse_another_mesh(stopped: Stopped, kit: Kit) -> None:
+    now, then = kit.fingerprint(), stopped.checkpoint.mesh
     if now == then:
         return
-    name = setup.config.mesh.path or f"shape {setup.config.mesh.shape}"
+    source = kit.setup.config.mesh
+    name = source.path or f"shape {source.shape}"
     what = "file (its checksum differs)" if now["file"] != then["file"] else "points, cells or named sets"
     raise ConfigError(
         f"cannot go on with '{stopped.path}': the mesh '{name}' has another {what} than when the run began; bring the "

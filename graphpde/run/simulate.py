@@ -16,20 +16,22 @@ from graphpde.errors import InputError
 from graphpde.run.adapt import adapted, record_adapted
 from graphpde.run.advance import Progress, StopAsked, advance
 from graphpde.run.checkpoint import EVERY
-from graphpde.run.estimate import estimate
 from graphpde.run.failure import record_failure
 from graphpde.run.finish import finish
 from graphpde.run.fit_record import FitRecord
 from graphpde.run.folder import RunFolder
 from graphpde.run.frames import Frames
+from graphpde.run.kit import Kit, kit_of
 from graphpde.run.manifest import describe
-from graphpde.run.measure import Meter
-from graphpde.run.records import Past, Records
+from graphpde.run.mesh_kit import MeshKit
+from graphpde.run.records import Past
 from graphpde.run.resume import Leg, Stopped, changes, open_run, remaining_leg, whole_leg
 from graphpde.run.run_result import RunResult
 from graphpde.run.running import Running
 from graphpde.run.spool import reopen
 from graphpde.solve.result import Result
+
+kit_of.register(Setup, MeshKit)
 
 
 def simulate(
@@ -60,10 +62,10 @@ def simulate(
         SolveError: a solver failed or the solution blew up; the folder keeps what was saved and says so.
     """
     started = time.perf_counter()
-    records = Records(setup)  # refuses what the mesh does not have before there is a folder
-    folder = RunFolder(path, estimate(setup).disk)
-    setup, records, refined = _on_its_mesh(setup, records, folder, stop)
-    meter, manifest = Meter(setup), describe(setup, command)
+    kit = kit_of(setup)  # refuses what the mesh does not have before there is a folder
+    folder = RunFolder(path, kit.disk)
+    kit, refined = _on_its_mesh(kit, folder, stop)
+    setup, manifest = kit.setup, describe(kit, command)
     if fitted is not None:
         manifest["fit"] = fitted.as_dict()
 
@@ -75,7 +77,7 @@ def simulate(
         if fitted is not None:
             fitted.write(folder)
 
-    frames = Frames(folder, setup, meter, begin, records)
+    frames = Frames(folder, kit, begin)
     run, leg = Running(setup, folder, manifest, frames, dict(setup.timings), adapted=refined, fitted=fitted), None
     if after is not None:
         leg = _go_on(run, after)
@@ -84,7 +86,7 @@ def simulate(
     status, result = _carry_out(run, leg, progress, stop, every)
     run.timings["solve and save"] = time.perf_counter() - started
     try:
-        return finish(run, status, result, meter, started)
+        return finish(run, status, result, started)
     except KeyboardInterrupt:
         run.record("interrupted")
         raise
@@ -118,7 +120,7 @@ def _go_on(run: Running, after: Stopped) -> Leg:
     setup, at = run.setup, after.checkpoint
     if setup.stepper is None:
         raise InputError(f"'{after.path}' is a steady state, which has no steps to go on with; run it again")
-    found = changes(after, setup)
+    found = changes(after, run.frames.kit)
     leg = remaining_leg(after, setup, found)
     run.folder.go_on()
     reopen(run.frames, at.frames)
@@ -137,15 +139,13 @@ def _go_on(run: Running, after: Stopped) -> Leg:
     return leg
 
 
-def _on_its_mesh(
-    setup: Setup, records: Records, folder: RunFolder, stop: Callable[[], bool] | None
-) -> tuple[Setup, Records, Adapted | None]:
-    """The problem and its records on the mesh that it is solved on, and how that was refined, if it was."""
-    if setup.config.adapt is None:
-        return setup, records, None
+def _on_its_mesh(kit: Kit, folder: RunFolder, stop: Callable[[], bool] | None) -> tuple[Kit, Adapted | None]:
+    """The kit of the problem on the mesh that it is solved on, and how that was refined, if it was."""
+    if kit.setup.config.adapt is None:
+        return kit, None
     try:
-        fine, found = adapted(setup, stop)
-        return fine, Records(fine), found
+        fine, found = adapted(kit.setup, stop)
+        return kit_of(fine), found
     except BaseException:
         folder.abandon()
         raise

@@ -1,0 +1,108 @@
+"""The kit of problems on meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from graphpde.config import Setup
+from graphpde.run.certificates import certify
+from graphpde.run.checkpoint import fingerprint
+from graphpde.run.estimate import estimate
+from graphpde.run.extremes import energy_warning, overshoot_warning
+from graphpde.run.frames import Frames
+from graphpde.run.manifest import mesh_facts
+from graphpde.run.measure import Meter, Moment
+from graphpde.run.mesh_series import FieldSeries
+from graphpde.run.pictures import draw, write_page
+from graphpde.run.record_pictures import draw_records
+from graphpde.run.records import Records
+from graphpde.run.running import Running
+from graphpde.solve.result import Result
+from graphpde.viz import Certificate, Picture, Section
+
+
+class MeshKit:
+    """How runs on meshes are measured, saved, judged and told; see :class:`~graphpde.run.kit.Kit`."""
+
+    def __init__(self, setup: Setup):
+        self.setup, self.records = setup, Records(setup)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """Measures mass, energy and range."""
+        return Meter(self.setup)
+
+    @property
+    def disk(self) -> int:
+        """Bytes that the run will write, about."""
+        return estimate(self.setup).disk
+
+    @property
+    def positions(self) -> Tensor:
+        """Of the unknowns [n, d]."""
+        pos = self.setup.space.pos
+        assert pos is not None
+        return pos
+
+    def place(self) -> dict[str, Any]:
+        """The mesh."""
+        return {"mesh": mesh_facts(self.setup)}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the mesh and its file."""
+        return fingerprint(self.setup.space.mesh, self.setup.config.mesh.path)
+
+    def series(self, frames: Frames) -> FieldSeries:
+        """Fields on the mesh."""
+        return FieldSeries(frames)
+
+    def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
+        """Of the mathematics, then of the tables."""
+        return [*certify(self.setup, self.meter, moments, result), *self.records.certificates()]
+
+    def final(self, moment: Moment) -> dict[str, dict[str, float]]:
+        """Field -> its range and integral."""
+        return {
+            name: {"min": moment.low[k], "max": moment.high[k], "integral": moment.mass[k]}
+            for k, name in enumerate(self.setup.pde.fields)
+        }
+
+    def doubts(self, moments: Sequence[Moment], certificates: Sequence[Certificate]) -> list[str]:
+        """Overshoot, and energy that grew."""
+        seen = moments[-1:] if self.setup.stepper is None else moments
+        return [*overshoot_warning(self.setup, self.meter, seen), *energy_warning(self.setup, certificates)]
+
+    def remarks(self, moments: Sequence[Moment]) -> list[str]:
+        """A solution that is the same everywhere and always."""
+        first = moments[0].low
+        for m in moments:
+            if not all(low == high == start for low, high, start in zip(m.low, m.high, first, strict=True)):
+                return []
+        return [
+            "the solution is the same everywhere and at all times: nothing drives it; give --initial, --bc or --source"
+        ]
+
+    def draw(self, frames: Frames, folder: Path) -> tuple[list[Picture], list[Section]]:
+        """Fields and curves, then the tables."""
+        return draw(frames, folder), draw_records(frames, folder)
+
+    def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
+        """Unknowns, steps and ranges."""
+        took = "a steady state" if self.setup.stepper is None else f"{run.step} steps of {self.setup.stepper.name}"
+        if run.rhythm is not None:
+            took += f" ({run.rhythm.text} {self.setup.units['time']})"
+        ranges = "; ".join(
+            f"{name} between {v['min']:.4g} and {v['max']:.4g}, integral {v['integral']:.4g}"
+            for name, v in final.items()
+        )
+        return f"{run.manifest['unknowns']} unknowns, {took}: {ranges} at the end"
+
+    def write_page(self, path: Path, pictures: Sequence[Picture], certificates: Sequence[Certificate],
+                   numbers: Mapping[str, Any], summary: str, sections: Sequence[Section]) -> Path:  # fmt: skip
+        """What was solved on which mesh."""
+        return write_page(path, self.setup, pictures, certificates, numbers, summary, sections)
