@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from graphpde.dynamics import Stepper
 
 KINDS = (
-    "pdes", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats", "datasets",
-    "models",
+    "pdes", "systems", "steppers", "elements", "schemes", "forms", "reactions", "materials", "shapes", "formats",
+    "datasets", "models",
 )  # fmt: skip
 
 
@@ -57,6 +57,17 @@ def _pdes() -> Rows:
         stepper = "steady" if pde.stationary else pde.stepper
         rows.append((name, ", ".join(pde.fields), stepper, reads, pde.equation))
     return ("pde", "fields", "stepper", "coefficients", "equation"), rows
+
+
+def _systems() -> Rows:
+    from graphpde.hamiltonian.catalogue import PARTICLES
+    from graphpde.run.particles.config import usual_numbers
+
+    rows = []
+    for name, known in PARTICLES.items():
+        numbers = ", ".join(f"{key} = {value}" for key, value in usual_numbers(name).items())
+        rows.append((name, known.stepper, f"{known.step:g}", f"{known.end:.4g}", numbers, known.equation))
+    return ("system (--pde)", "stepper", "dt", "t-end", "numbers (--set system.NAME=VALUE)", "equation"), rows
 
 
 def _steppers() -> Rows:
@@ -196,6 +207,7 @@ def _models() -> Rows:
 
 _TABLES = {
     "pdes": _pdes,
+    "systems": _systems,
     "steppers": _steppers,
     "elements": _elements,
     "schemes": _schemes,

@@ -14,7 +14,7 @@ _ASSIGNED = re.compile(r"([^=<>!]+)=(?!=)(.*)", re.DOTALL)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare every option, in groups."""
     what = parser.add_argument_group("problem")
-    what.add_argument("--pde", metavar="NAME", help="heat, poisson, wave, ...; see 'graphpde list pdes'")
+    what.add_argument("--pde", metavar="NAME", help="heat, poisson, nbody, ...; see 'graphpde list pdes' and systems")
     what.add_argument("--mesh", metavar="FILE", help="mesh file; 'graphpde info FILE' says how its sets are called")
     what.add_argument(
         "--bc",

@@ -18,7 +18,6 @@ from graphpde.cli.parser import UsageError, described
 from graphpde.cli.signals import StopRequest
 
 if TYPE_CHECKING:
-    from graphpde.config import Setup
     from graphpde.run import RunResult
     from graphpde.run.resume import Stopped
 
@@ -37,6 +36,7 @@ examples:
   graphpde simulate --resume runs/heat-part-1@0.5 --dt 1e-4      go on from its moment t = 0.5 with another step
   graphpde simulate problem.toml --initial-from runs/heat-part-1@0.5
   graphpde simulate problem.toml --show-code > problem.py
+  graphpde simulate --pde nbody --set system.n=200 --t-end 20 --gif      particles; see 'graphpde list systems'
 
 Without --bc the boundary is insulated. Formulas may use x, y, z, t, pi, e, + - * / **, comparisons, a if c else b
 and functions such as sin, exp, sqrt, min, max, where. The run folder gets config.toml (everything said and assumed;
@@ -61,9 +61,9 @@ def add(verbs: Any, name: str) -> None:
     """The verb's own parser."""
     parser = verbs.add_parser(
         name,
-        help="solve a PDE on a mesh",
+        help="solve a PDE on a mesh, or move particles",
         usage="graphpde simulate [PROBLEM.toml] [--pde NAME --mesh FILE --bc NAME=VALUE ...] [options]",
-        description="Solve a PDE on a mesh, from a problem file, from options, or from both: options win.",
+        description="Solve a PDE on a mesh or move particles, from a problem file, options, or both: options win.",
         **described(EPILOG),
     )
     parser.add_argument("problem", nargs="?", metavar="PROBLEM.toml", help="problem file")
@@ -74,13 +74,17 @@ def add(verbs: Any, name: str) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the layers and run."""
     from graphpde.config import load, merge
+    from graphpde.run.ready import refuse_particles
 
     command = shlex.join(["graphpde", *args.argv])
     given = overrides(args)
     if args.fit:
         problem = load(args.problem) if args.problem else {}
         _refuse_no_error(args, problem)
+        refuse_particles(merge(problem, given), "--fit")
         return fit_verb.run(args, merge(problem, given), command)
+    if args.sweep and args.resume is None:
+        refuse_particles(merge(load(args.problem) if args.problem else {}, given), "--sweep")
     if args.sweep or (args.resume is not None and (Path(args.resume) / "sweep.json").is_file()):
         return sweep_verb.run(args, given, command)
     if args.jobs is not None:
@@ -105,12 +109,12 @@ def _refuse_no_error(args: argparse.Namespace, problem: Mapping[str, Any]) -> No
 
 def _show_code(problem: Mapping[str, Any], command: str) -> int:
     """Print the script that does what the command would do."""
-    from graphpde.config import prepare, read_config
-    from graphpde.run.show_code import show_code
+    from graphpde.run.kit import kit_of
+    from graphpde.run.ready import ready
 
-    setup = prepare(read_config(problem))
+    setup = ready(problem)
     warn(setup.warnings)
-    say(show_code(setup, command.replace(" --show-code", "")).rstrip("\n"))
+    say(kit_of(setup).script(command.replace(" --show-code", "")).rstrip("\n"))
     return 0
 
 
@@ -142,11 +146,11 @@ def carry_out(
     after: Stopped | None = None,
 ) -> int:
     """Check, prepare and run a problem given as tables, or go on with it; returns the exit code."""
-    from graphpde.config import prepare, read_config
     from graphpde.run import next_folder, simulate
     from graphpde.run.folder import holds_run
+    from graphpde.run.ready import ready
 
-    setup = prepare(read_config(problem))
+    setup = ready(problem)
     warn(setup.warnings)
     if dry:
         _say_plan(setup, as_json)
@@ -165,14 +169,12 @@ def carry_out(
     return 0 if result.status == "ok" else stop.code
 
 
-def _say_plan(setup: Setup, as_json: bool) -> None:
+def _say_plan(setup: Any, as_json: bool) -> None:
     from graphpde.config import dump
-    from graphpde.run import estimate
     from graphpde.run.kit import kit_of
 
-    kit_of(setup)  # refuses probes outside and sets that are not there
-    needs = estimate(setup)
-    unknowns = setup.space.n * setup.u0.shape[-1]
+    kit = kit_of(setup)  # refuses probes outside and sets that are not there
+    needs, unknowns = kit.needs, setup.u0.numel()
     plain = setup.config.as_dict()
     if as_json:
         many = setup.steps if setup.control is None else "adaptive"
@@ -183,16 +185,19 @@ def _say_plan(setup: Setup, as_json: bool) -> None:
     if setup.control is not None:
         control = setup.control
         steps = f"adaptive steps (rtol {control.rtol:g}, atol {control.atol:g}), {len(setup.times)} frames"
-    say(dump(plain), f"# {unknowns} unknowns, {steps}; nothing was written")
+    say(dump(plain), f"# {kit.size}, {steps}; nothing was written")
     say(*(f"# {sentence}" for sentence in setup.remarks))
     say(f"# about {_size(needs.memory)} of memory beside the libraries, {_size(needs.disk)} of disk")
 
 
-def _say_result(setup: Setup, result: RunResult) -> None:
+def _say_result(setup: Any, result: RunResult) -> None:
+    from graphpde.run.kit import kit_of
+
     took = "a steady state" if setup.stepper is None else f"{result.steps} steps of {setup.stepper.name}"
     if result.rhythm is not None:
         took += f" ({result.rhythm.text})"
-    say(f"{setup.pde.title} on {setup.space.mesh.name}: {result.unknowns} unknowns, {took}, {result.seconds:.3g} s")
+    kit = kit_of(setup)
+    say(f"{kit.title}: {kit.size}, {took}, {result.seconds:.3g} s")
     say(*setup.remarks)
     if result.adapted is not None and setup.config.adapt is not None:
         from graphpde.run.adapt import meshes_of
@@ -204,10 +209,7 @@ def _say_result(setup: Setup, result: RunResult) -> None:
         say("interrupted before the mesh was as fine as asked for; run it again for the rest")
     elif result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
-    for name, v in result.final.items():
-        unit, size = setup.units[name], {1: "", 2: "^2", 3: "^3"}[setup.space.mesh.dim]
-        shown, whole = ("", "") if unit == "1" else (f" {unit}", f" {unit} {setup.units['length']}{size}")
-        say(f"  {name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {v['integral']:.6g}{whole}")
+    say(*(f"  {line}" for line in kit.told(result.final)))
     for certificate in result.certificates:
         mark = "measured" if certificate.target is None else "ok" if certificate.passed else "FAILED"
         say(f"  {mark}: {certificate.sentence}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -46,8 +47,11 @@ class Schedule(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def read_time(value: Any, where: str) -> TimePlan:
+def read_time(value: Any, where: str, steppers: Sequence[str] | None = None) -> TimePlan:
     """The section ``[time]``; ``rtol = 0`` stands for equal steps, as without it.
+
+    Args:
+        steppers: names that may be given; None: those of problems on meshes.
 
     Raises:
         ConfigError: an end before the start, or what belongs to adaptive steps without ``rtol``.
@@ -58,7 +62,7 @@ def read_time(value: Any, where: str) -> TimePlan:
         end=section.take("end", number(), None),
         dt=section.take("dt", number(0.0, above=True), None),
         frames=section.take("frames", integer(1, MOST_FRAMES), TimePlan.frames),
-        stepper=section.take("stepper", choice("stepper", simulating()), None),
+        stepper=section.take("stepper", choice("stepper", simulating() if steppers is None else steppers), None),
         rtol=section.take("rtol", _relative_error, None) or None,
         atol=section.take("atol", number(0.0), None),
         dt_min=section.take("dt_min", number(0.0, above=True), None),
@@ -106,7 +110,7 @@ def plan_time(
         )
     plan = replace(plan, end=end, stepper=name)
     if plan.rtol is not None:
-        plan, control = _tolerances(plan, stepper, u0)
+        plan, control = tolerances(plan, stepper, u0)
         return replace(config, time=plan), Schedule(stepper, times, None, None, control)
     bounds = (pde.longest_step(), pde.crossing_step(space, u0) if stepper.stiff != "all" else None)
     bound = min((step for step in bounds if step is not None), default=None)
@@ -114,7 +118,7 @@ def plan_time(
     if not config.solver.allow_unstable:
         _refuse_unstable(plan, system, stepper, dt)
     steps = plan.frames * round(float(times[1] - times[0]) / dt)
-    schedule = Schedule(stepper, times, dt, steps, None, _fitted(plan, dt, steps), _many(steps))
+    schedule = Schedule(stepper, times, dt, steps, None, fitted_step(plan, dt, steps), many_steps(steps))
     return replace(config, time=replace(plan, dt=dt)), schedule
 
 
@@ -128,20 +132,20 @@ def _refuse_unstable(plan: TimePlan, system: System, stepper: Stepper, dt: float
         raise
 
 
-def _fitted(plan: TimePlan, dt: float, steps: int) -> tuple[str, ...]:
+def fitted_step(plan: TimePlan, dt: float, steps: int) -> tuple[str, ...]:
     """A sentence where the step that was asked for does not fit between the saved moments."""
     if plan.dt is None or abs(plan.dt - dt) <= 1e-6 * dt:
         return ()
     return (f"dt={plan.dt:g} is shortened to {dt:.6g} to reach each of the {plan.frames} frames: {steps} steps in all",)
 
 
-def _many(steps: int) -> tuple[str, ...]:
+def many_steps(steps: int) -> tuple[str, ...]:
     """A warning of a run that nobody waits for."""
     return (f"this takes {steps:.3g} steps; a longer dt or adaptive steps (--rtol) take fewer",) if steps > MANY else ()
 
 
 def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper, bound: float | None) -> float:
-    """The step asked for or found, shortened so that a whole number of them fills an interval between frames.
+    """The step asked for or found, shortened to fit the frames.
 
     Args:
         bound: on a step that nobody asked for, from the PDE.
@@ -154,6 +158,15 @@ def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper
         safety = SAFETY / 2 if pde.scheme == "limited" else SAFETY
         if limit is not None and safety * limit < dt:
             dt = safety * limit
+    return equal_step(plan, end, dt)
+
+
+def equal_step(plan: TimePlan, end: float, dt: float) -> float:
+    """The step shortened so that a whole number of them fills an interval between frames.
+
+    Raises:
+        ConfigError: it is too short to move time on.
+    """
     shortest = 4 * math.ulp(max(abs(plan.start), abs(end)))
     if dt < shortest:
         raise ConfigError(
@@ -164,7 +177,7 @@ def _step(plan: TimePlan, end: float, pde: Pde, system: System, stepper: Stepper
     return interval / max(math.ceil(interval / dt * (1 - 1e-12) - 1e-9), 1)
 
 
-def _tolerances(plan: TimePlan, stepper: Stepper, u0: Tensor) -> tuple[TimePlan, Adaptive]:
+def tolerances(plan: TimePlan, stepper: Stepper, u0: Tensor) -> tuple[TimePlan, Adaptive]:
     """The plan with its absolute tolerance filled in, and the controller."""
     if stepper.error_power is None:
         able = ", ".join(adaptive_steppers())

@@ -127,7 +127,9 @@ class Composition:
         return None
 
     def step(self, f: System, t: Tensor, dt: Scalar, u: State, carry: Carry) -> Step:
-        moves, forces, count, drifted = _moves(f, u), carry or {}, 0, 0.0
+        moves, count, drifted = _moves(f, u), 0, 0.0
+        kinds = self._kinds(moves)
+        forces = {} if carry is None else dict(zip(kinds, [carry] if len(kinds) == 1 else carry, strict=True))
         q, p = _halves(u)
         for kind, share in self.turns:
             if kind == "drift":
@@ -135,12 +137,19 @@ class Composition:
                 drifted += share
                 if f.fixed is not None:
                     q = _halves(f.reset(t + drifted * dt, _joined(u, q, p)))[0]
-            elif kind != "slow" or moves.splits:
+            elif kind in kinds:
                 if kind not in forces:
                     forces = {**forces, kind: getattr(moves, kind)(t + drifted * dt, q)}
                     count += kind != "slow"
                 p = p + (share * dt) * forces[kind]
-        return Step(f.reset(t + dt, _joined(u, q, p)), None, forces, {"evaluations": count})
+        whole = [forces[kind] for kind in kinds if kind in forces]  # one tensor, which a checkpoint can hold
+        kept = None if len(whole) < len(kinds) else whole[0] if len(kinds) == 1 else torch.stack(whole)
+        return Step(f.reset(t + dt, _joined(u, q, p)), None, kept, {"evaluations": count})
+
+    def _kinds(self, moves: Any) -> list[str]:
+        """The forces that a step asks for."""
+        kinds = dict.fromkeys(turn.kind for turn in self.turns if turn.kind != "drift")
+        return [kind for kind in kinds if kind != "slow" or moves.splits]
 
     def longest_step(self, f: System) -> float | None:
         """Its extent by the largest frequency of the terms that know theirs, such as ``Wave``."""

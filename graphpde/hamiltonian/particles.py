@@ -133,6 +133,10 @@ class Particles(Separable):
 
     # what stays
 
+    def parts(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions and momenta [*, n, d]."""
+        return halves(u)
+
     def kinetic(self, u: Tensor) -> Tensor:
         """Energy of the motion [*]."""
         p = halves(u)[1]

@@ -79,6 +79,7 @@ class _Way:
         """A step: measure, tell, and stop where somebody asks for it."""
         run, leg = self._run, self._leg
         self._t = now
+        run.frames.kit.check(step, steps, now, u)
         run.frames.meter.follow(now)
         if step <= leg.skip:
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from graphpde.run.estimate import Estimate
     from graphpde.run.frames import Frames
     from graphpde.run.running import Running
     from graphpde.solve.result import Result
@@ -41,8 +42,16 @@ class Kit(Protocol):
         """Made when the first state is to be measured."""
 
     @property
-    def disk(self) -> int:
-        """Bytes that the run will write, about."""
+    def size(self) -> str:
+        """How much runs, for people."""
+
+    @property
+    def title(self) -> str:
+        """What runs where, for people."""
+
+    @property
+    def needs(self) -> Estimate:
+        """Memory and disk that the run takes, about."""
 
     @property
     def positions(self) -> Tensor:
@@ -57,11 +66,24 @@ class Kit(Protocol):
     def series(self, frames: Frames) -> Series:
         """Writes the states."""
 
+    def check(self, step: int, steps: int, t: float, u: Tensor) -> None:
+        """Refuse a state after a step that cannot be right, and end the run.
+
+        Raises:
+            SolveError: why.
+        """
+
     def certificates(self, moments: Sequence[Any], result: Result | None) -> list[Certificate]:
         """What the run promises, checked."""
 
     def final(self, moment: Any) -> dict[str, dict[str, float]]:
         """Name -> numbers at the last saved moment."""
+
+    def told(self, final: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """The same for people, a line each."""
+
+    def script(self, command: str) -> str:
+        """A Python script that does the same."""
 
     def doubts(self, moments: Sequence[Any], certificates: Sequence[Certificate]) -> list[str]:
         """What is wrong with the result, one sentence each."""

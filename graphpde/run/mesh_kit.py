@@ -12,7 +12,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.run.certificates import certify
 from graphpde.run.checkpoint import fingerprint
-from graphpde.run.estimate import estimate
+from graphpde.run.estimate import Estimate, estimate
 from graphpde.run.extremes import energy_warning, overshoot_warning
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import mesh_facts
@@ -22,6 +22,7 @@ from graphpde.run.pictures import draw, write_page
 from graphpde.run.record_pictures import draw_records
 from graphpde.run.records import Records
 from graphpde.run.running import Running
+from graphpde.run.show_code import show_code
 from graphpde.solve.result import Result
 from graphpde.viz import Certificate, Picture, Section
 
@@ -38,9 +39,19 @@ class MeshKit:
         return Meter(self.setup)
 
     @property
-    def disk(self) -> int:
-        """Bytes that the run will write, about."""
-        return estimate(self.setup).disk
+    def size(self) -> str:
+        """How many unknowns there are."""
+        return f"{self.setup.u0.numel()} unknowns"
+
+    @property
+    def title(self) -> str:
+        """The equation and the mesh."""
+        return f"{self.setup.pde.title} on {self.setup.space.mesh.name}"
+
+    @property
+    def needs(self) -> Estimate:
+        """Memory and disk that the run takes, about."""
+        return estimate(self.setup)
 
     @property
     def positions(self) -> Tensor:
@@ -61,6 +72,9 @@ class MeshKit:
         """Fields on the mesh."""
         return FieldSeries(frames)
 
+    def check(self, step: int, steps: int, t: float, u: Tensor) -> None:
+        """Nothing that the time loop does not say."""
+
     def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
         """Of the mathematics, then of the tables."""
         return [*certify(self.setup, self.meter, moments, result), *self.records.certificates()]
@@ -71,6 +85,19 @@ class MeshKit:
             name: {"min": moment.low[k], "max": moment.high[k], "integral": moment.mass[k]}
             for k, name in enumerate(self.setup.pde.fields)
         }
+
+    def told(self, final: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """Range and integral of each field with units."""
+        setup, out = self.setup, []
+        for name, v in final.items():
+            unit, size = setup.units[name], {1: "", 2: "^2", 3: "^3"}[setup.space.mesh.dim]
+            shown, whole = ("", "") if unit == "1" else (f" {unit}", f" {unit} {setup.units['length']}{size}")
+            out.append(f"{name} in [{v['min']:.6g}, {v['max']:.6g}]{shown}, integral {v['integral']:.6g}{whole}")
+        return out
+
+    def script(self, command: str) -> str:
+        """A Python script that does the same."""
+        return show_code(self.setup, command)
 
     def doubts(self, moments: Sequence[Moment], certificates: Sequence[Certificate]) -> list[str]:
         """Overshoot, and energy that grew."""
@@ -100,7 +127,7 @@ class MeshKit:
             f"{name} between {v['min']:.4g} and {v['max']:.4g}, integral {v['integral']:.4g}"
             for name, v in final.items()
         )
-        return f"{run.manifest['unknowns']} unknowns, {took}: {ranges} at the end"
+        return f"{self.size}, {took}: {ranges} at the end"
 
     def write_page(self, path: Path, pictures: Sequence[Picture], certificates: Sequence[Certificate],
                    numbers: Mapping[str, Any], summary: str, sections: Sequence[Section]) -> Path:  # fmt: skip

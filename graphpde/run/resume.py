@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from graphpde.config import Setup, load, merge
+from graphpde.config import load, merge
 from graphpde.dynamics.stepper import Carry, Step, Stepper
 from graphpde.errors import ConfigError, InputError, SolveError
 from graphpde.ops.system import System
@@ -180,14 +180,14 @@ class Leg:
     control: Followed | None = None
 
 
-def whole_leg(setup: Setup) -> Leg:
+def whole_leg(setup: Any) -> Leg:
     """All of a run."""
     assert setup.stepper is not None
     origin = Origin(float(setup.times[0]), 0, 0)
     return Leg(setup.times, setup.u0, Recorded(setup.stepper), origin, control=Followed.of(setup))
 
 
-def remaining_leg(stopped: Stopped, setup: Setup, changed: Mapping[str, Any]) -> Leg:
+def remaining_leg(stopped: Stopped, setup: Any, changed: Mapping[str, Any]) -> Leg:
     """What is left of a run.
 
     Raises:

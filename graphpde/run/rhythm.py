@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from graphpde.config import Setup
 from graphpde.dynamics.control import Adapting, Adaptive, Leg
 from graphpde.dynamics.stepper import Step, Stepper
 from graphpde.errors import StepUnderflow
@@ -93,7 +92,7 @@ class Followed(Adaptive):
     paces: list[_Counting] = field(default_factory=list)
 
     @classmethod
-    def of(cls, setup: Setup, past: Rhythm | None = None) -> Followed | None:
+    def of(cls, setup: Any, past: Rhythm | None = None) -> Followed | None:
         """The control of a prepared problem; None where its steps are equal."""
         given = setup.control
         if given is None:

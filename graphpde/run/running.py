@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphpde.config import Setup
 from graphpde.dynamics import Adapted
 from graphpde.run.fit_record import FitRecord
 from graphpde.run.folder import RunFolder
@@ -22,7 +21,7 @@ class Running:
     ``steps`` of the whole run is an estimate where they adapt, as ``control`` says.
     """
 
-    setup: Setup
+    setup: Any
     folder: RunFolder
     manifest: dict[str, Any]
     frames: Frames

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from graphpde.config import Setup, dump, prepare, read_config
+from graphpde.config import Setup, dump
 from graphpde.dynamics import Adapted, steady
 from graphpde.errors import InputError
 from graphpde.run.adapt import adapted, record_adapted
@@ -24,6 +24,9 @@ from graphpde.run.frames import Frames
 from graphpde.run.kit import Kit, kit_of
 from graphpde.run.manifest import describe
 from graphpde.run.mesh_kit import MeshKit
+from graphpde.run.particles.config import ParticleSetup
+from graphpde.run.particles.kit import ParticleKit
+from graphpde.run.ready import ready
 from graphpde.run.records import Past
 from graphpde.run.resume import Leg, Stopped, changes, open_run, remaining_leg, whole_leg
 from graphpde.run.run_result import RunResult
@@ -32,10 +35,11 @@ from graphpde.run.spool import reopen
 from graphpde.solve.result import Result
 
 kit_of.register(Setup, MeshKit)
+kit_of.register(ParticleSetup, ParticleKit)
 
 
 def simulate(
-    setup: Setup,
+    setup: Setup | ParticleSetup,
     path: str | os.PathLike[str],
     *,
     command: str = "",
@@ -48,7 +52,8 @@ def simulate(
     """Run a prepared problem and write everything into the folder ``path``.
 
     Args:
-        setup: from :func:`~graphpde.config.prepare`. path: a free folder, or one of an older run, which it replaces.
+        setup: from :func:`~graphpde.config.prepare`, or of particles.
+        path: a free folder, or one of an older run, which it replaces.
         command: recorded as the way to do it again. progress: see :data:`Progress`.
         stop: asked after every step and every refined mesh; True ends the run, what it has is kept and the status is
             "interrupted".
@@ -63,7 +68,7 @@ def simulate(
     """
     started = time.perf_counter()
     kit = kit_of(setup)  # refuses what the mesh does not have before there is a folder
-    folder = RunFolder(path, kit.disk)
+    folder = RunFolder(path, kit.needs.disk)
     kit, refined = _on_its_mesh(kit, folder, stop)
     setup, manifest = kit.setup, describe(kit, command)
     if fitted is not None:
@@ -111,7 +116,7 @@ def resume(
             :func:`simulate`.
     """
     after = open_run(Path(place))
-    setup = prepare(read_config(after.with_changes(changed or {})))
+    setup = ready(after.with_changes(changed or {}))
     return simulate(setup, after.path, command=command, progress=progress, stop=stop, after=after)
 
 

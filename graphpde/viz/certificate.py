@@ -19,6 +19,7 @@ class Certificate:
         target: its bound; None records the value without judging it.
         relation: "<=" or ">=".
         unit: unit of value and target; None or "1" for pure numbers.
+        text: how people call it, where the name is one for machines.
 
     Raises:
         InputError: the relation is neither "<=" nor ">=", or the target is NaN.
@@ -29,6 +30,7 @@ class Certificate:
     target: float | None = None
     relation: str = "<="
     unit: str | None = None
+    text: str = ""
 
     def __post_init__(self) -> None:
         if self.relation not in ("<=", ">="):
@@ -44,13 +46,18 @@ class Certificate:
         return self.value <= self.target if self.relation == "<=" else self.value >= self.target
 
     @property
+    def title(self) -> str:
+        """For people: the text, or the name."""
+        return self.text or self.name
+
+    @property
     def sentence(self) -> str:
         """For people: ``mass drift 3.1e-16 <= 1e-12``."""
         unit = f" {self.unit}" if self.unit not in (None, "", "1") else ""
         if self.target is None:
-            return f"{self.name} {self.value:.3g}{unit}"
+            return f"{self.title} {self.value:.3g}{unit}"
         relation = self.relation if self.passed else {"<=": "not <=", ">=": "not >="}[self.relation]
-        return f"{self.name} {self.value:.3g}{unit} {relation} {self.target:.3g}{unit}"
+        return f"{self.title} {self.value:.3g}{unit} {relation} {self.target:.3g}{unit}"
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: JSON knows no NaN or infinity, so such a value becomes None."""

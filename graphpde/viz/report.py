@@ -177,9 +177,9 @@ def _badges(certificates: Sequence[Certificate]) -> str:
         kind, word = (
             ("bad", "failed") if not c.passed else ("ok", "ok") if c.target is not None else ("info", "measured")
         )
-        number = c.sentence.removeprefix(c.name).strip()
+        number = c.sentence.removeprefix(c.title).strip()
         items.append(
-            f'<li class="{kind}"><span class="word">{word}</span><strong>{escape(c.name)}</strong>'
+            f'<li class="{kind}"><span class="word">{word}</span><strong>{escape(c.title)}</strong>'
             f'<span class="number">{escape(number)}</span></li>'
         )
     return '<ul class="badges">\n' + "\n".join(items) + "\n</ul>"

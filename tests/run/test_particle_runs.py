@@ -1,0 +1,204 @@
+"""Runs of particles: what the folder holds, what is promised, going on to the same bits, what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from graphpde.cli.main import main
+from graphpde.config import load
+from graphpde.errors import ConfigError, GraphpdeError, InputError, SolveError
+from graphpde.hamiltonian import Particles, nbody, pendulum
+from graphpde.hamiltonian.balance import EnergyGuard, kept, particles_of
+from graphpde.hamiltonian.catalogue import PARTICLES
+from graphpde.run import open_run, resume, simulate
+from graphpde.run.particles.config import read_particles
+from graphpde.run.particles.kit import Ways
+from graphpde.run.ready import ready
+from graphpde.viz import read_pvd
+
+NBODY = {"pde": "nbody", "system": {"n": 6}, "time": {"end": 0.4, "dt": 0.02, "frames": 4}}
+QUIET = {"output": {"pictures": "none", "report": False}}
+
+
+@pytest.mark.parametrize("name", PARTICLES)
+def test_every_system_is_ready_and_starts_sound(name) -> None:
+    setup = ready({"pde": name})
+    assert setup.u0.shape[0] == len(setup.u0) and setup.q.shape == (len(setup.u0), setup.d)
+    assert math.isfinite(kept(setup.term, setup.u0).energy)
+    assert setup.steps * setup.dt == pytest.approx(float(setup.times[-1] - setup.times[0]))
+    again = ready(json.loads(json.dumps(setup.config.as_dict())))
+    assert again.config == setup.config and torch.equal(again.u0, setup.u0)
+
+
+def test_a_run_keeps_what_it_promises_and_says_it(tmp_path) -> None:
+    result = simulate(ready(NBODY), tmp_path / "run")
+    named = {c.name: c for c in result.certificates}
+    assert list(named) == ["energy", "momentum", "angular_momentum"]
+    assert named["momentum"].target and named["angular_momentum"].target and all(c.passed for c in named.values())
+    assert 0 < named["energy"].value < 1e-2
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 5 and {"energy", "kinetic", "momentum_x", "angular_momentum_z"} <= set(rows[0])
+    assert [t for t, _ in read_pvd(tmp_path / "run/fields/run.pvd")] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    with np.load(tmp_path / "run/fields/run.npz") as file:
+        assert file["states"].shape == (5, 6, 6)
+    assert {"energy.png", "final.png", "frames.png", "paths.png"} == {
+        f.name for f in (tmp_path / "run/figures").iterdir()
+    }
+    page = (tmp_path / "run/report.html").read_text()
+    assert "largest change of the momentum" in page and "leapfrog" in page
+
+
+def test_frames_lie_where_the_particles_are(tmp_path) -> None:
+    import meshio
+
+    simulate(ready(NBODY | QUIET), tmp_path / "run")
+    with np.load(tmp_path / "run/fields/run.npz") as file:
+        last = file["states"][-1]
+    mesh = meshio.read(read_pvd(tmp_path / "run/fields/run.pvd")[-1][1])
+    assert np.allclose(mesh.points, last[:, :3])
+    assert np.allclose(mesh.point_data["velocity"], 6 * last[:, 3:])  # masses of 1/6
+
+
+@pytest.mark.parametrize("name,shown", [("fput", {"history", "modes"}), ("pendulum", {"phase"}), ("phi4", {"history"})])
+def test_chains_and_angles_have_pictures_of_their_own(tmp_path, name, shown) -> None:
+    simulate(ready({"pde": name, "time": {"end": 1.0, "frames": 3}}), tmp_path / "run")
+    assert {f.stem for f in (tmp_path / "run/figures").iterdir()} == {"energy", *shown}
+
+
+def test_a_movie(tmp_path) -> None:
+    from PIL import Image
+
+    problem = {"pde": "springs", "time": {"end": 0.2, "frames": 3}, "output": {"animation": True}}
+    simulate(ready(problem), tmp_path / "run")
+    with Image.open(tmp_path / "run/figures/animation.gif") as movie:
+        assert movie.n_frames == 4
+
+
+WAVE = {
+    "pde": "wave", "mesh": {"shape": "rectangle", "size": 0.2}, "initial": {"u": "x"},
+    "time": {"end": 0.1, "dt": 0.01, "frames": 2, "stepper": "leapfrog"},
+}  # fmt: skip
+STOPPED = {
+    **{name: {**NBODY, "time": {**NBODY["time"], "stepper": name}} for name in (  # type: ignore[dict-item]
+        "leapfrog", "mclachlan", "position_verlet", "respa", "implicit_midpoint")},
+    "rattle": {"pde": "double-pendulum", "time": {"end": 0.04, "dt": 0.002, "frames": 4}},
+    "wave": WAVE,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", STOPPED.values(), ids=STOPPED)
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, problem) -> None:
+    simulate(ready(problem | QUIET), tmp_path / "whole")
+    calls = iter(range(1000))
+    stopped = simulate(ready(problem | QUIET), tmp_path / "cut", stop=lambda: next(calls) == 6)
+    assert stopped.status == "interrupted" and 0 < stopped.steps < 10
+    assert resume(tmp_path / "cut").status == "ok"
+    states = [np.load(tmp_path / name / "fields/run.npz")["states"] for name in ("whole", "cut")]
+    assert np.array_equal(*states)
+
+
+def test_another_system_is_not_gone_on_with(tmp_path) -> None:
+    calls = iter(range(1000))
+    simulate(ready(NBODY | QUIET), tmp_path / "cut", stop=lambda: next(calls) == 6)
+    with pytest.raises(ConfigError, match="system.n was 6 and is 7 now"):
+        resume(tmp_path / "cut", {"system": {"n": 7}})
+
+
+def test_config_in_the_folder_says_all(tmp_path) -> None:
+    simulate(ready(NBODY | QUIET), tmp_path / "run")
+    assert read_particles(load(tmp_path / "run/config.toml")) == ready(NBODY | QUIET).config
+    assert open_run(tmp_path / "run").checkpoint.t == pytest.approx(0.4)
+
+
+def test_an_energy_that_blows_up_names_step_and_particle(tmp_path) -> None:
+    close = {"pde": "phi4", "time": {"end": 300.0, "dt": 1.5, "frames": 2}}
+    with pytest.raises(SolveError, match=r"energy blew up from .* at step \d+, t = .* particle \d+ is the fastest"):
+        simulate(ready(close | QUIET), tmp_path / "run")
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["status"] == "failed"
+
+
+def test_the_guard_lets_a_fall_pass() -> None:
+    system, u0 = pendulum(3.1)  # nearly all its energy becomes kinetic
+    guard = EnergyGuard(system, u0, factor=0.5)
+    below = torch.tensor([[0.0, 2.0 * math.cos((math.pi - 3.1) / 2)]], dtype=torch.float64)
+    guard(1, 2, 0.0, below)
+    with pytest.raises(SolveError, match="particle 0"):
+        guard(2, 2, 0.0, 2 * below)
+
+
+def test_what_has_no_energy_is_told() -> None:
+    with pytest.raises(InputError, match="a Linear has no energy and momentum"):
+        particles_of(torch.nn.Linear(1, 1))
+    system, u0 = nbody(4)
+    assert isinstance(particles_of(system), Particles) and kept(system, u0).momentum == pytest.approx([0, 0, 0])
+
+
+def test_ways_stay_few_and_evenly_spread() -> None:
+    ways = Ways(torch.zeros(1, 2), 1, most=8)
+    for k in range(1, 101):
+        ways.add(torch.full((1, 2), float(k)))
+    found = [float(x) for x in ways.kept]
+    assert len(found) <= 9 and len({b - a for a, b in pairwise(found)}) == 1 and found[0] == 0
+
+
+@pytest.mark.parametrize(
+    "problem,said",
+    [
+        ({"pde": "nbody", "mesh": "a.msh"}, "nbody has no mesh: it is a system of particles"),
+        ({"pde": "nbody", "system": {"m": 3}}, "unknown key in \\[system\\] 'm'"),
+        ({"pde": "nbody", "system": {"n": 0}}, "system.n is 0, expected a whole number from 1"),
+        ({"pde": "nbody", "system": {"n": 1}}, "n"),
+        ({"pde": "phi4", "system": {"shape": 3}}, "system.shape is 3, expected a list"),
+        ({"pde": "nbody", "time": {"stepper": "rattle"}}, "rattle does not suit nbody; take leapfrog"),
+        ({"pde": "double-pendulum", "time": {"stepper": "leapfrog"}}, "take rattle"),
+        ({"pde": "nbody", "time": {"end": 1.0, "dt": 1e-300}}, "does not move time on"),
+        ({"pde": "nbodies"}, "unknown pde 'nbodies'.*did you mean 'nbody'"),
+        ({"pde": "lennard-jones", "system": {"cells": 2}}, "box"),
+    ],
+)
+def test_bad_input_is_one_sentence(problem, said) -> None:
+    with pytest.raises(GraphpdeError, match=said):
+        ready(problem)
+
+
+def test_adaptive_steps(tmp_path) -> None:
+    problem = {"pde": "kepler", "time": {"end": 6.28, "rtol": 1e-8, "frames": 4}} | QUIET
+    result = simulate(ready(problem), tmp_path / "run")
+    assert result.rhythm is not None and result.certificates[0].value < 1e-4
+    assert next(c for c in result.certificates if c.name == "angular_momentum").target is None  # tsit5 promises none
+
+
+def test_from_the_command_line(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["simulate", "--pde", "kepler", "--t-end", "1", "--frames", "2", "--pictures", "none"]
+    assert main([*line, "-o", "run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"energy", "momentum", "angular_momentum"} == set(told["certificates"])
+    assert main([*line, "-o", "run", "--dry-run"]) == 0 and "# 2 particles, " in capsys.readouterr().out
+    assert main(["simulate", "run/config.toml", "-o", "again"]) == 0
+    assert "Two bodies on an ellipse (kepler): 2 particles" in capsys.readouterr().out
+    for extra, said in (
+        (["--sweep", "time.dt=1,2"], "--sweep is of problems on meshes"),
+        (["--fit", "a.csv", "n"], "--fit is"),
+    ):
+        assert main([*line, *extra]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["list", "systems"]) == 0 and "double-pendulum" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ([], ["--rtol", "1e-6"]))
+def test_the_script_does_the_same(tmp_path, monkeypatch, capsys, how) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["simulate", "--pde", "kepler", "--t-end", "1", "--frames", "2", *how]
+    assert main([*line, "--show-code"]) == 0
+    space: dict = {}
+    exec(compile(capsys.readouterr().out, "script", "exec"), space)
+    assert main([*line, "--pictures", "none", "-o", "run"]) == 0
+    states = np.load("run/fields/run.npz")["states"]
+    assert np.array_equal(states[-1], space["path"].states[-1].numpy())
