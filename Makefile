@@ -10,11 +10,11 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # The tests start some forty processes that import the package: without bytecode each of them compiles it anew.
 KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-graph bench-flow lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-graph bench-flow bench-hamiltonian lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A constraint on torch keeps pip from fetching another build of it; a broken or half-made environment is made anew.
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard graphpde/core/kernels/src/* graphpde/mesh/io/src/*)
@@ -91,6 +91,9 @@ bench-graph: $(INSTALLED) ## patterns, energies, node classification, depth, spe
 bench-flow: $(PEERS)/.installed ## gradients, solvers, densities, particles, surfaces, fields; writes docs/flow.md (builds .venv-peers once)
 	$(PEERS_PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps -e .
 	$(ONE_THREAD) $(PEERS_PY) -m benchmarks.flow
+
+bench-hamiltonian: $(INSTALLED) ## symplectic steppers, what stays, particles, learned energies; writes docs/hamiltonian.md
+	$(ONE_THREAD) $(PY) -m benchmarks.hamiltonian
 
 lint: $(INSTALLED) ## check style, format and types
 	$(PY) -m ruff check .

@@ -66,6 +66,15 @@ def test_the_guide_to_flows(clone: Path) -> None:
     assert executed(snippet)["log_p"].shape == (100, 1)
 
 
+def test_the_guide_to_hamiltonian_systems() -> None:
+    """Energy stays, and a pair energy learned on five springs moves twenty."""
+    (snippet,) = blocks("docs/hamiltonian.md", "python")
+    found = executed(snippet)
+    assert float((found["kept"] / found["kept"][0] - 1).abs().max()) < 5e-3
+    energy = found["large"].energy(found["path"].states)
+    assert float((energy / energy[0] - 1).abs().max()) < 0.1
+
+
 def test_the_meshes_that_the_readme_offers(clone: Path) -> None:
     """Every command between backquotes in the text."""
     said = re.findall(r"`graphpde ([^`]+)`", (ROOT / "README.md").read_text())

@@ -48,6 +48,27 @@ def test_a_drum_sounds_its_lowest_tone() -> None:
     assert found["tremble"] < 0.01
 
 
+def test_planets_stay_with_leapfrog_and_leave_with_rk4() -> None:
+    found = run("planets_for_ten_thousand_orbits")
+    assert float(found["change"].abs().max()) < 0.01 and abs(found["drift"]) < 2e-4
+    assert found["angular"] < 1e-12 and float(found["lost"].abs().max()) > 1
+
+
+def test_a_chain_remembers() -> None:
+    found = run("fput_recurrence")
+    assert float(found["least"]) < 0.1 and found["back"] > 0.975 and 9000 < found["when"] < 11000
+
+
+def test_a_column_of_water_runs_as_in_the_experiment() -> None:
+    found = run("dam_break")
+    assert found["off"] < 0.1 and 0 < found["lost"] < 0.1
+
+
+def test_springs_learned_on_five_move_a_thousand() -> None:
+    found = run("springs_learned_on_five_run_on_a_thousand")
+    assert found["drift"] < 0.01 and found["momentum"] < 1e-14 and found["off"] < 0.05 < found["moved"]
+
+
 def test_turing_patterns_grow_as_the_linear_analysis_says() -> None:
     found = run("patterns_on_a_torus")
     assert found["rate"] == pytest.approx(found["fastest"].rate, rel=0.01)

@@ -102,7 +102,7 @@ SETTINGS: dict[str, Setting] = {
     "Chameleon_filtered": Setting("yandex", (0, 1, 2), draws=12),
     "Minesweeper": Setting("yandex", (0,), finals=(0,), look=30, draws=8, family=2),
     "Photo": Setting("grand", (0,), epochs=150, finals=(0,), look=30, draws=12),
-    "CS": Setting("grand", (0,), epochs=100, finals=(0,), look=20, draws=12),
+    "CS": Setting("grand", (0,), epochs=150, finals=(0, 1), look=30, draws=28),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,8 @@ def _systems() -> Rows:
     rows = []
     for name, known in PARTICLES.items():
         numbers = ", ".join(f"{key} = {value}" for key, value in usual_numbers(name).items())
-        rows.append((name, known.stepper, f"{known.step:g}", f"{known.end:.4g}", numbers, known.equation))
+        step = f"{known.step:g}" if math.isfinite(known.step) else "safe"
+        rows.append((name, known.stepper, step, f"{known.end:.4g}", numbers, known.equation))
     return ("system (--pde)", "stepper", "dt", "t-end", "numbers (--set system.NAME=VALUE)", "equation"), rows
 
 

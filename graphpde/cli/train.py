@@ -28,7 +28,7 @@ tables of the file, all but [data] optional; what has no effect is refused:
               mesh = "part.obj" (surface, fields), unit = "degrees" or "radians" (sphere, torus)
   [model]     on = "space" (rows of numbers), "sphere" (latitude, longitude; or x, y, z of length 1), "torus" (angles),
               "particles" [k, n, d], "surface" (points x, y, z on data.mesh) or "fields" [k, n, c] on data.mesh
-              space, sphere, torus, surface: hidden, layers, frequencies (of time)
+              space, sphere, torus, surface: hidden, layers, frequencies (of time); but surface: waves (of the place)
               particles: reach (a length in units of the data; default: all distances), in_distance, in_time
               surface: modes, features, fields (how many modes are worked out, seen, give directions)
               fields: hidden, blocks, modes, length (typical, in units of the mesh)

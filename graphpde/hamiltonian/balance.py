@@ -15,7 +15,7 @@ class Kept(NamedTuple):
     """What a state of particles holds.
 
     Attributes:
-        energy, kinetic: numbers. momentum: [d]. angular: [1] in the plane, [3] in space, None elsewhere.
+        energy, kinetic: numbers. momentum: [d]. angular: [1] in the plane, [3] in space, None elsewhere and of liquids.
         size: sums of |p|, and of |q| |p|: below 1e-16 of them there is only rounding.
     """
 
@@ -33,7 +33,7 @@ def particles_of(system: Any) -> Any:
         InputError: it has no energy to speak of.
     """
     inner = getattr(system, "motion", system)
-    if not all(hasattr(inner, name) for name in ("energy", "kinetic", "momentum")):
+    if not all(hasattr(inner, name) for name in ("energy", "kinetic", "momentum", "phase")):
         raise InputError(
             f"a {type(inner).__name__} has no energy and momentum, expected Particles or rigid bonds of some"
         )
@@ -44,8 +44,9 @@ def particles_of(system: Any) -> Any:
 def kept(system: Any, u: Tensor) -> Kept:
     """The numbers of a state u [n, c]."""
     body = particles_of(system)
-    q, p = body.parts(u)
-    angular = body.angular_momentum(u).double().tolist() if q.shape[-1] in (2, 3) else None
+    q, p = body.phase(u)
+    turns = q.shape[-1] in (2, 3) and hasattr(body, "angular_momentum")
+    angular = body.angular_momentum(u).double().tolist() if turns else None
     size = (float(p.norm(dim=-1).sum()), float((q.norm(dim=-1) * p.norm(dim=-1)).sum()))
     return Kept(float(body.energy(u)), float(body.kinetic(u)), body.momentum(u).double().tolist(), angular, size)
 
@@ -74,7 +75,7 @@ class EnergyGuard:
             return
         energy = float(self.body.energy(u))
         if abs(energy - self.start) > self.most:
-            worst = int(self.body.parts(u)[1].norm(dim=-1).argmax())
+            worst = int(self.body.phase(u)[1].norm(dim=-1).argmax())
             raise SolveError(
                 f"the energy blew up from {self.start:.4g} to {energy:.4g} at step {step}, t = {t:.6g}, where particle "
                 f"{worst} is the fastest; take a shorter step (dt)"

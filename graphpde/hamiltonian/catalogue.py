@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from graphpde.hamiltonian.flows import dam_break, taylor_green
 from graphpde.hamiltonian.systems import (
     double_pendulum,
     fput,
@@ -15,6 +16,7 @@ from graphpde.hamiltonian.systems import (
     kepler,
     lennard_jones,
     nbody,
+    outer_planets,
     pendulum,
     phi4,
     springs,
@@ -29,7 +31,8 @@ class Known(NamedTuple):
     Attributes:
         title: for reports. equation: as text.
         make: numbers by name -> the system and a state [n, c] whose first columns are positions.
-        end, step: of a run where nobody says them. stepper: that suits it.
+        end, step: of a run where nobody says them; an infinite step: what the system says is safe.
+        stepper: that suits it.
         where: what positions are: "space" (coordinates), "chain" (displacements along a row), "angle".
         unit: of length and of time, for axes; "1": those of the equation.
     """
@@ -63,10 +66,21 @@ _TABLE = {
     "nbody": Known(
         "Bodies that attract each other", "m q'' = sum of G m m' d / (|d|^2 + softening^2)^(3/2)", nbody, 10, 0.01
     ),
+    "outer-planets": Known(
+        "The outer planets", "m q'' = sum of G m m' d / |d|^3", outer_planets, 200_000, 50, unit=("AU", "d")
+    ),
     "pendulum": Known("A pendulum", "q'' = -strength sin q", pendulum, 25, 0.05, where="angle"),
     "phi4": Known(
         "Lattice phi^4", "H = sum of p^2 / 2 + (q_j - q_i)^2 / 2 + square q^2 / 2 + quartic q^4 / 4", phi4, 50, 0.05,
         where="chain",
+    ),
+    "sph-dam-break": Known(
+        "A collapsing column of water", "m v' = -sum of V V' (p + p') grad W + m g, p = p(rho)", dam_break, 3, math.inf,
+        "heun",
+    ),
+    "sph-taylor-green": Known(
+        "Decaying vortices", "m v' = -sum of V V' (p + p') grad W + viscosity, p = p(rho)", taylor_green, 0.5, math.inf,
+        "heun",
     ),
     "springs": Known("A ring of springs", "V = stiffness (|d| - rest)^2 / 2", springs, 20, 0.02),
     "toda": Known("A Toda chain", "V = exp(-d) + d - 1", toda, 500, 0.05, where="chain"),

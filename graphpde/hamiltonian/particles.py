@@ -133,7 +133,7 @@ class Particles(Separable):
 
     # what stays
 
-    def parts(self, u: Tensor) -> tuple[Tensor, Tensor]:
+    def phase(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Positions and momenta [*, n, d]."""
         return halves(u)
 

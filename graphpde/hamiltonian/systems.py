@@ -21,6 +21,13 @@ from graphpde.ops.pair import Difference, EdgeEnergy, Fput, Gravity, LennardJone
 from graphpde.ops.rigid import Rigid
 
 _DTYPE = torch.float64
+_OUTER = (
+    (1.00000597682, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    (0.000954786104043, (-3.5023653, -3.8169847, -1.5507963), (0.00565429, -0.00412490, -0.00190589)),
+    (0.000285583733151, (9.0755314, -3.0458353, -1.6483708), (0.00168318, 0.00483525, 0.00192462)),
+    (0.0000437273164546, (8.3101420, -16.2901086, -7.2521278), (0.00354178, 0.00137102, 0.00055029)),
+    (0.0000517759138449, (11.4707666, -25.7294829, -10.8169456), (0.00288930, 0.00114527, 0.00039677)),
+)  # mass, position, velocity
 
 
 class Start(NamedTuple):
@@ -126,6 +133,17 @@ def kepler(eccentricity: float = 0.6) -> Start:
     p = torch.tensor([[0.0, -reduced * speed], [0.0, reduced * speed]], dtype=_DTYPE)
     mass = torch.tensor([big, small], dtype=_DTYPE)
     return Start(Particles(mass, Gravity(1 / total), charge=mass), torch.cat([q, p], 1))
+
+
+def outer_planets() -> Start:
+    """The sun with the inner planets as one body, Jupiter, Saturn, Uranus and Neptune: lengths in AU, times in days.
+
+    Starts on 5 September 1994 in the frame of their common centre, masses by that of the sun. Reference: Hairer, Lubich
+    and Wanner 2006, table I.2.2 (there from the Astronomical Almanac).
+    """
+    mass, q, v = (torch.tensor(column, dtype=_DTYPE) for column in zip(*_OUTER, strict=True))
+    q, v = (x - (mass[:, None] * x).sum(0) / mass.sum() for x in (q, v))
+    return Start(Particles(mass, Gravity(2.95912208286e-4), charge=mass), torch.cat([q, mass[:, None] * v], 1))
 
 
 def nbody(n: int = 100, softening: float = 0.05, seed: int = 0, energy: EdgeEnergy | None = None) -> Start:

@@ -50,7 +50,8 @@ def plot_particles(
     """Particles at one or more moments, in the plane or seen along z, coloured by a number.
 
     Args:
-        positions: [n, d] of each moment, d = 2 or 3. values: [n] of each moment, or None. titles: of the moments.
+        positions: [n, d] of each moment, d = 2 or 3. values: [n] of each moment, NaN = grey; or None. titles: of the
+            moments.
         limits: box [2, d]; None: around all. highest: end of the colours, which begin at 0.
 
     Raises:
@@ -74,13 +75,7 @@ def plot_particles(
         if k >= len(places):
             axes.set_visible(False)
             continue
-        x, every = places[k], max(-(-len(places[k]) // _MOST), 1)
-        order = np.argsort(x[:, 2])[::every] if x.shape[1] == 3 else np.arange(0, len(x), every)
-        size = float(np.clip(_AREA * width / 5.6 / max(len(order), 1), 0.6, 40))
-        look: dict[str, Any] = {"color": set_colours(1)[0]}
-        if shades is not None:
-            look = {"c": shades[k][order], "cmap": "viridis", "vmin": 0.0, "vmax": top}
-        drawn = axes.scatter(x[order, 0], x[order, 1], s=size, linewidths=0, **look)
+        drawn = _dots(axes, places[k], None if shades is None else shades[k], top, _AREA * width / 5.6)
         axes.set_xlim(box[0, 0], box[1, 0])
         axes.set_ylim(box[0, 1], box[1, 1])
         axes.set_aspect("equal", adjustable="box")
@@ -95,6 +90,20 @@ def plot_particles(
         figure.colorbar(drawn, ax=list(panels.flat), label=labelled(label, unit), shrink=0.85)
     entitle(figure, title)
     return figure
+
+
+def _dots(axes: Any, x: np.ndarray, shade: np.ndarray | None, top: float | None, area: float) -> Any:
+    """Particles [n, d] as dots, those in front last, coloured by numbers [n] up to ``top``."""
+    from matplotlib import colormaps
+
+    every = max(-(-len(x) // _MOST), 1)
+    order = np.argsort(x[:, 2])[::every] if x.shape[1] == 3 else np.arange(0, len(x), every)
+    look: dict[str, Any] = {"color": set_colours(1)[0]}
+    if shade is not None:
+        cmap = colormaps["viridis"].with_extremes(bad=FAINT)
+        look = {"c": shade[order], "cmap": cmap, "vmin": 0.0, "vmax": top, "plotnonfinite": True}
+    size = float(np.clip(area / max(len(order), 1), 0.6, 40))
+    return axes.scatter(x[order, 0], x[order, 1], s=size, linewidths=0, **look)
 
 
 def plot_ways(

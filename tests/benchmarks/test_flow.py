@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import trainings
 from benchmarks.flow import __main__ as flow
-from benchmarks.flow import held_out, particles, planar, surfaces, trainings
+from benchmarks.flow import held_out, particles, planar, surfaces
 from graphpde.mesh import sphere
 from graphpde.mesh.faces import Faces
 
@@ -35,7 +36,7 @@ def quick(seed: int) -> dict[str, float]:
 def test_a_run_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def run(what: str, settings: dict[str, int]) -> dict[str, float]:
+    def run(package: str, what: str, settings: dict[str, int]) -> dict[str, float]:
         made.append(settings["seed"])
         return quick(**settings)
 
@@ -52,12 +53,12 @@ def test_a_run_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             future.set_result(run(*args))
             return future
 
-    monkeypatch.setattr(trainings, "KEPT", tmp_path / "kept.jsonl")
+    trained = trainings.Trainings("there", tmp_path / "kept.jsonl")
     monkeypatch.setattr(trainings, "ProcessPoolExecutor", Here)
-    assert trainings.trained("here.quick", {"seed": 1}, {"seed": 2}) == [{"twice": 2.0}, {"twice": 4.0}]
+    assert trained("here.quick", {"seed": 1}, {"seed": 2}) == [{"twice": 2.0}, {"twice": 4.0}]
     with open(tmp_path / "kept.jsonl", "a") as file:
         file.write('{"key": "cut o')  # a run that was killed
-    assert trainings.trained("here.quick", {"seed": 2}, {"seed": 1}) == [{"twice": 4.0}, {"twice": 2.0}]
+    assert trained("here.quick", {"seed": 2}, {"seed": 1}) == [{"twice": 4.0}, {"twice": 2.0}]
     assert made == [1, 2]
     lines = (tmp_path / "kept.jsonl").read_text().splitlines()[:2]
     assert sorted(json.loads(line)["settings"]["seed"] for line in lines) == [1, 2]

@@ -71,6 +71,17 @@ def test_chains_and_angles_have_pictures_of_their_own(tmp_path, name, shown) -> 
     assert {f.stem for f in (tmp_path / "run/figures").iterdir()} == {"energy", *shown}
 
 
+def test_a_liquid_has_walls_and_loses_energy(tmp_path) -> None:
+    problem = {"pde": "sph-dam-break", "system": {"n": 6}, "time": {"end": 0.3, "frames": 3}}
+    result = simulate(ready(problem), tmp_path / "run")
+    rows = [json.loads(line)["energy"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert rows[0] > rows[-1] > 0.9 * rows[0] and result.status == "ok"
+    assert {"energy", "final", "frames"} == {f.stem for f in (tmp_path / "run/figures").iterdir()}
+    vortices = {"pde": "sph-taylor-green", "system": {"n": 12}, "time": {"end": 0.02, "frames": 1}} | QUIET
+    momentum = next(c for c in simulate(ready(vortices), tmp_path / "other").certificates if c.name == "momentum")
+    assert momentum.target is not None and momentum.passed
+
+
 def test_a_movie(tmp_path) -> None:
     from PIL import Image
 

@@ -47,6 +47,7 @@ class ModelChoice:
 
     Attributes:
         on: where samples live, see ``PLACES``. hidden, layers: of the network. frequencies: of time.
+        waves: of the place that the network sees beside it; None = 128 on spheres and tori, none elsewhere.
         modes: of a mesh that are worked out. features, fields: of them that a network on a surface sees, and that give
             directions. length: typical of fields, in the unit of the mesh. blocks: of their network.
         reach: up to which distance particles see each other, in the unit of the data; None = all that occur.
@@ -57,6 +58,7 @@ class ModelChoice:
     hidden: int = 64
     layers: int = 3
     frequencies: int = 0
+    waves: int | None = None
     modes: int = 100
     features: int = 32
     fields: int = 8
@@ -169,6 +171,7 @@ _READ: dict[type, dict[str, Read[Any]]] = {
         "hidden": integer(0, 65_536),
         "layers": integer(1, 1000),
         "frequencies": integer(0, 1000),
+        "waves": integer(0, 100_000),
         "modes": integer(2, 100_000),
         "features": integer(1, 100_000),
         "fields": integer(1, 1000),

@@ -15,6 +15,7 @@ ON: dict[str, tuple[str, ...]] = {
     "model.hidden": (*_PERCEPTRON, "fields"),
     "model.layers": _PERCEPTRON,
     "model.frequencies": _PERCEPTRON,
+    "model.waves": ("space", "sphere", "torus"),
     "model.modes": ("surface", "fields"),
     "model.features": ("surface",),
     "model.fields": ("surface",),

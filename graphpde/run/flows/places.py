@@ -30,17 +30,18 @@ from graphpde.run.flows.config import FlowConfig, ModelChoice
 from graphpde.solve.transport import squared_distances
 
 _STILL = 1e-12  # deviation of a constant, by its size: what rounding leaves
+_WAVES = 128  # that a network on a sphere or torus sees
 _ROOM = 2**24  # numbers that are kept at once, about
 
 About = Mapping[str, Any]
 """What a model has to know of the data it was learned from: plain values, kept with it."""
 
 
-def smooth_network(model: ModelChoice, channels: int, out: int | None = None) -> PointVelocity:
-    """A velocity whose densities have no kinks."""
+def smooth_network(model: ModelChoice, channels: int, out: int | None = None, waves: int = 0) -> PointVelocity:
+    """A velocity whose densities have no kinks; ``waves`` where the model does not say how many it sees."""
     return PointVelocity(
         channels, hidden=model.hidden, layers=model.layers, activation=nn.functional.silu,
-        frequencies=model.frequencies, out=out,
+        frequencies=model.frequencies, out=out, waves=waves if model.waves is None else model.waves,
     )  # fmt: skip
 
 
@@ -251,7 +252,7 @@ class OnManifold(Place):
     def module(self, kept: Mapping[str, Tensor] | None = None) -> nn.Module:
         here = self.manifold
         seen = here.features(torch.zeros(1, here.channels)).shape[-1]
-        return Tangent(smooth_network(self.config.model, seen, here.channels), here)
+        return Tangent(smooth_network(self.config.model, seen, here.channels, waves=_WAVES), here)
 
     def decode(self, state: Tensor) -> Tensor:
         return self.manifold.nearest(state.double())

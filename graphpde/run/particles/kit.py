@@ -92,7 +92,7 @@ class ParticleKit:
     def needs(self) -> Estimate:
         """Memory and disk that the run takes, about."""
         n, c = self.setup.u0.shape
-        edges = particles_of(self.setup.term).edges
+        edges = getattr(particles_of(self.setup.term), "edges", None)
         pairs = 100 * n if edges is None else edges.n_edges  # a list holds some dozens for each
         return Estimate(8 * (30 * n * c + 12 * pairs * c), len(self.setup.times) * n * (16 * c + 60) + 5_000_000)
 

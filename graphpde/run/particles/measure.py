@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.hamiltonian.balance import Kept, kept, particles_of
 from graphpde.hamiltonian.particles import Particles
+from graphpde.hamiltonian.sph import Fluid
 from graphpde.ops.pair import Central
 from graphpde.run.particles.config import ParticleSetup
 from graphpde.viz import Certificate
@@ -62,6 +63,8 @@ class ParticleMeter:
             held = bool(torch.isinf(body.masses).any()) or body is not setup.term
             self.free = body.field is None and not held
             self.central = self.free and body.box is None and isinstance(body.pairs, Central | None)
+        elif isinstance(body, Fluid):
+            self.free = body.gravity is None and body.held is None
 
     def follow(self, t: float) -> None:
         """Nothing is given from outside."""
@@ -75,7 +78,8 @@ class ParticleMeter:
         first = moments[0].kept
         scale = max(max(abs(m.kept.energy), m.kept.kinetic) for m in moments)
         change = max(abs(m.kept.energy - first.energy) for m in moments)
-        out = [Certificate("energy", _share(change, scale), text="largest change of the energy")]
+        falls = "" if self.conserves else ", which friction takes"
+        out = [Certificate("energy", _share(change, scale), text=f"largest change of the energy{falls}")]
         if self.setup.d <= 3:
             size = max(m.kept.size[0] for m in moments)
             off = max(_off(m.kept.momentum, first.momentum) for m in moments)

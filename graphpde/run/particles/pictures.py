@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphpde.hamiltonian.balance import particles_of
 from graphpde.hamiltonian.systems import mode_energies
 from graphpde.run.frames import Frames
 from graphpde.run.particles.config import ParticleSetup
@@ -63,7 +64,10 @@ def _when(frames: Frames, k: int) -> str:
 
 
 def _speeds(setup: ParticleSetup, states: list[Tensor]) -> list[np.ndarray]:
-    return [velocities(setup, u).norm(dim=1).numpy() for u in states]
+    """Of every particle [n] of each state; NaN of walls."""
+    held = getattr(particles_of(setup.term), "held", None)
+    speeds = [velocities(setup, u).norm(dim=1) for u in states]
+    return [(v if held is None else torch.where(held.cpu(), torch.nan, v)).numpy() for v in speeds]
 
 
 def _space(frames: Frames) -> Iterator[tuple[str, Drawn]]:
@@ -146,7 +150,7 @@ def _curves(frames: Frames) -> Iterator[tuple[str, Drawn]]:
 
 def _highest(speeds: list[np.ndarray]) -> float:
     """End of the colours: nearly all speeds are below."""
-    return float(np.quantile(np.concatenate(speeds), 0.995)) or 1.0
+    return float(np.nanquantile(np.concatenate(speeds), 0.995)) or 1.0
 
 
 def _movie(frames: Frames) -> Iterator[Figure]:
