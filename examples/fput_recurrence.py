@@ -1,7 +1,8 @@
 """Fermi, Pasta, Ulam and Tsingou 1955: a chain of springs that are a little nonlinear forgets, and then remembers.
 
 H = sum p^2 / 2 + sum over links of d^2 / 2 + alpha d^3 / 3, 32 masses between walls, all of the energy in the longest
-wave at first. It wanders into other modes, and comes back nearly whole instead of spreading evenly.
+wave at first. It wanders into other modes, and comes back nearly whole instead of spreading evenly: the surprise
+of the first numerical experiment.
 
     python examples/fput_recurrence.py
 """
@@ -22,8 +23,10 @@ late = times > 8000
 best = int(torch.where(late, share, 0.0).argmax())
 back, when = float(share[best]), float(times[best])
 energy = system.energy(path.states)
+change = float((energy / energy[0] - 1).abs().max())
+even = 1 / modes.shape[1]  # what an even spread would leave in each
 
-print(f"{path.steps} steps of leapfrog; energy within {100 * float((energy / energy[0] - 1).abs().max()):.2f} %")
+print(f"{path.steps} steps of leapfrog; energy within {100 * change:.2f} %")
 print(
     f"mode 1 holds {100 * float(least):.0f} % at t = {float(times[away]):.0f} and {100 * back:.1f} % at t = {when:.0f}"
 )

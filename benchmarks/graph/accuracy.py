@@ -75,6 +75,16 @@ def models(name: str) -> Sequence[str]:
     return MODELS[name] if SETTINGS[dataset(name)].family is None else in_full(dataset(name))
 
 
+BECAUSE = {
+    "Cora": "The settings of its authors give 82.9 % here, the best of 24 draws 83.2 %. Their program gave 82.2, 84.6 "
+    "and 84.6 %: the two are within one standard error of their difference.",
+    "CS": "28 draws instead of 12 gave 92.0 instead of 91.9 % of the validation nodes of the first split, rates of "
+    "0.001 for 250 epochs 91.2 %, diffusion to T = 3 90.9 %. Our GCN on these splits is a point above that of the same "
+    "paper.",
+}
+"""Why a row is missed, and what was tried."""
+
+
 class Score(NamedTuple):
     """Test metric in percent over runs."""
 
@@ -128,25 +138,27 @@ def scores(name: str) -> dict[str, Score]:
 
 def rows() -> list[Row]:
     """Rows with a target, and one figure for each data set."""
-    made = [_row("Cora, public split: GRAND-l, 20 seeds", f">= {REFERENCE} less its own standard error", _grand, 0.0),
+    made = [_row("Cora, public split: GRAND-l, 20 seeds", f">= {REFERENCE} less its own standard error", _grand, 0.0,
+                 BECAUSE["Cora"]),
             _row("Cora, public split: GRAND-l below its authors' program, in standard errors of the difference", "<= 1",
                  _grand_apart, 1.0),
             _row("Cora, public split: models of the family below the MLP", "0", _below_mlp, 0.0)]  # fmt: skip
     for name in ("Photo", "CS"):
         mean, std = PAPER[name]
         target = f"within one standard deviation of the {mean} ± {std} of its paper, or better"
-        made.append(_row(f"{name}, ten random splits: GRAND-l", target, partial(_as_reported, name), 0.0))
+        measure = partial(_as_reported, name)
+        made.append(_row(f"{name}, ten random splits: GRAND-l", target, measure, 0.0, BECAUSE.get(name, "")))
     for name in STUDIES:
         made.append(Row(SECTION, f"{name}: best of the family against GCN", NO_TARGET, _any, partial(_best, name),
                         sources=SOURCES))  # fmt: skip
     return made
 
 
-def _row(name: str, target: str, measure: Callable[[], Found], bound: float) -> Row:
+def _row(name: str, target: str, measure: Callable[[], Found], bound: float, because: str = "") -> Row:
     def guarded() -> Found | Absent:
         return measure() if available() else Absent("the real graphs are not there")
 
-    return Row(SECTION, name, target, lambda value: value <= bound, guarded, sources=SOURCES)
+    return Row(SECTION, name, target, lambda value: value <= bound, guarded, because, sources=SOURCES)
 
 
 def _any(value: float) -> bool:

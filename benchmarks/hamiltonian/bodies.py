@@ -30,7 +30,7 @@ SETTINGS: dict[int, dict[str, Any]] = {
     3: {"seed": 0, "hidden": 64, "bumps": 48, "steps": 600},
 }
 REPORTED = {2: 3.9e-5, 3: 4.2e-2}
-"""Of Hamiltonian networks that see all coordinates: Greydanus et al. 2019, table 1."""
+"""Of Hamiltonian networks that see all coordinates: Greydanus et al. 2019, whose averages may be taken otherwise."""
 SIZES, TRAIN_SIZES = (20, 1000), (4, 5, 6)
 
 
@@ -54,7 +54,7 @@ def gravity(count: int, pair: nn.Module | None = None) -> Particles:
 
 
 def orbits(count: int, number: int, seed: int) -> Tensor:
-    """Starts [number, count, 4] on nearly circular orbits, drawn as Greydanus et al. 2019 draw them."""
+    """Starts [number, count, 4] on nearly circular orbits, much as Greydanus et al. 2019 draw them."""
     rng = torch.Generator().manual_seed(seed)
     uniform = partial(torch.rand, generator=rng, dtype=DTYPE)
     if count == 2:

@@ -41,7 +41,7 @@ class PointVelocity(nn.Module):
         frequencies: int = 0,
         out: int | None = None,
         waves: int = 0,
-        finest: float = 60.0,
+        finest: float = 20.0,
     ):
         super().__init__()
         sizes = [whole(n, k) for n, k in (("channels", channels), ("hidden", hidden), ("layers", layers))]
