@@ -178,6 +178,12 @@ def test_bad_input_is_one_sentence(problem, said) -> None:
         ready(problem)
 
 
+def test_a_given_step_is_not_shortened_for_moments_that_nobody_asked_for() -> None:
+    setup = ready({"pde": "kepler", "time": {"end": 1.0, "dt": 0.1}})
+    assert setup.dt == pytest.approx(0.1) and len(setup.times) == 11 and not setup.remarks
+    assert len(ready({"pde": "kepler"}).times) == 101
+
+
 def test_adaptive_steps(tmp_path) -> None:
     problem = {"pde": "kepler", "time": {"end": 6.28, "rtol": 1e-8, "frames": 4}} | QUIET
     result = simulate(ready(problem), tmp_path / "run")

@@ -119,12 +119,14 @@ def read_particles(values: Mapping[str, Any]) -> ParticleConfig:
                 f"{name} has no {key}: it is a system of particles, whose numbers stand in [system] (--set "
                 f"system.KEY=VALUE): {', '.join(usual_numbers(name)) or 'none'}"
             )
-    frames = values.get("time", {}).get("frames", FRAMES) if isinstance(values.get("time", {}), Mapping) else FRAMES
+    plan = top.take("time", _time, TimePlan())
+    if "frames" not in (values.get("time") or {}):
+        plan = replace(plan, frames=_frames(plan, PARTICLES[name]))
     config = ParticleConfig(
         pde=name,
         seed=top.take("seed", integer(0, 2**63 - 1), 0),
         system=top.take("system", lambda v, where: _system(v, where, name), {}),
-        time=replace(top.take("time", _time, TimePlan()), frames=frames),
+        time=plan,
         output=top.take("output", _output, Output()),
         solver=top.take("solver", _solver, Solver()),
     )
@@ -134,6 +136,13 @@ def read_particles(values: Mapping[str, Any]) -> ParticleConfig:
 
 def _time(value: Any, where: str) -> TimePlan:
     return read_time(value, where, [*simulating(), "rattle"])
+
+
+def _frames(plan: TimePlan, known: Known) -> int:
+    """Saved moments that nobody said: no more than there are steps of a given length."""
+    span = known.end if plan.end is None else plan.end - plan.start
+    steps = FRAMES if plan.dt is None else round(min(span / plan.dt, FRAMES))
+    return max(min(FRAMES, steps), 1)
 
 
 def _output(value: Any, where: str) -> Output:
