@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from pathlib import Path
@@ -30,10 +31,11 @@ def commands(document: str) -> list[list[str]]:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the meshes of the repository and nothing else but the flows of the examples."""
+    """A folder with the meshes of the repository and nothing else but the tables of the examples."""
     (tmp_path / "meshes").symlink_to(ROOT / "meshes")
     (tmp_path / "examples").mkdir()
-    (tmp_path / "examples" / "flows").symlink_to(ROOT / "examples" / "flows")
+    for name in ("flows", "motions"):
+        (tmp_path / "examples" / name).symlink_to(ROOT / "examples" / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,7 +43,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_commands_of_the_readme(clone: Path) -> None:
     """As they stand, but without pictures, on one core and with ten steps: what is tested is names and options."""
     found = commands("README.md")
-    verbs = ["doctor", "info", "check", "repair", "simulate", "simulate", "classify", "train"]
+    verbs = ["doctor", "info", "check", "repair", "simulate", "simulate", "classify", "train", "train"]
     assert [words[0] for words in found] == verbs
     for words in found:
         quick = ["--pictures", "none", "--dt", "0.08", "--frames", "2"] if words[0] == "simulate" else []
@@ -73,6 +75,19 @@ def test_the_guide_to_hamiltonian_systems() -> None:
     assert float((found["kept"] / found["kept"][0] - 1).abs().max()) < 5e-3
     energy = found["large"].energy(found["path"].states)
     assert float((energy / energy[0] - 1).abs().max()) < 0.1
+
+
+def test_the_guide_to_learned_motions(clone: Path) -> None:
+    (config,) = blocks("docs/hamiltonian.md", "toml")
+    (clone / "swing.toml").write_text(config)
+    rows = [f"{k / 5},{math.cos(k / 5)},{-math.sin(k / 5)}" for k in range(100)]
+    (clone / "swing.csv").write_text("t,q,p\n" + "\n".join(rows) + "\n")
+    learned = [words for words in commands("docs/hamiltonian.md") if words[0] in ("train", "predict")]
+    assert [words[0] for words in learned] == ["train", "predict", "train"]
+    for words in learned[:2]:
+        quick = ["--pictures", "none", "--set", "training.steps=20", "training.polish=5"]
+        assert main([*words, *(quick if words[0] == "train" else [])]) == 0, " ".join(words)
+    assert len((clone / "predictions.csv").read_text().splitlines()) == 203
 
 
 def test_the_meshes_that_the_readme_offers(clone: Path) -> None:

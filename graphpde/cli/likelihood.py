@@ -41,7 +41,8 @@ def add(verbs: Any, name: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the run, judge, tell."""
-    from graphpde.run.flows.reopen import judge, write_table
+    from graphpde.run.flows.reopen import judge
+    from graphpde.run.tables import write_table
 
     found = judge(args.run_folder, args.data)
     file = None

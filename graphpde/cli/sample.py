@@ -42,7 +42,8 @@ def add(verbs: Any, name: str) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open the run, draw, write."""
     from graphpde.checks import whole
-    from graphpde.run.flows.reopen import draw_samples, reopen, write_array, write_table
+    from graphpde.run.flows.reopen import draw_samples, reopen
+    from graphpde.run.tables import write_arrays, write_table
     from graphpde.viz.files import make_folder
 
     whole("-n", args.count)
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if x.dim() == 2:
         file = write_table(folder / "samples.csv", opened.place.columns(), x)
     else:
-        file = write_array(folder / "samples.npz", x)
+        file = write_arrays(folder / "samples.npz", {"x": x})
     movie = None
     if args.movie:
         from graphpde.run.flows.movie import write_movie

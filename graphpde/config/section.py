@@ -64,6 +64,19 @@ def number(low: float = -math.inf, *, above: bool = False) -> Read[float]:
     return read
 
 
+def numbers(low: float = -math.inf, *, above: bool = False) -> Read[tuple[float, ...]]:
+    """A finite number or a list of some, each as :func:`number` reads it."""
+    one = number(low, above=above)
+
+    def read(value: Any, where: str) -> tuple[float, ...]:
+        parts = value if isinstance(value, list | tuple) else [value]
+        if not parts:
+            raise ConfigError(f"{where} is an empty list, expected one number or more")
+        return tuple(one(part, where) for part in parts)
+
+    return read
+
+
 def integer(low: int, high: int) -> Read[int]:
     """A whole number from low to high."""
 
@@ -114,6 +127,18 @@ def quantity(names: Sequence[str]) -> Read[float | Formula]:
             listed = f"in {', '.join(names)}" if names else "of constants"
             raise ConfigError(f"{where} is {_shown(value)}, expected a finite number or a formula {listed} in quotes")
         return float(value)
+
+    return read
+
+
+def table_of(kind: type[T], rules: Mapping[str, Read[Any]]) -> Read[T]:
+    """One table as an object whose class has a usual value for everything; ``rules`` say how each key is read."""
+
+    def read(values: Any, where: str) -> T:
+        section, usual = Section(values, where), kind()
+        found = {name: section.take(name, rule, getattr(usual, name)) for name, rule in rules.items()}
+        section.close()
+        return kind(**found)
 
     return read
 

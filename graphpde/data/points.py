@@ -42,8 +42,8 @@ class Samples(NamedTuple):
         return Samples(self.x[:, [self.names.index(name) for name in columns]], tuple(columns))
 
 
-def read_samples(path: str | os.PathLike[str]) -> Samples:
-    """Samples from a file.
+def read_samples(path: str | os.PathLike[str], *, gaps: bool = False) -> Samples:
+    """Samples from a file; ``gaps``: a table may have entries that are empty or nan, which come as NaN.
 
     A table has commas, semicolons, tabs or spaces between its columns; lines that begin with # and empty ones are
     passed over, and the first other line may name the columns, by words that are no numbers.
@@ -66,10 +66,10 @@ def read_samples(path: str | os.PathLike[str]) -> Samples:
         if bad:
             raise DatasetError(f"x in '{path}' has {bad} entries that are not finite; remove these samples")
         return Samples(found, ())
-    return _table(path)
+    return _table(path, gaps)
 
 
-def _table(path: Path) -> Samples:
+def _table(path: Path, gaps: bool) -> Samples:
     lines = [(k, line) for k, line in enumerate(_text(path).splitlines(), 1) if line.strip() and line.strip()[0] != "#"]
     if not lines:
         raise DatasetError(f"'{path}' holds no row, expected {_ASKED}")
@@ -79,6 +79,8 @@ def _table(path: Path) -> Samples:
     if not any(cell == "" or _parses(cell) for cell in first):
         names, lines = tuple(first), lines[1:]
     rows = [line.split(split) for _, line in lines]
+    if gaps:
+        rows = [[cell if cell.strip() else "nan" for cell in row] for row in rows]
     width = len(names) or len(first)
     for (number, _), row in zip(lines, rows, strict=True):
         if len(row) != width:
@@ -89,8 +91,14 @@ def _table(path: Path) -> Samples:
         x = np.array(rows, dtype=np.float64)
     except ValueError:
         x = np.full((1, 1), math.nan)
-    if not np.isfinite(x).all():
-        number, cell = next((k, c) for (k, _), row in zip(lines, rows, strict=True) for c in row if not _is_number(c))
+    sound = np.isfinite(x) | np.isnan(x) if gaps and x.shape == (len(rows), width) else np.isfinite(x)
+    if not sound.all():
+        number, cell = next(
+            (k, c)
+            for (k, _), row in zip(lines, rows, strict=True)
+            for c in row
+            if not (_is_number(c) or (gaps and c.strip().lower() == "nan"))
+        )
         raise DatasetError(f"line {number} of '{path}' has '{cell.strip()[:_SHOWN]}', expected a finite number")
     return Samples(torch.from_numpy(x), names)
 

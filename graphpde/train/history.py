@@ -71,6 +71,17 @@ class History:
             except (TypeError, ValueError, RuntimeError):
                 raise InputError(f"the value measured as '{name}' is {value!r}, expected a number") from None
 
+    def followed_by(self, later: History) -> History:
+        """Both as one: that of a fit that went on with another rule; it ended as the later one."""
+        rows = [dict(row) for row in self.rows]
+        last = rows[-1] if rows else dict.fromkeys(("step", "evaluations", "seconds"), 0)
+        for row in later.rows:
+            rows.append(dict(row) | {name: row[name] + last[name] for name in ("step", "evaluations", "seconds")})
+        both = History(rows, later.reason, later.converged)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        both.rows = [{name: row.get(name, math.nan) for name in columns} for row in rows]
+        return both
+
     def _complete(self, names: Sequence[str]) -> None:
         """New columns in the rows of before."""
         for row in self.rows if names else ():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from graphpde.config.section import Read, Section, choice, integer, number, text
+from graphpde.config.section import Read, Section, choice, integer, number, table_of, text
 from graphpde.data.planar import PLANAR
 from graphpde.errors import ConfigError
 from graphpde.flow.coupling import COUPLINGS
@@ -20,7 +20,6 @@ UNITS = ("degrees", "radians")
 SCHEDULES = ("cosine", "constant")
 _MOST = 10**9
 _TIGHTEST = 1e-6  # states are in single precision
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -127,17 +126,6 @@ class FlowConfig:
                 for part, values in asdict(self).items()}  # fmt: skip
 
 
-def beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The same tables, the files of [data] relative to where the tables lie."""
-    data = values.get("data")
-    if not isinstance(data, Mapping):
-        return dict(values)
-    files = {
-        name: str(folder / data[name]) for name in ("file", "mesh") if isinstance(data.get(name), str) and data[name]
-    }
-    return {**values, "data": {**data, **files}}
-
-
 def read_flow(values: Mapping[str, Any]) -> FlowConfig:
     """The flow that nested tables describe; nothing is opened yet.
 
@@ -147,10 +135,10 @@ def read_flow(values: Mapping[str, Any]) -> FlowConfig:
     """
     top = Section(values)
     config = FlowConfig(
-        data=top.take("data", _table(DataChoice), DataChoice()),
-        model=top.take("model", _table(ModelChoice), ModelChoice()),
-        flow=top.take("flow", _table(FlowChoice), FlowChoice()),
-        training=top.take("training", _table(TrainingChoice), TrainingChoice()),
+        data=top.take("data", table_of(DataChoice, _READ[DataChoice]), DataChoice()),
+        model=top.take("model", table_of(ModelChoice, _READ[ModelChoice]), ModelChoice()),
+        flow=top.take("flow", table_of(FlowChoice, _READ[FlowChoice]), FlowChoice()),
+        training=top.take("training", table_of(TrainingChoice, _READ[TrainingChoice]), TrainingChoice()),
     )
     top.close()
     _check(config)
@@ -201,18 +189,6 @@ _READ: dict[type, dict[str, Read[Any]]] = {
         "seed": integer(0, 2**63 - 1),
     },
 }
-
-
-def _table(kind: type[T]) -> Read[T]:
-    """Reads one table: every key by its own rule, the usual value where it is missing."""
-
-    def read(values: Any, where: str) -> T:
-        section, usual = Section(values, where), kind()
-        found = {name: section.take(name, rule, getattr(usual, name)) for name, rule in _READ[kind].items()}
-        section.close()
-        return kind(**found)
-
-    return read
 
 
 def _check(config: FlowConfig) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,19 +13,17 @@ from torch import Tensor, nn
 
 from graphpde.config import dump
 from graphpde.data.points import read_samples
-from graphpde.errors import DatasetError, GraphpdeError, OutputError
-from graphpde.run.classified import read_manifest
+from graphpde.errors import DatasetError, GraphpdeError
 from graphpde.run.experiment import MODEL, write_history
 from graphpde.run.flows.config import FlowConfig
 from graphpde.run.flows.kinds import KINDS
 from graphpde.run.flows.places import Place
 from graphpde.run.flows.reopen import NO_DENSITY, densities, mean_error
 from graphpde.run.folder import RunFolder
-from graphpde.run.manifest import now, versions
-from graphpde.train import Adam, Cosine, Ema, Interruption, Progress, fit, save_model
+from graphpde.run.learning import Asked, Ended, Told, begun, check_folder, ended
+from graphpde.train import Adam, Cosine, Ema, fit, save_model
 
 KIND = "flow"
-Told = Callable[[int, int | None, float], None]
 _HELD = 2000  # samples that a known law is judged by, and the most of a file
 
 
@@ -94,35 +89,19 @@ def material(config: FlowConfig) -> Material:
 
 
 @dataclass(frozen=True)
-class Learned:
+class Learned(Ended):
     """What learning came to.
 
     Attributes:
-        status: "ok", "failed" or "interrupted". folder: where everything lies. steps: of the fit. reason: why it ended.
-        loss: the last one. nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error;
-            None where samples have no density, or the flow cannot be followed back; the error also where there is but
-            one such sample.
-        entropy: of the law, where it is known. by: what densities count by. seconds: of the fit.
-        notes: sentences on what was done to the data, and why something is missing.
+        by: what densities count by. entropy: of the law, where it is known.
+        nll: mean negative log-likelihood of samples kept aside, in nats, and its standard error; None where samples
+            have no density, or the flow cannot be followed back; the error also where there is but one such sample.
     """
 
-    status: str
-    folder: Path
-    steps: int
-    reason: str
-    loss: float
-    nll: float | None
-    nll_error: float | None
-    entropy: float | None
     by: str
-    seconds: float
-    notes: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines."""
-        values = asdict(self) | {"run": str(self.folder.resolve())}
-        known = {key: value for key, value in values.items() if value is not None and key != "folder"}
-        return {key: value for key, value in known.items() if not isinstance(value, float) or math.isfinite(value)}
+    entropy: float | None = None
+    nll: float | None = None
+    nll_error: float | None = None
 
 
 def learn_flow(
@@ -140,75 +119,48 @@ def learn_flow(
         OutputError: a folder that cannot be written, or holds something else. GraphpdeError: data or settings that
             cannot be used.
     """
-    before = read_manifest(Path(out))
-    if before and before.get("kind") != KIND:
-        raise OutputError(f"'{out}' holds a run of another kind; name a new folder with -o, or remove that one")
+    check_folder(out, KIND)
     given, kept = material(config), config.anchored().as_dict()
     torch.manual_seed(config.training.seed)
     model = given.place.module()
     folder = RunFolder(out)
     folder.begin()
-    manifest = _manifest(given, command) | {"config": kept}
+    data = {"source": config.data.name or config.data.file, "samples": given.count, "held": len(given.held)}
+    manifest = begun(KIND, command, data, kept)
     folder.write_manifest(manifest)
     folder.write("flow.toml", dump(kept))
     start = time.perf_counter()
-    ended = _fit(config, given, model, progress, stop)
-    learned = _learned(given, folder.path, ended, time.perf_counter() - start)
+    history = _fit(config, given, model, progress, stop)
+    how = ended(history, folder.path, time.perf_counter() - start, tuple(given.place.notes))
+    learned = Learned(**how, by=given.place.by, entropy=given.entropy)
     given.place.keep(folder.path)
     save_model(folder.path / MODEL, model, {"flow": kept, "about": dict(given.place.about)})
-    write_history(folder.path / "history.csv", ended)
-    folder.write_manifest(manifest | _said(learned))  # what comes now may fail, and the fit is worth keeping
+    write_history(folder.path / "history.csv", history)
+    folder.write_manifest(manifest | learned.as_said())  # what comes now may fail, and the fit is worth keeping
     learned = _judged(learned, given, model)
     if pictures:
         from graphpde.run.flows.page import write_page
 
-        write_page(learned, given, model, ended, folder, command)
-    folder.write_manifest(manifest | _said(learned))
+        write_page(learned, given, model, history, folder, command)
+    folder.write_manifest(manifest | learned.as_said())
     return learned
-
-
-def _said(learned: Learned) -> dict[str, Any]:
-    return {key: value for key, value in learned.as_dict().items() if key != "run"} | {"finished": now()}
-
-
-def _learned(given: Material, folder: Path, ended: Any, seconds: float) -> Learned:
-    """What there is to say before samples are judged."""
-    loss = ended.rows[-1]["loss"] if len(ended) else math.nan
-    status = "interrupted" if isinstance(ended.reason, Interruption) else "ok" if math.isfinite(loss) else "failed"
-    return Learned(
-        status, folder, len(ended), ended.reason, loss, None, None, given.entropy, given.place.by, seconds,
-        tuple(given.place.notes),
-    )  # fmt: skip
 
 
 def _fit(config: FlowConfig, given: Material, model: nn.Module, progress: Told | None, stop: Any) -> Any:
     training = config.training
     rng = torch.Generator().manual_seed(training.seed)
     schedule = Cosine(training.steps) if training.schedule == "cosine" else None
-    hooks: list[Any] = [_Asked(progress, stop)] if progress is not None or stop is not None else []
+    hooks: list[Any] = [Asked(progress, stop)]
     mean = Ema(training.average) if training.average else None
     hooks += [mean] if mean is not None else []
     update = Adam(training.rate, schedule=schedule)
-    ended = fit(
+    history = fit(
         model, given.place.objective(), given.batches(), update=update, steps=training.steps, rng=rng, hooks=hooks
     )
     if mean is not None and mean.steps:
         averages = mean.averages()
         model.load_state_dict({**model.state_dict(), **averages})
-    return ended
-
-
-class _Asked:
-    """Tells how far it is, and asks whether to stop."""
-
-    def __init__(self, told: Told | None, stop: Callable[[], bool] | None):
-        self.told, self.stop = told, stop
-
-    def __call__(self, progress: Progress) -> str | None:
-        if self.told is not None:
-            total = progress.steps
-            self.told(progress.step, total, progress.step / total if total else 0.0)
-        return Interruption("somebody asked to stop") if self.stop is not None and self.stop() else None
+    return history
 
 
 def _judged(learned: Learned, given: Material, model: nn.Module) -> Learned:
@@ -225,18 +177,3 @@ def _judged(learned: Learned, given: Material, model: nn.Module) -> Learned:
     except GraphpdeError as error:  # a flow that learned nothing sound: the model is kept all the same
         why = f"the flow cannot be followed back from the samples kept aside: {error}"
     return replace(learned, notes=(*learned.notes, f"no likelihood: {why}"))
-
-
-def _manifest(given: Material, command: str) -> dict[str, Any]:
-    data = given.place.config.data
-    return {
-        "kind": KIND,
-        "status": "running",
-        "command": command,
-        "started": now(),
-        "versions": versions(),
-        "threads": torch.get_num_threads(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "data": {"source": data.name or data.file, "samples": given.count, "held": len(given.held)},
-    }

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from graphpde.checks import whole
 from graphpde.data.points import read_samples
-from graphpde.errors import CheckpointError, DatasetError, GraphpdeError, InputError, OutputError
-from graphpde.mesh.io.aside import written
-from graphpde.run.experiment import MODEL
+from graphpde.errors import CheckpointError, DatasetError, GraphpdeError, InputError
 from graphpde.run.flows.config import read_flow
 from graphpde.run.flows.kinds import KINDS
 from graphpde.run.flows.places import Place
-from graphpde.train import load_model
+from graphpde.run.learning import saved_model
 
 NO_DENSITY = "fields have no density, for the law lives on modes, of which there are fewer than nodes"
 
@@ -43,13 +37,7 @@ def reopen(run: str | os.PathLike[str]) -> Reopened:
     Raises:
         CheckpointError: no folder of a flow, or a damaged model.
     """
-    path = Path(run)
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file():
-        raise CheckpointError(f"'{run}' holds no {MODEL}; expected the folder that 'graphpde train' wrote")
-    saved = load_model(file)
-    if not {"flow", "about"} <= saved.config.keys():
-        raise CheckpointError(f"the model '{file}' is no flow; expected the folder that 'graphpde train' wrote")
+    file, saved = saved_model(run, {"flow", "about"}, "flow")
     try:
         config = read_flow(saved.config["flow"])
     except GraphpdeError as error:
@@ -129,30 +117,3 @@ def judge(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> Judged:
         )
     logp = log_likelihood(opened, found.arranged(columns).x)
     return Judged(logp, *mean_error(logp), opened.place.by)
-
-
-def write_table(path: str | os.PathLike[str], columns: Sequence[str], rows: Tensor) -> Path:
-    """Rows of numbers as CSV, complete or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        with written(Path(path)) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            for part in rows.split(10_000):
-                writer.writerows([[f"{value:.9g}" for value in row] for row in part.tolist()])
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from None
-    return Path(path)
-
-
-def write_array(path: str | os.PathLike[str], x: Tensor) -> Path:
-    """Samples of several nodes as an .npz file with the array x."""
-    try:
-        with written(Path(path)) as aside, open(aside, "wb") as file:
-            np.savez(file, x=x.numpy())
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from None
-    return Path(path)
