@@ -74,12 +74,12 @@ class Spring(Central):
         self.stiffness, self.rest = stiffness, rest
 
     def value(self, s: Tensor) -> Tensor:
-        return 0.5 * self.stiffness * (_root(s) - self.rest) ** 2
+        return 0.5 * self.stiffness * (root(s) - self.rest) ** 2
 
     def slope(self, s: Tensor) -> Tensor:
         if isinstance(self.rest, float | int) and self.rest == 0:
             return self.stiffness * torch.ones_like(s)
-        return self.stiffness * (1 - self.rest / _root(s))
+        return self.stiffness * (1 - self.rest / root(s))
 
 
 @PAIRS.add("gravity")
@@ -135,7 +135,7 @@ class LennardJones(Central):
         v = 4 * self.epsilon * (x * x - x) + self._lift
         if self._tilt:
             assert self.cutoff is not None
-            v = v + self._tilt * (_root(s) - self.cutoff)
+            v = v + self._tilt * (root(s) - self.cutoff)
         return self._within(s, v)
 
     def slope(self, s: Tensor) -> Tensor:
@@ -200,6 +200,6 @@ def squared(d: Tensor) -> Tensor:
     return reduce(add, (x * x for x in d.split(1, -1)))
 
 
-def _root(s: Tensor) -> Tensor:
+def root(s: Tensor) -> Tensor:
     """The distance; two particles in one place have a slope of 0 of it, not of NaN."""
     return s.clamp_min(_TINY if s.dtype == torch.float64 else 1e-30).sqrt()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphpde.checks import positive, whole
 from graphpde.errors import InputError
-from graphpde.ops.pair import Central, _root
+from graphpde.ops.pair import Central, root
 
 
 class Power(NamedTuple):
@@ -76,12 +76,12 @@ class Smoothing:
 
     def value(self, s: Tensor) -> Tensor:
         """W for squared distances s, any shape."""
-        x = _root(s) / self.reach
+        x = root(s) / self.reach
         return sum((a * (k - x).clamp_min(0) ** p for a, k, p in self._powers), torch.zeros_like(x))
 
     def slope(self, s: Tensor) -> Tensor:
         """W'(r) / r for squared distances s: the gradient of W(|q|) is slope q."""
-        x = _root(s) / self.reach
+        x = root(s) / self.reach
         fall = sum((a * p * (k - x).clamp_min(0) ** (p - 1) for a, k, p in self._powers), torch.zeros_like(x))
         return -fall / (x * self.reach**2)
 
