@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.errors import InputError, ShapeError, SolveError, UnknownName
-from graphpde.train import LBFGS, Adam, Ema, Evaluation, Progress, Sgd, fit
+from graphpde.train import LBFGS, Adam, Ema, Evaluation, History, Progress, Sgd, fit
 from graphpde.train.lbfgs import Lbfgs, Point, WolfeSearch
 from graphpde.train.update import Update
 
@@ -271,3 +271,21 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         fit(Place(1.0, 2.0), lambda m, *_: {"f": m()}, update=Adam(), steps=3)
     with pytest.raises(InputError, match="does not depend on the parameters"):
         fit(Place(1.0), lambda m, *_: {"f": torch.ones(())}, update=Adam(), steps=3)
+
+
+def test_a_history_is_followed_by_that_of_another_rule() -> None:
+    """Steps, evaluations and seconds go on; a column that only one of them has is nan in the other."""
+    first, later = History(reason="enough"), History(reason="flat", converged=True)
+    for k in (1, 2):
+        first.add(k, Evaluation(2.0 - k, {"a": 1.0}, 1.0), 3 * k, 0.5 * k)
+    for k in (1, 2, 3):
+        later.add(k, Evaluation(-float(k), {"b": 2.0}, 1.0), 2 * k, 0.25 * k)
+    both = first.followed_by(later)
+    assert both["step"] == [1, 2, 3, 4, 5]
+    assert both["evaluations"] == [3, 6, 8, 10, 12]
+    assert both["seconds"] == [0.5, 1.0, 1.25, 1.5, 1.75]
+    assert both["loss"] == [1.0, 0.0, -1.0, -2.0, -3.0]
+    assert [math.isnan(v) for v in both["a"]] == [False, False, True, True, True]
+    assert [math.isnan(v) for v in both["b"]] == [True, True, False, False, False]
+    assert (both.reason, both.converged) == ("flat", True)
+    assert first["step"] == [1, 2]
