@@ -13,12 +13,15 @@ from benchmarks.hamiltonian.steppers import swung
 from benchmarks.physics.rows import NO_TARGET, SOLVING, Found, Row, at_most, percent
 from graphpde.dynamics import Adaptive, evolve
 from graphpde.hamiltonian import Start, fput, kepler, mode_energies, nbody, pendulum, springs
+from graphpde.mesh import Space, rectangle
+from graphpde.ops.wave import Wave
 
 SECTION = "What stays"
-SOURCES = (*SOLVING, "graphpde/hamiltonian", "benchmarks/hamiltonian/conservation.py")
+SOURCES = (*SOLVING, "graphpde/hamiltonian", "graphpde/ops/wave.py", "benchmarks/hamiltonian/conservation.py")
 STEPS = 100_000
 LONG, STRIDE = 8000.0, 0.25
 ORBITS, PER_ORBIT = 10_000, 64
+WAVES = 50_000
 SHORT, ASKED = 10.0, 1000
 HANN = "means with Hann's weights, so that the part of a swing at either end does not count"
 DTYPE = torch.float64
@@ -52,6 +55,7 @@ def rows() -> list[Row]:
              at_most(0.1), _eccentric),
         _row("Kepler, e = 0.6, 10,000 orbits: angular momentum", "<= 1e-10 relative", at_most(1e-10), _kepler),
         _row("FPUT recurrence: energy back in mode 1", ">= 97 %", lambda v: v >= 0.97, _recurrence),
+        _row(f"wave on a mesh: drift of energy over {WAVES:,} steps", "<= 1e-4", at_most(1e-4), _wave),
     ]  # fmt: skip
 
 
@@ -165,3 +169,17 @@ def _recurrence() -> Found:
     on = "32 masses, alpha = 0.25, amplitude 1 of mode 1, leapfrog, dt = 0.1, largest after t = 8000"
     note = f"at t = {float(times[at]):g}; least before {percent(float(share.min()))}; energy kept to {off:.1e}"
     return Found(float(share[at]), percent(float(share[at])), on, note)
+
+
+def _wave() -> Found:
+    space = Space(rectangle(20, 20))
+    wave = Wave(space)
+    assert space.pos is not None
+    hill = torch.exp(-40 * (space.pos - 0.4).square().sum(1))
+    u0, bound = torch.stack([hill, torch.zeros_like(hill)], 1), wave.frequency_bound()
+    assert bound is not None
+    times = torch.linspace(0, WAVES / bound, 1001, dtype=DTYPE)
+    energy = wave.energy(evolve(wave, u0, times, stepper="leapfrog", dt=1 / bound).states)
+    energy = energy / energy[0] - 1
+    off, note = risen(energy), f"largest error {percent(float(energy.abs().max()))}; {HANN}"
+    return Found(off, f"{off:.1e}", f"{space.n} nodes of a square, leapfrog, half of the largest stable step", note)
