@@ -147,7 +147,7 @@ class Learned(Separable):
         self.system, self.net = system, net
 
     def push(self, t: Tensor, q: Tensor) -> Tensor:
-        edges, apart = self.system._apart(q)
+        edges, apart = self.system.close(q)
         return self.net(edges, apart, torch.ones_like(q))
 
 
@@ -155,7 +155,7 @@ def seen(system: Particles, states: Tensor) -> Batch:
     """Pairs, differences, ones and accelerations of several states [s, n, 2] side by side."""
     zero, found = torch.zeros((), dtype=DTYPE), []
     for k, u in enumerate(states):
-        edges, apart = system._apart(u[:, :1])
+        edges, apart = system.close(u[:, :1])
         found.append((edges.relation.pairs()[0] + k * system.n, apart, system.kick(zero, u[:, :1])))
     nodes, apart, rate = (torch.cat(part) for part in zip(*found, strict=True))
     edges = Incidence.of_pairs(nodes[0::2], nodes[1::2], len(states) * system.n)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.hamiltonian.fitted import fitted
 from benchmarks.hamiltonian.trainings import trained
 from benchmarks.physics.rows import SOLVING, Found, Row, at_most, percent
 from graphpde.dynamics import evolve
@@ -17,23 +16,21 @@ from graphpde.hamiltonian import Lagrangian, MassMatrix, RateMatch
 from graphpde.train import Adam, Cosine, fit
 
 SECTION = "Learned Lagrangians"
-SOURCES = (*SOLVING, "graphpde/hamiltonian", "graphpde/train", "graphpde/nets", "benchmarks/hamiltonian/lagrangian.py",
-           "benchmarks/hamiltonian/fitted.py")  # fmt: skip
+SOURCES = (*SOLVING, "graphpde/hamiltonian", "graphpde/train", "graphpde/nets", "benchmarks/hamiltonian/lagrangian.py")
 DTYPE = torch.float64
 GRAVITY = 9.81
-SETTINGS: dict[str, Any] = {"seed": 0, "hidden": 64, "batch": 128, "adam": 5000, "lbfgs": 100}
-PATHS, SEEN, JUDGED, AHEAD, DT = 200, 5.0, 10, 100.0, 0.025
+SETTINGS: dict[str, Any] = {"seed": 0, "hidden": 64, "batch": 256, "adam": 20_000}
+PATHS, SEEN, JUDGED, AHEAD = 200, 20.0, 10, 100.0  # 200 of 5 s meet too few of the fastest states
+DT = 0.0125  # with twice this, rk4 alone loses half of what is promised
 LARGEST = 3 * GRAVITY
 """Potential energy of both masses straight up, from that at the pivot."""
-
-WHY = "The worst of ten motions counts; the median one keeps its energy within the target. The cause is not known."
 
 
 def rows() -> list[Row]:
     """The promise."""
     return [
         Row(SECTION, "double pendulum: true energy along the learned motion over 100 s",
-            "<= 1 % of the largest potential energy", at_most(1e-2), _kept, because=WHY, sources=SOURCES),
+            "<= 1 % of the largest potential energy", at_most(1e-2), _kept, sources=SOURCES),
     ]  # fmt: skip
 
 
@@ -57,10 +54,10 @@ def starts(count: int, seed: int) -> Tensor:
     return torch.cat([angles, torch.zeros_like(angles)], -1)
 
 
-def doubled(seed: int, hidden: int, batch: int, adam: int, lbfgs: int) -> dict[str, float]:
+def doubled(seed: int, hidden: int, batch: int, adam: int) -> dict[str, float]:
     """Learned from accelerations along short motions; of long ones the true energy."""
     true, zero = Lagrangian(double), torch.zeros((), dtype=DTYPE)
-    times = torch.linspace(0, SEEN, 51, dtype=DTYPE)
+    times = torch.linspace(0, SEEN, 201, dtype=DTYPE)
     u = evolve(true, starts(PATHS, seed), times, stepper="rk4", dt=DT).states.flatten(0, 1)
     u = u[torch.randperm(len(u), generator=torch.Generator().manual_seed(seed))]
     known = true(zero, u).detach()
@@ -76,14 +73,13 @@ def doubled(seed: int, hidden: int, batch: int, adam: int, lbfgs: int) -> dict[s
     rng = torch.Generator().manual_seed(seed)
     update = Adam(1e-2, schedule=Cosine(adam), clip=30.0)
     fit(learned, RateMatch(), Batches(), update=update, steps=adam, rng=rng)
-    loss = fitted(learned, RateMatch(), (u[:2000], known[:2000]), adam=0, lbfgs=lbfgs)
     far = torch.linspace(0, AHEAD, 501, dtype=DTYPE)
     with torch.no_grad():
         run = evolve(learned, starts(JUDGED, 1000 + seed), far, stepper="rk4", dt=DT).states
         other = float(RateMatch()(learned, (u[-1000:], known[-1000:]))["rate"])
-    off = (energy(run) - energy(run[0])).abs() / LARGEST
+    off = ((energy(run) - energy(run[0])).abs() / LARGEST).amax(0)
     return {
-        "largest": float(off.max()), "middle": float(off.amax(0).median()), "loss": loss, "other": other,
+        "largest": float(off.max()), "mean": float(off.mean()), "middle": float(off.median()), "other": other,
         "rates": float(known.square().mean()),
     }  # fmt: skip
 
@@ -95,7 +91,7 @@ def _kept() -> Found:
         f"learned from accelerations along {PATHS} motions of {SEEN:g} s"
     )
     note = (
-        f"median motion {percent(found['middle'])}; error of accelerations of other states "
-        f"{percent((found['other'] / found['rates']) ** 0.5)}, root mean square"
+        f"mean of the motions {percent(found['mean'])}, median {percent(found['middle'])}; "
+        f"accelerations of states left out off by {percent((found['other'] / found['rates']) ** 0.5)}, root mean square"
     )
     return Found(found["largest"], percent(found["largest"]), on, note)

@@ -50,6 +50,15 @@ class Box:
         """Product of the lengths; inf where one is open."""
         return float(self.lengths.prod())
 
+    def require(self, d: int) -> None:
+        """Refuse positions of another dimension.
+
+        Raises:
+            ShapeError: there are not d lengths.
+        """
+        if self.d != d:
+            raise ShapeError(f"the box has {self.d} lengths and positions have {d} coordinates, expected as many")
+
     def nearest(self, apart: Tensor) -> Tensor:
         """Differences of positions [*, d] to the nearest image."""
         return apart + self.shift(apart)
@@ -92,8 +101,7 @@ def check_box(box: Box, d: int, r: float) -> None:
     Raises:
         ShapeError: another dimension. InputError: an edge shorter than 2 r.
     """
-    if box.d != d:
-        raise ShapeError(f"the box has {box.d} lengths and positions have {d} coordinates, expected as many")
+    box.require(d)
     if bool((box.lengths < 2 * r).any()):
         raise InputError(
             f"the box has an edge of {float(box.lengths.min()):g}, expected at least twice the reach {r:g} of the "
@@ -114,7 +122,7 @@ def _by_tree(points: Tensor, r: float, box: Box | None) -> tuple[Tensor, Tensor]
 
 
 def by_cells(points: Tensor, r: float, box: Box | None) -> tuple[Tensor, Tensor]:
-    """The same by cells at least as wide as r, whose neighbours are looked at: for devices without a tree."""
+    """The same by cells a little wider than r, whose neighbours are looked at: for devices without a tree."""
     n, d = points.shape
     low = points.amin(0) if n else points.new_zeros(d)
     extent = (points.amax(0) - low).clamp_min(r) if n else points.new_full((d,), r)
@@ -124,7 +132,8 @@ def by_cells(points: Tensor, r: float, box: Box | None) -> tuple[Tensor, Tensor]
         low = torch.where(closed, torch.zeros_like(low), low)
         extent = torch.where(closed, box.lengths.to(points), extent)
     most = max(int(max(n, 1) ** (1 / d)) + 1, 1)  # no more cells than points
-    counts = torch.clamp((extent / r).floor().long(), 1, most)
+    wide = r * (1 + 1e-6)  # so that rounding cannot put two points a distance of r apart into cells two apart
+    counts = torch.clamp((extent / wide).floor().long(), 1, most)
     cell = torch.minimum(((points - low) / extent * counts).floor().long().clamp_min(0), counts - 1)
     stride = torch.cat([counts.new_ones(1), counts.cumprod(0)[:-1]])
     number = (cell * stride).sum(1)

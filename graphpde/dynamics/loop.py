@@ -120,19 +120,26 @@ class Loop:
 
     def _step(self, leg: Leg, u: State, carry: Carry) -> tuple[Leg, Step | None]:
         """The step and its leg; None where it has no solution and a controller can try a shorter one."""
-        f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+        try:
+            f = self.f.at(leg.t, u) if isinstance(u, Tensor) else self.f
+        except SolveError as error:  # of the state itself, which no shorter step from there mends
+            raise self._placed(leg, error) from error
         leg, carry = self._foreseen(f, leg, u, carry)
         try:
             step = self.stepper.step(f, leg.t, leg.dt, u, carry)
         except SolveError as error:
             if self.pace.adapts:
                 return leg, None
-            total = self.done + 1 + self.pace.steps_left(leg, leg.until)
-            where = f"step {self.done + 1} of {total} (t={float(leg.t):.6g}, {self.stepper.name})"
             named = blamed(f, (leg.t, leg.t + leg.dt), u, error) if isinstance(u, Tensor) else error
-            raise SolveError(f"{where}: {named}", error.result) from error
+            raise self._placed(leg, named) from error
         self.counted.update(step.work)
         return leg, step
+
+    def _placed(self, leg: Leg, error: SolveError) -> SolveError:
+        """The error with step and time."""
+        total = self.done + 1 + self.pace.steps_left(leg, leg.until)
+        where = f"step {self.done + 1} of {total} (t={float(leg.t):.6g}, {self.stepper.name})"
+        return SolveError(f"{where}: {error}", error.result)
 
     def _foreseen(self, f: System, leg: Leg, u: State, carry: Carry) -> tuple[Leg, Carry]:
         """The best leg and what has been worked out for it, where controller and method can tell before the step."""
@@ -144,15 +151,17 @@ class Loop:
 
     def _find_divergence(self, leg: Leg | None, u: State, carry: Carry, until: int, bad: State) -> None:
         """Go over the steps since the last check again and name the first bad one."""
+        assert leg is not None
+        self.done -= until - leg.number + 1
         with torch.no_grad():
             while leg is not None:
                 leg, step = self._step(leg, u, carry)
+                self.done += 1
                 assert step is not None
                 if not is_finite(step.u) or leg.number == until:
                     # a function that answers differently the second time hides the step, not the node
                     node = first_bad_node(bad if is_finite(step.u) else step.u)
                     after = leg.t + leg.dt
                     term = self.f.blame((leg.t, after), u, node) if isinstance(u, Tensor) else self.f.label
-                    number = self.done - until + leg.number
-                    raise Diverged(float(after), number, largest(u), node, term, u)
+                    raise Diverged(float(after), self.done, largest(u), node, term, u)
                 u, carry, leg = step.u, step.carry, self.pace.after(leg)

@@ -39,7 +39,7 @@ class Rattle:
         term = _bonds(f)
         q, p = halves(u)
         p = p + (0.5 * dt) * (term.kick(t, q) if carry is None else carry)
-        q, p = term.placed(q, p, dt, t)
+        q, p = term.placed(q, p, dt, t + 0.5 * dt)
         force = term.kick(t + dt, q)
         p = term.tangent(q, p + (0.5 * dt) * force)
         return Step(torch.cat([q, p], -1), None, force, {"evaluations": 1 + (carry is None)})

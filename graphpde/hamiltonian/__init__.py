@@ -14,6 +14,7 @@ from graphpde.hamiltonian.shallow import (
     shallow_dam_break,
 )
 from graphpde.hamiltonian.sph import Fluid, Liquid, Smearing
+from graphpde.hamiltonian.start import LearnedStart
 from graphpde.hamiltonian.sympnet import SympNet
 from graphpde.hamiltonian.systems import (
     Start,
@@ -43,6 +44,7 @@ __all__ = [
     "Lagrangian",
     "LearnedField",
     "LearnedPair",
+    "LearnedStart",
     "Liquid",
     "MassMatrix",
     "NodeEnergy",

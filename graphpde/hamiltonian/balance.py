@@ -75,8 +75,9 @@ class EnergyGuard:
             return
         energy = float(self.body.energy(u))
         if abs(energy - self.start) > self.most:
-            worst = int(self.body.phase(u)[1].norm(dim=-1).argmax())
+            speed = self.body.phase(u)[1].norm(dim=-1) / self.body.masses.to(u)
+            worst = int(speed.argmax())
             raise SolveError(
                 f"the energy blew up from {self.start:.4g} to {energy:.4g} at step {step}, t = {t:.6g}, where particle "
-                f"{worst} is the fastest; take a shorter step (dt)"
+                f"{worst} is the fastest; take a shorter step (dt), or an energy that has a least value"
             )

@@ -7,15 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphpde.errors import ShapeError
+from graphpde.errors import InputError, ShapeError
 from graphpde.hamiltonian.particles import NodeEnergy
+from graphpde.ops.pair import require_numbers
 
 
 class Weight(NodeEnergy):
     """U = -m g . q: a uniform pull.
 
     Args:
-        mass: of the particles [n]. acceleration: g [d], such as (0, -9.81).
+        mass: of the particles [n], > 0; inf = held. acceleration: g [d], such as (0, -9.81).
+
+    Raises:
+        InputError: masses that are not > 0, an acceleration that is not finite. ShapeError: no [n] and [d].
     """
 
     def __init__(self, mass: Any, acceleration: Any):
@@ -26,6 +30,9 @@ class Weight(NodeEnergy):
                 f"mass has shape {list(self.mass.shape)} and acceleration {list(self.acceleration.shape)}, expected "
                 "[n] and [d]"
             )
+        if not bool((self.mass > 0).all()):
+            raise InputError(f"mass reaches {float(self.mass.min()):g}, expected numbers > 0, or inf for a held one")
+        require_numbers(acceleration=self.acceleration)
         held = torch.isinf(self.mass)[:, None]
         self._force = torch.where(held, 0.0, self.mass[:, None].to(self.acceleration) * self.acceleration)
 
@@ -41,6 +48,7 @@ class Pendulum(NodeEnergy):
 
     def __init__(self, strength: float = 1.0):
         super().__init__()
+        require_numbers(strength=strength)
         self.strength = strength
 
     def energy(self, q: Tensor) -> Tensor:
@@ -55,6 +63,7 @@ class Quartic(NodeEnergy):
 
     def __init__(self, square: float = 1.0, quartic: float = 1.0):
         super().__init__()
+        require_numbers(square=square, quartic=quartic)
         self.square, self.quartic = square, quartic
 
     def energy(self, q: Tensor) -> Tensor:

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from graphpde.checks import positive, whole
 from graphpde.core.close_pairs import Box
+from graphpde.errors import InputError
 from graphpde.hamiltonian.sph import Fluid, Liquid, Smearing
 from graphpde.ops.smoothing import Smoothing
 
 _DTYPE = torch.float64
+_REACH, _LARGEST = 2.0, 1000.0  # distances that particles have to reach; widths of a column
 
 
 class Flow(NamedTuple):
@@ -75,6 +77,13 @@ def dam_break(
     n = whole("n", n, 4)
     for name, value in (("height", height), ("length", length), ("gravity", gravity)):
         positive(name, value, finite=True)
+    if smoothing < _REACH or not math.isfinite(smoothing):
+        raise InputError(f"smoothing = {smoothing:g}, expected at least {_REACH:g} distances between particles")
+    if not 1 <= length <= _LARGEST or round(height * n) < 1 or height > _LARGEST:
+        raise InputError(
+            f"length = {length:g} and height = {height:g}, expected a tank as long as the column, which is 1 wide, "
+            f"and a column of at least one particle, 1/{n} high; at most {_LARGEST:g} each"
+        )
     dx, layers = 1.0 / n, math.ceil(smoothing)
     top = round(1.1 * height * n)
     column = _block(0, n, 0, round(height * n))

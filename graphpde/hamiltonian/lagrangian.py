@@ -19,7 +19,7 @@ from graphpde.checks import positive, whole
 from graphpde.core.jacobian import Action, by_reverse_mode
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.tracing import followed, following, learned_by
-from graphpde.errors import InputError, SolveError
+from graphpde.errors import InputError, ShapeError, SolveError
 from graphpde.nets.mlp import Mlp
 from graphpde.ops.separable import halves
 from graphpde.ops.term import Term
@@ -75,12 +75,23 @@ class Lagrangian(Term):
         return by_reverse_mode(lambda w: self(t, w), u)
 
     def energy(self, u: Tensor) -> Tensor:
-        """v . L_v - L of one state, or the sum over a batch: 0-d; stays where L does not depend on time."""
+        """v . L_v - L [*] of states [*, n, 2 d], which stays where L does not depend on time.
+
+        Raises:
+            ShapeError: a Lagrangian that sums over a batch of states.
+        """
         with following():
             x, y = halves(followed(u))
-            total = self.lagrangian(x, y).sum()
-            _, by_v = self._first(total, x, y)
-            return ((y * by_v).sum() - total).detach()
+            values = self.lagrangian(x, y)
+            _, by_v = self._first(values.sum(), x, y)
+            batch = u.dim() - 2
+            if values.shape[:batch] != u.shape[:batch]:
+                raise ShapeError(
+                    f"the Lagrangian has shape {list(values.shape)} for states {list(u.shape)}, expected "
+                    f"{[*u.shape[:batch], '...']}: values of each state of the batch"
+                )
+            each = values.reshape(*u.shape[:batch], -1).sum(-1)
+            return ((y * by_v).sum((-2, -1)) - each).detach()
 
     @staticmethod
     def _first(total: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

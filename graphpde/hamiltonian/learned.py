@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphpde.checks import whole
+from graphpde.checks import positive, whole
 from graphpde.core.calculus import slopes
 from graphpde.core.jacobian import by_reverse_mode
 from graphpde.core.linear_operator import LinearOperator
@@ -20,6 +20,7 @@ from graphpde.dynamics.evolve import evolve
 from graphpde.dynamics.stepper import Stepper, stepper_named
 from graphpde.errors import InputError, ShapeError
 from graphpde.hamiltonian.particles import NodeEnergy
+from graphpde.hamiltonian.start import LearnedStart
 from graphpde.nets.mlp import Mlp
 from graphpde.ops.pair import EdgeEnergy, squared
 from graphpde.ops.separable import halves
@@ -98,6 +99,7 @@ class LearnedPair(EdgeEnergy):
 
     def __init__(self, reach: float, *, bumps: int = 16, hidden: int = 64, layers: int = 2):
         super().__init__()
+        positive("reach", reach, finite=True)
         count = whole("bumps", bumps, 2)
         self.register_buffer("centres", torch.linspace(0, reach, count))
         self.width = reach / (count - 1)
@@ -130,7 +132,8 @@ class PathMatch:
     """The objective of learning through the integrator: the mean square distance from observed states.
 
     Batches are pairs (times [s], states [s, *, n, c]), the first of which starts the run, with a third entry of bool
-    [s, *, n, c] where not all was observed. What starts the run has to be known.
+    [s, *, n, c] where not all was observed. What starts the run has to be known, or the model a
+    :class:`~graphpde.hamiltonian.start.LearnedStart`.
 
     Args:
         stepper: of the run, or its name. dt: its step, None = one from each time to the next.
@@ -144,9 +147,14 @@ class PathMatch:
     def __call__(self, model: Any, batch: Sequence[Tensor], rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """{"path": loss}."""
         times, states = batch[0], batch[1]
-        found = evolve(model, states[0], times, stepper=self.stepper, dt=self.dt).states
+        begins = isinstance(model, LearnedStart)
+        start, law = (model.start, model.law) if begins else (states[0], model)
+        found = evolve(law, start, times, stepper=self.stepper, dt=self.dt).states
         if len(batch) < 3:
             return {"path": (found[1:] - states[1:]).square().mean()}
-        seen = batch[2][1:]  # what was not observed may be anything, NaN too
-        gap = found[1:] - torch.where(seen, states[1:], found[1:].detach())
-        return {"path": gap.square().sum() / seen.sum().clamp_min(1)}
+        first = 0 if begins else 1
+        found, seen = found[first:], batch[2][first:]  # what was not observed may be anything, NaN too
+        if not bool(seen.any()):
+            raise InputError("nothing of the states was seen after the start; there is nothing to learn from")
+        gap = found - torch.where(seen, states[first:], found.detach())
+        return {"path": gap.square().sum() / seen.sum()}

@@ -19,6 +19,9 @@ from graphpde.ops.separable import Separable, halves
 from graphpde.ops.term import Term
 from graphpde.typing import check_shape
 
+MOST_PAIRS = 30_000_000
+"""Pairs that are listed where all act on all: some 8 GB."""
+
 
 class NodeEnergy(nn.Module):
     """What a node stores by its own position."""
@@ -79,6 +82,11 @@ class Particles(Separable):
             if pairs.cutoff is not None:
                 self.neighbours = NeighbourList(pairs.cutoff, pairs.cutoff / 7 if skin is None else skin, box)
             else:
+                if self.n * (self.n - 1) // 2 > MOST_PAIRS:
+                    raise InputError(
+                        f"{self.n} particles that all act on each other have {self.n * (self.n - 1) // 2:,} pairs, "
+                        f"expected at most {MOST_PAIRS:,}; take fewer, an energy with a cutoff, or give the edges"
+                    )
                 tail, head = torch.triu_indices(self.n, self.n, 1).unbind()
                 self.edges = Incidence.of_pairs(tail, head, self.n, self.masses.dtype)
         self._listed: Listed | None = None
@@ -106,17 +114,25 @@ class Particles(Separable):
         """The forces [*, n, d]."""
         found = None
         if self.pairs is not None:
-            edges, apart = self._apart(q)
+            edges, apart = self.close(q)
             found = edges.divergence(-self.pairs.pull(apart, self._weight(edges, q)))
         if self.field is not None:
             own = self.field.pull(q)
             found = -own if found is None else found - own
         return torch.zeros_like(q) if found is None else found
 
-    def _apart(self, q: Tensor) -> tuple[Incidence, Tensor]:
-        """The edges, and the differences of positions over them [*, e, d]."""
+    def close(self, q: Tensor) -> tuple[Incidence, Tensor]:
+        """The edges over which particles at q [*, n, d] act on each other, and the differences over them [*, e, d].
+
+        Differences are those to the nearest images in the box. For systems with ``pairs``.
+
+        Raises:
+            ShapeError: another number of particles, or of coordinates than the box has lengths.
+        """
         if q.shape[-2] != self.n:
             raise ShapeError(f"there are {q.shape[-2]} particles and {self.n} masses, expected as many")
+        if self.box is not None:
+            self.box.require(q.shape[-1])
         if self.neighbours is not None:
             listed = self.neighbours.now(q) if self._listed is None else self._listed.require(q)
             return listed.edges, listed.apart(q)
@@ -146,7 +162,7 @@ class Particles(Separable):
         """Energy of the positions [*]."""
         total = q.new_zeros(q.shape[:-2])
         if self.pairs is not None:
-            edges, apart = self._apart(q)
+            edges, apart = self.close(q)
             total = total + self.pairs.energy(apart, self._weight(edges, q)).sum((-2, -1))
         return total if self.field is None else total + self.field.energy(q).sum((-2, -1))
 
@@ -172,12 +188,16 @@ class Particles(Separable):
         raise ShapeError(f"particles have {q.shape[-1]} coordinates, and angular momentum needs 2 or 3")
 
     def temperature(self, u: Tensor) -> Tensor:
-        """kT [*] = 2 kinetic energy by the degrees of freedom of the particles that are not held."""
+        """kT [*] = 2 kinetic energy by d for each particle that is not held, whether or not their sum is kept."""
         free = int(torch.isfinite(self.masses).sum()) * (u.shape[-1] // 2)
         return 2 * self.kinetic(u) / max(free, 1)
 
     def thermal(self, q: Tensor, temperature: float, rng: torch.Generator | None = None) -> Tensor:
-        """A state with momenta drawn at this temperature (Maxwell), their sum taken out: [n, 2 d]."""
+        """A state with momenta drawn at this temperature (Maxwell): [n, 2 d].
+
+        Where no particle is held their sum is taken out, and the rest scaled so that the mean of :meth:`temperature` is
+        as asked.
+        """
         if not 0 <= temperature < math.inf:
             raise InputError(f"temperature = {temperature:g}, expected a finite number >= 0")
         free = torch.isfinite(self.masses)[:, None]
@@ -185,4 +205,5 @@ class Particles(Separable):
         p = (mass * temperature).sqrt() * torch.randn(q.shape, generator=rng, dtype=q.dtype).to(q)
         if bool(free.all()):
             p = p - mass * (p.sum(-2, keepdim=True) / mass.sum())
+            p = p * math.sqrt(self.n / max(self.n - 1, 1))
         return torch.cat([q, p], -1)

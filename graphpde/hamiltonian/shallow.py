@@ -59,7 +59,7 @@ class ShallowWater(Particles):
 
     def depth(self, q: Tensor) -> Tensor:
         """h [n, 1] at the columns q [n, d]."""
-        edges, apart = self._apart(q)
+        edges, apart = self.close(q)
         w = self.smoothing.value(squared(apart))
         volume = self.volume.to(q)[:, None]
         tail, head = ends(edges, volume)
@@ -85,11 +85,16 @@ class JumpViscosity(Term):
     Args:
         water: the columns. linear, square: strengths alpha and beta.
 
+    Raises:
+        InputError: strengths that are negative or not finite, other particles than columns.
+
     Reference: Monaghan 1992, Annu. Rev. Astron. Astrophys. 30, eq. (4.2).
     """
 
     def __init__(self, water: ShallowWater, linear: float = 1.0, square: float = 2.0):
         super().__init__()
+        if not isinstance(water, ShallowWater):
+            raise InputError(f"water is a {type(water).__name__}, expected a ShallowWater, whose columns have depths")
         number("linear", linear)
         number("square", square)
         self.water, self.linear, self.square = water, linear, square
@@ -101,7 +106,7 @@ class JumpViscosity(Term):
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         water, q = self.water, halves(u)[0]
-        edges, apart = water._apart(q)
+        edges, apart = water.close(q)
         s, depth = squared(apart), water.depth(q)
         relative = edges.difference(water.velocity(u))
         tail, head = ends(edges, torch.cat([depth, water.volume.to(q)[:, None]], -1))

@@ -59,7 +59,15 @@ class Liquid:
         return self.stiffness / self.density * (stored + 1 / x - 1)
 
     def density_at(self, pressure: Tensor) -> Tensor:
-        """The density that has a pressure."""
+        """The density that has a pressure.
+
+        Raises:
+            InputError: a pressure that no density has.
+        """
+        if bool((pressure <= -self.stiffness).any()):
+            raise InputError(
+                f"the pressure reaches {float(pressure.min()):g}, expected > {-self.stiffness:g}, that of density 0"
+            )
         return self.density * (pressure / self.stiffness + 1) ** (1 / self.exponent)
 
 
@@ -161,7 +169,7 @@ class Fluid(Term):
         pressure = self.law.pressure(rho)
         if self.held is not None:
             pressure = self._at_walls(edges, apart, s, rho, pressure)
-            rho = torch.where(self.held[:, None], self.law.density_at(pressure), rho)
+            rho = torch.where(self.held[:, None], self.law.density_at(pressure.clamp_min(0)), rho)
         pairs = _Pairs.of(edges, apart, s, self.smoothing.slope(s), [rho, pressure, mass / rho, self._free(q), v])
         rate = edges.divergence(self._push(pairs)) / mass
         if self.gravity is not None:

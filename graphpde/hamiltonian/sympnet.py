@@ -23,6 +23,7 @@ from graphpde.errors import InputError
 from graphpde.ops.separable import halves
 
 KINDS = ("gradient", "linear_activation")
+_EVERY = 3  # layer of a "linear_activation" map is an activation; odd, so that both halves get them in turn
 
 
 class Ridge(nn.Module):
@@ -76,8 +77,9 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, edges: Incidence | None) -> Tensor:
         moved = self.node(x)
-        if self.edge is None or edges is None:
+        if self.edge is None:
             return moved
+        assert edges is not None
         return moved - edges.divergence(self.edge(edges.difference(x)))
 
 
@@ -86,7 +88,8 @@ class SympNet(nn.Module):
 
     Args:
         d: positions of each node. layers: how many; they move momenta and positions in turn. width: ridges of each.
-        kind: "gradient" (G-SympNet) or "linear_activation" (LA-SympNet: three linear layers before each activation).
+        kind: "gradient" (G-SympNet) or "linear_activation" (LA-SympNet: two linear layers before each activation,
+            of which the first moves momenta, the next positions, and so on).
         on_edges: whether there are terms of differences over the edges too.
         activation: sigma; odd where ``on_edges``, as tanh is.
 
@@ -110,12 +113,14 @@ class SympNet(nn.Module):
             raise InputError(f"kind='{kind}', expected one of: {', '.join(KINDS)}")
         d, layers, width = sizes
         self.on_edges = on_edges
+        if on_edges:
+            _require_odd(activation)
         made: list[Layer] = []
         for k in range(layers):
             edge = Ridge(d, width, activation, even=True) if on_edges else None
             if kind == "gradient":
                 made.append(Layer(Ridge(d, width, activation), edge))
-            elif k % 4 == 3:
+            elif k % _EVERY == _EVERY - 1:
                 made.append(Layer(Activation(d, activation), edge))
             else:
                 made.append(Layer(Linear(d), edge))
@@ -158,3 +163,15 @@ class SympNet(nn.Module):
                 else "edges were given and on_edges is False"
             )
             raise InputError(f"{what}; expected both or neither")
+
+
+def _require_odd(activation: Callable[[Tensor], Tensor]) -> None:
+    """Refuse functions by which the direction of an edge, which is a matter of numbering, would count.
+
+    Raises:
+        InputError: the function is not odd.
+    """
+    x = torch.tensor([0.3, 1.7], dtype=torch.float64)
+    if not torch.allclose(activation(-x), -activation(x)):
+        name = getattr(activation, "__name__", type(activation).__name__)
+        raise InputError(f"activation {name} is not odd, which on_edges needs; take torch.tanh or torch.sin")

@@ -17,10 +17,13 @@ from graphpde.core.incidence import Incidence
 from graphpde.errors import InputError
 from graphpde.hamiltonian.fields import HenonHeiles, Pendulum, Quartic, Weight
 from graphpde.hamiltonian.particles import NodeEnergy, Particles
-from graphpde.ops.pair import Difference, EdgeEnergy, Fput, Gravity, LennardJones, Spring, Toda
+from graphpde.ops.pair import Difference, EdgeEnergy, Fput, Gravity, LennardJones, Spring, Toda, require_numbers
 from graphpde.ops.rigid import Rigid
+from graphpde.typing import check_shape
 
 _DTYPE = torch.float64
+_FAR = 1e100  # whose powers are numbers still
+_CELLS = 100  # along a side of a liquid: four million particles
 _OUTER = (
     (1.00000597682, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
     (0.000954786104043, (-3.5023653, -3.8169847, -1.5507963), (0.00565429, -0.00412490, -0.00190589)),
@@ -46,6 +49,8 @@ def pendulum(angle: float = 1.0, momentum: float = 0.0, strength: float = 1.0) -
 def henon_heiles(energy: float = 1 / 12, y: float = 0.1, momentum_y: float = 0.0) -> Start:
     """A point in the potential of Henon and Heiles, starting on the section x = 0 with this energy."""
     system = Particles(torch.ones(1, dtype=_DTYPE), field=HenonHeiles())
+    for name, value in (("energy", energy), ("y", y), ("momentum_y", momentum_y)):
+        number(name, value, least=-_FAR, below=_FAR)
     left = 2 * (energy - float(system.potential(torch.tensor([[0.0, y]], dtype=_DTYPE)))) - momentum_y**2
     if left < 0:
         raise InputError(f"energy = {energy:g} is less than that of y = {y:g} and its momentum; take a larger one")
@@ -64,14 +69,19 @@ def chain(n: int, pairs: Difference, displacement: Tensor | None = None, field: 
     links = Incidence.of_pairs(torch.arange(n + 1), torch.arange(1, n + 2), n + 2)
     u = torch.zeros(n + 2, 2, dtype=_DTYPE)
     if displacement is not None:
-        u[1:-1, 0] = displacement.to(u)
+        u[1:-1, 0] = check_shape(displacement, "n", "displacement", n=n).to(u)
     return Start(Particles(mass, pairs, edges=links, field=field), u)
 
 
-def fput(n: int = 32, alpha: float = 0.25, beta: float = 0.0, amplitude: float = 1.0) -> Start:
-    """The chain of Fermi, Pasta, Ulam and Tsingou between fixed ends, displaced by amplitude sin(pi i / (n + 1))."""
+def first_mode(n: int, amplitude: float = 1.0) -> Tensor:
+    """Displacements of a chain between walls in its slowest mode [n]: amplitude sin(pi i / (n + 1))."""
     i = torch.arange(1, whole("n", n) + 1, dtype=_DTYPE)
-    return chain(n, Fput(alpha, beta), amplitude * torch.sin(math.pi * i / (n + 1)))
+    return amplitude * torch.sin(math.pi * i / (n + 1))
+
+
+def fput(n: int = 32, alpha: float = 0.25, beta: float = 0.0, amplitude: float = 1.0) -> Start:
+    """The chain of Fermi, Pasta, Ulam and Tsingou between fixed ends in its first mode."""
+    return chain(n, Fput(alpha, beta), first_mode(n, amplitude))
 
 
 def mode_energies(u: Tensor) -> Tensor:
@@ -86,12 +96,13 @@ def mode_energies(u: Tensor) -> Tensor:
 
 def toda(n: int = 32, amplitude: float = 1.0) -> Start:
     """A Toda chain between fixed ends in its first mode: integrable."""
-    i = torch.arange(1, whole("n", n) + 1, dtype=_DTYPE)
-    return chain(n, Toda(), amplitude * torch.sin(math.pi * i / (n + 1)))
+    return chain(n, Toda(), first_mode(n, amplitude))
 
 
 def phi4(shape: tuple[int, ...] = (32,), square: float = -1.0, quartic: float = 1.0, seed: int = 0) -> Start:
     """Lattice phi^4 on a periodic grid: links (q_j - q_i)^2 / 2, nodes square q^2 / 2 + quartic q^4 / 4."""
+    if not shape:
+        raise InputError("shape is empty, expected the number of nodes along each axis of the lattice, such as [32]")
     for size in shape:
         whole("shape", size, 3)
     numbers = torch.arange(math.prod(shape)).reshape(shape)
@@ -109,8 +120,11 @@ def phi4(shape: tuple[int, ...] = (32,), square: float = -1.0, quartic: float = 
 
 def springs(n: int = 5, d: int = 2, stiffness: float = 1.0, rest: float = 1.0, seed: int = 0) -> Start:
     """n bodies in a ring of springs, each of them drawn near its place on a circle."""
-    n = whole("n", n, 3)
-    rng, each = torch.Generator().manual_seed(seed), torch.arange(whole("n", n, 3))
+    n, d = whole("n", n, 3), whole("d", d, 1)
+    number("rest", rest)
+    if d > 3:
+        raise InputError(f"d = {d}, expected 1 to 3 coordinates")
+    rng, each = torch.Generator().manual_seed(seed), torch.arange(n)
     ring = Incidence.of_pairs(each, (each + 1) % n, n)
     angle = 2 * math.pi * each.to(_DTYPE) / n
     place = torch.stack([angle.cos(), angle.sin(), *[torch.zeros_like(angle)] * (d - 2)], 1)[:, :d]
@@ -186,7 +200,10 @@ def lennard_jones(
         InputError: numbers out of range, a box narrower than twice the cutoff with its skin.
     """
     cells = whole("cells", cells)
+    if cells > _CELLS:
+        raise InputError(f"cells = {cells} are {4 * cells**3:,} particles, expected at most {_CELLS} cells")
     positive("density", density)
+    number("cutoff", cutoff, least=0.5)  # far inside of sigma there is no liquid, and numbers that no float holds
     edge = (4 / density) ** (1 / 3)
     corner = torch.tensor([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]], dtype=_DTYPE)
     steps = torch.arange(cells, dtype=_DTYPE)
@@ -201,6 +218,9 @@ def double_pendulum(
     masses: tuple[float, float] = (1.0, 1.0), gravity: float = 9.81,
 ) -> tuple[Rigid, Tensor]:  # fmt: skip
     """Two masses on rigid links, a path of three nodes that hangs from the first; starts at rest. For ``rattle``."""
+    for name, given in (("angles", angles), ("lengths", lengths), ("masses", masses)):
+        check_shape(given, "k", name, k=2)
+    require_numbers(angles=torch.tensor(angles))
     mass = torch.tensor([math.inf, *masses], dtype=_DTYPE)
     angle, length = torch.tensor(angles, dtype=_DTYPE), torch.tensor(lengths, dtype=_DTYPE)
     links = length[:, None] * torch.stack([angle.sin(), -angle.cos()], 1)

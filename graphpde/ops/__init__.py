@@ -24,7 +24,7 @@ from graphpde.ops.noise import SDE, Additive, Diagonal, EdgeNoise, General, Nois
 from graphpde.ops.random_fields import GaussianField
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.rigid import Rigid
-from graphpde.ops.separable import Friction, Separable, Thermal, langevin
+from graphpde.ops.separable import Force, Friction, Separable, Thermal, langevin
 from graphpde.ops.source import Source
 from graphpde.ops.system import System
 from graphpde.ops.term import LinearTerm, Sum, Term
@@ -53,6 +53,7 @@ __all__ = [
     "EigenBasis",
     "Energy",
     "Fluxes",
+    "Force",
     "Form",
     "Friction",
     "GaussianField",

@@ -9,6 +9,7 @@ Reference: Verlet 1967; Allen and Tildesley 2017, section 5.3.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from torch import Tensor
@@ -101,14 +102,16 @@ class NeighbourList:
         """A list for positions q [n, d] that will still serve if the next step goes about as far as the last.
 
         Raises:
-            InputError: particles in one place. ShapeError: a batch of states, whose neighbours differ.
+            InputError: particles in one place. SolveError: they have met on the way. ShapeError: a batch of states,
+                whose neighbours differ.
         """
         far, before = self._far(q), self._before
         known = before is not None and before.shape == q.shape and len(q)
         step = float(distances(q, before).max()) if known and before is not None else 0.0
         if self._kept is None or far + 1.5 * step > self._kept.room:
             self._make(q)
-        self._before = q.detach()
+        if far < math.inf:  # of what is not finite the loop tells
+            self._before = q.detach()
         assert self._kept is not None
         return self._kept
 
@@ -142,8 +145,9 @@ class NeighbourList:
         same = (squared(listed.apart(q))[:, 0] == 0).nonzero()
         if len(same):
             k = int(same[0, 0])
-            raise InputError(
-                f"particles {int(tail[k])} and {int(head[k])} lie in one place, where no force is defined; move one"
-            )
+            what = f"particles {int(tail[k])} and {int(head[k])} lie in one place, where no force is defined"
+            if self.made:
+                raise SolveError(f"{what}; take a shorter step (dt), or move one if they start so")
+            raise InputError(f"{what}; move one")
         self.made += 1
         self._kept = listed

@@ -5,6 +5,7 @@ Each is a function of the difference d = q_head - q_tail [*, e, k] of an undirec
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from operator import add
 from typing import Any
@@ -71,6 +72,8 @@ class Spring(Central):
 
     def __init__(self, stiffness: float | Tensor = 1.0, rest: float | Tensor = 0.0):
         super().__init__()
+        require_numbers(stiffness=stiffness)
+        require_numbers(rest=rest, least=0.0)
         self.stiffness, self.rest = stiffness, rest
 
     def value(self, s: Tensor) -> Tensor:
@@ -93,6 +96,7 @@ class Gravity(Central):
     def __init__(self, strength: float = 1.0, softening: float = 0.0):
         super().__init__()
         number("softening", softening)
+        require_numbers(strength=strength)
         self.strength, self.softening = strength, softening
 
     def value(self, s: Tensor) -> Tensor:
@@ -118,6 +122,7 @@ class LennardJones(Central):
     def __init__(self, epsilon: float = 1.0, sigma: float = 1.0, cutoff: float | None = 2.5, ending: str = "force"):
         super().__init__()
         positive("sigma", sigma)
+        require_numbers(epsilon=epsilon)
         if cutoff is not None:
             positive("cutoff", cutoff, finite=True)
         if ending not in ("force", "value"):
@@ -175,6 +180,7 @@ class Fput(Difference):
 
     def __init__(self, alpha: float = 0.25, beta: float = 0.0):
         super().__init__()
+        require_numbers(alpha=alpha, beta=beta)
         self.alpha, self.beta = alpha, beta
 
     def value(self, d: Tensor) -> Tensor:
@@ -193,6 +199,18 @@ class Toda(Difference):
 
     def slope(self, d: Tensor) -> Tensor:
         return -torch.expm1(-d)
+
+
+def require_numbers(*, least: float = -math.inf, **named: float | Tensor) -> None:
+    """Refuse parameters of energies, numbers or tensors, that are not finite or less than ``least``.
+
+    Raises:
+        InputError: names it.
+    """
+    for name, value in named.items():
+        ends = value.detach().aminmax() if isinstance(value, Tensor) and value.numel() else (value,)
+        for x in ends:
+            number(name, float(x) if isinstance(x, Tensor) else x, least=least)
 
 
 def squared(d: Tensor) -> Tensor:

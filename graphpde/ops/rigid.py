@@ -64,13 +64,13 @@ class Rigid(Separable):
     def tangent(self, q: Tensor, p: Tensor) -> Tensor:
         """The momenta nearest to p (in kinetic energy) that change no length: G(q) M^-1 p = 0."""
         d = self.bonds.difference(q)
-        closing = (d * self.bonds.difference(self.drift(q.new_zeros(()), p))).sum(-1, keepdim=True)
+        closing = (d * self.bonds.difference(p / self.masses.to(p)[:, None])).sum(-1, keepdim=True)
         return p - self.pulled(q, self._solved(d, d, closing))
 
     def placed(self, q: Tensor, p: Tensor, dt: float | Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Positions after a drift with momenta p - G(q)^T tension that meet all lengths, and these momenta.
 
-        Newton's method.
+        Newton's method. The time is the one at which the drift is asked.
 
         Raises:
             SolveError: no tensions found; the step is too long, or the bonds cannot keep their lengths.

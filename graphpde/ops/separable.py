@@ -28,7 +28,8 @@ class Separable(Term):
     (``leapfrog``, ``yoshida4``, ...) call the halves one at a time; every other stepper takes both together.
 
     Args:
-        kick: (t, q [*, n, d]) -> p' [*, n, d]. drift: (t, p [*, n, d]) -> q' [*, n, d]; None: q' = p.
+        kick: (t, q [*, n, d]) -> p' [*, n, d]. drift: (t, p [*, n, d]) -> q' [*, n, d]; None: q' = p. What only pushes,
+            beside another system, is a :class:`Force`.
         slow: a part of p' that changes slowly, (t, q) -> [*, n, d], which ``respa`` asks for less often; ``kick`` is
             then the rest.
 
@@ -40,6 +41,7 @@ class Separable(Term):
     """
 
     constrained = False
+    _drift: Half | None = None
     _slow: Half | None = None
 
     def __init__(self, kick: Half, drift: Half | None = None, slow: Half | None = None):
@@ -84,13 +86,24 @@ class Separable(Term):
 
 
 def summed(parts: Sequence[tuple[Scalar, Separable]]) -> Separable:
-    """Several terms with their factors as one."""
+    """Several terms with their factors as one.
+
+    Raises:
+        InputError: more than one of them moves positions without having been given a drift, so that they would move
+            several times as fast.
+    """
     if len(parts) == 1 and isinstance(parts[0][0], float) and parts[0][0] == 1.0:
         return parts[0][1]
 
     def total(half: str, among: Sequence[tuple[Scalar, Separable]]) -> Half:
         return lambda t, x: reduce(add, (factor * getattr(term, half)(t, x) for factor, term in among))
 
+    own = [term.label for _, term in parts if term._drift is None]
+    if len(own) > 1:
+        raise InputError(
+            f"{own[0]} and {own[1]} both move the positions by their momenta, expected one term that does; give what "
+            f"only pushes as Force(kick)"
+        )
     slow = [(factor, term) for factor, term in parts if term.splits]
     whole = Separable(total("fast", parts), total("drift", parts), total("slow", slow) if slow else None)
     whole.constrained = any(term.constrained for _, term in parts)
@@ -107,6 +120,26 @@ def halves(u: Tensor) -> tuple[Tensor, Tensor]:
         raise ShapeError(f"the state has shape {list(u.shape)}, expected [*, n, 2 d]: d positions, then d momenta")
     d = u.shape[-1] // 2
     return u[..., :d], u[..., d:]
+
+
+class Force(Separable):
+    """p' = kick(t, q), q' = 0: to be added to a system that moves its positions, such as ``Particles``.
+
+    Args:
+        kick: (t, q [*, n, d]) -> p' [*, n, d]; None: all of it is slow. slow: see :class:`Separable`.
+
+    Raises:
+        InputError: neither of them.
+    """
+
+    def __init__(self, kick: Half | None = None, slow: Half | None = None):
+        if kick is None and slow is None:
+            raise InputError("a Force has neither kick nor slow, expected one at least")
+        super().__init__(_still if kick is None else kick, _still, slow)
+
+
+def _still(t: Tensor, x: Tensor) -> Tensor:
+    return torch.zeros_like(x)
 
 
 class Friction(Term):

@@ -79,10 +79,10 @@ class _Way:
         """A step: measure, tell, and stop where somebody asks for it."""
         run, leg = self._run, self._leg
         self._t = now
-        run.frames.kit.check(step, steps, now, u)
         run.frames.meter.follow(now)
         if step <= leg.skip:
             return
+        run.frames.kit.check(step, steps, now, u)
         run.step, run.steps = leg.origin.step + step, leg.origin.step + steps
         run.frames.records.step(now, u, None if run.rhythm is None else run.rhythm.last)
         self._tell(now)

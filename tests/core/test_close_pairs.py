@@ -49,6 +49,37 @@ def test_trees_and_cells_are_all_pairs(lengths: tuple[float, ...] | None, r: flo
         assert list(zip(tail.tolist(), head.tolist(), strict=True)) == wanted
 
 
+def at_most(pos: Tensor, r: float, box: Box | None) -> list[list[int]]:
+    """Pairs by the squares of all nearest differences: the same rounding as that of cells."""
+    tail, head = torch.triu_indices(len(pos), len(pos), 1).unbind()
+    apart = pos[head] - pos[tail]
+    near = (apart if box is None else box.nearest(apart)).square().sum(1) <= r * r
+    return torch.stack([tail[near], head[near]]).tolist()
+
+
+@pytest.mark.parametrize("closed", (False, True))
+@pytest.mark.parametrize("d", (1, 2))
+def test_lattices_whose_neighbours_are_just_at_r(d: int, closed: bool) -> None:
+    """Numbers of cells round, distances too: no neighbour may be lost between two cells."""
+    for n, r in itertools.product((4, 6, 7, 10), (0.3, 0.1, 1 / 3, 0.7)):
+        row = torch.arange(n, dtype=torch.float64) * r
+        pos = torch.cartesian_prod(*[row] * d).reshape(-1, d)
+        box = Box([n * r] * d) if closed else None
+        tail, head = by_cells(pos if box is None else box.inside(pos), r, box)
+        assert [tail.tolist(), head.tolist()] == at_most(pos if box is None else box.inside(pos), r, box), (n, r)
+
+
+@pytest.mark.parametrize("d", (1, 2, 3))
+def test_boxes_of_just_twice_r_and_points_on_walls(d: int) -> None:
+    """Halves and quarters, which floats hold: every pair once, whatever image is the nearest."""
+    side = torch.tensor([0.0, 0.25, 0.5, 1.0, 1.75, 2.0], dtype=torch.float64)
+    pos = torch.cartesian_prod(*[side] * d).reshape(-1, d)
+    box = Box([2.0] * d)
+    wanted = at_most(box.inside(pos), 1.0, box)
+    for tail, head in (close_pairs(pos, 1.0, box=box), by_cells(box.inside(pos), 1.0, box)):
+        assert [tail.tolist(), head.tolist()] == wanted
+
+
 def test_cells_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     pos = torch.rand(300, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     monkeypatch.setattr(module, "_ENTRIES", 100)

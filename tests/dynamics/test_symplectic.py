@@ -16,7 +16,7 @@ from graphpde.dynamics.evolve import longest_stable_step
 from graphpde.dynamics.symplectic import TURNS, imaginary_extent
 from graphpde.errors import InputError, SolveError, StepTooLong
 from graphpde.mesh import Space, interval
-from graphpde.ops import Reaction, Rigid, Separable, System, Wave, langevin
+from graphpde.ops import Force, Reaction, Rigid, Separable, System, Wave, langevin
 
 START = torch.tensor(0.0, dtype=torch.float64)
 SPLIT = [name for name, kind in STEPPERS.items() if kind.accepts == "separable"]
@@ -88,17 +88,30 @@ def rotor(t: Tensor, q: Tensor) -> Tensor:
     return -torch.sin(q - 0.3 * torch.sin(t))
 
 
+def growing(t: Tensor, p: Tensor) -> Tensor:
+    return p / (1.2 + torch.sin(t))
+
+
+@pytest.mark.parametrize("name", [name for name in SPLIT if STEPPERS[name].reversible])
+def test_steps_of_what_depends_on_time_can_be_undone(name: str) -> None:
+    u = torch.tensor([[0.5, 0.2]], dtype=torch.float64)
+    f = Separable(rotor, growing, slow=lambda t, q: torch.cos(t) * q)
+    there = stepped(name, f, u, 0.1, 0.3)
+    assert float((stepped(name, f, there, -0.1, 0.4) - u).abs().max()) <= 1e-14
+
+
 RUNS = {1: (1.0, 64), 2: (1.0, 16), 4: (4.0, 8), 6: (8.0, 6), 8: (16.0, 5)}
 
 
 @pytest.mark.orders
+@pytest.mark.parametrize("drift", (None, growing), ids=("constant", "growing"))
 @pytest.mark.parametrize("name", SPLIT)
-def test_declared_order(name: str) -> None:
-    """A driven pendulum, whose force depends on time: kicks and drifts know when they happen."""
+def test_declared_order(name: str, drift: Any) -> None:
+    """A driven pendulum, whose force and mass depend on time: kicks and drifts know when they happen."""
     stepper = STEPPERS[name]()
     end, coarse = RUNS[int(stepper.order)]
     u0 = torch.tensor([[0.5, 0.2], [1.0, -0.3]], dtype=torch.float64)
-    f = Separable(rotor)
+    f = Separable(rotor, drift)
     fine = evolve(f, u0, [0.0, end], stepper="yoshida8", dt=0.01).final
     errors = [
         float((evolve(f, u0, [0.0, end], stepper=stepper, dt=1 / (coarse * 2**k)).final - fine).norm())
@@ -222,8 +235,10 @@ def test_sums_of_separable_terms_are_one() -> None:
     f, u = bodies()
     field = Separable(lambda t, q: 0.5 * torch.cos(q), lambda t, p: torch.zeros_like(p))
     whole = Separable(lambda t, q: f.kick(t, q) + torch.cos(q), f.drift)
-    one = evolve(f + 2.0 * field, u, [0.0, 1.0], stepper="yoshida4", dt=0.1).final
-    assert torch.allclose(one, evolve(whole, u, [0.0, 1.0], stepper="yoshida4", dt=0.1).final, atol=1e-14)
+    two = evolve(whole, u, [0.0, 1.0], stepper="yoshida4", dt=0.1).final
+    for beside in (field, Force(field.kick), Force(slow=field.kick)):
+        one = evolve(f + 2.0 * beside, u, [0.0, 1.0], stepper="yoshida4", dt=0.1).final
+        assert torch.allclose(one, two, atol=1e-14)
 
 
 def test_gradients_through_steps_and_their_checkpoints() -> None:
@@ -247,6 +262,10 @@ def test_what_is_not_separable_is_refused() -> None:
         evolve(Separable(lambda t, q: -q), torch.ones(1, 3), [0, 1], stepper="pefrl", dt=0.1)
     with pytest.raises(InputError, match="kick is a float, expected a function"):
         Separable(1.0)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"Separable and Separable both move the positions .*as Force\(kick\)"):
+        evolve(Separable(rotor) + Separable(rotor), u0, [0, 1], stepper="leapfrog", dt=0.1)
+    with pytest.raises(InputError, match="a Force has neither kick nor slow"):
+        Force()
     with pytest.raises(InputError, match="inner is 0"):
         Respa(0)
 
@@ -275,13 +294,18 @@ def angles_of(u: Tensor) -> Tensor:
     return torch.atan2(link[..., 0], -link[..., 1])
 
 
-def test_a_rigid_pendulum_swings_as_its_angle() -> None:
+@pytest.mark.parametrize("pace", (lambda t: 1.0, lambda t: 1 / (1 + 0.3 * torch.sin(t))), ids=("constant", "growing"))
+def test_a_rigid_pendulum_swings_as_its_angle(pace: Any) -> None:
+    """Also with a mass that depends on time."""
     f, u0 = double_pendulum(2)
-    length, mass = 1.0, 1.0
+    weight, mass = f.motion.kick, f.masses
+    moves = Separable(weight, lambda t, p: pace(t) * p / mass[:, None])
+    f = Rigid(moves, torch.tensor([[0, 1]]), f.lengths, mass)
     angle = angles_of(u0)[0]
     along = torch.stack([angle.cos(), angle.sin()])
-    start = torch.stack([angle, (u0[1, 2:] @ along) / (mass * length)])[None]
-    exact = evolve(Separable(lambda t, q: -9.81 * torch.sin(q)), start, [0.0, 1.0], stepper="yoshida8", dt=0.01).final
+    start = torch.stack([angle, u0[1, 2:] @ along])[None]
+    angle_alone = Separable(lambda t, q: -9.81 * torch.sin(q), lambda t, p: pace(t) * p)
+    exact = evolve(angle_alone, start, [0.0, 1.0], stepper="yoshida8", dt=0.01).final
     errors = [
         float((angles_of(evolve(f, u0, [0.0, 1.0], stepper=Rattle(), dt=dt).final)[0] - exact[0, 0]).abs())
         for dt in (0.02, 0.01)

@@ -101,8 +101,9 @@ def test_a_learned_mass_matrix_keeps_its_own_energy() -> None:
     with torch.no_grad():
         run = evolve(term, u, [0.0, 1.0], stepper="rk4", dt=0.02).final
         alone = [evolve(term, one, [0.0, 1.0], stepper="rk4", dt=0.02).final for one in u]
-    for before, after, one in zip(u, run, alone, strict=True):
-        assert float(term.energy(after)) == pytest.approx(float(term.energy(before)), abs=1e-7)
+    assert torch.allclose(term.energy(run), term.energy(u), atol=1e-7)
+    for before, each, after, one in zip(u, term.energy(u), run, alone, strict=True):
+        assert float(term.energy(before)) == pytest.approx(float(each), abs=1e-14)
         assert torch.allclose(one, after, atol=1e-10)
     away = u + torch.tensor([6 * torch.pi, -2 * torch.pi, 0, 0])
     assert torch.allclose(term(START, away)[..., 2:], term(START, u)[..., 2:], atol=1e-5)
@@ -122,6 +123,8 @@ def test_what_has_no_masses_is_refused() -> None:
         Lagrangian(lambda q, v: torch.ones(()))(START, u)
     with pytest.raises(InputError, match="method='lu', expected one of: auto, dense, cg"):
         Lagrangian(two_links, method="lu")
+    with pytest.raises(ShapeError, match=r"expected \[2, '\.\.\.'\]: values of each state of the batch"):
+        Lagrangian(lambda q, v: v.square().sum()).energy(torch.zeros(2, 1, 4, dtype=torch.float64))
     with pytest.raises(InputError, match="take method='dense' for a batch"):
         Lagrangian(two_links, method="cg")(START, torch.zeros(2, 1, 4, dtype=torch.float64))
 

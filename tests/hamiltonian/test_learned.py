@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from graphpde.hamiltonian import (
     pendulum,
     springs,
 )  # fmt: skip
+from graphpde.hamiltonian.sympnet import Linear
 from graphpde.train import Adam, Cosine, fit
 
 START = torch.tensor(0.0, dtype=torch.float64)
@@ -231,6 +234,19 @@ def test_maps_are_symplectic_and_can_be_undone(kind: str, on_edges: bool) -> Non
     assert torch.autograd.gradcheck(lambda u: net(u, edges), flat)
 
 
+def test_activations_move_both_halves() -> None:
+    """Without their linear layers, maps of activations alone bend positions and momenta."""
+    torch.manual_seed(0)
+    net = SympNet(2, kind="linear_activation").double()
+    with torch.no_grad():
+        for layer in net.layers:
+            if isinstance(layer.node, Linear):
+                layer.node.matrix.zero_()
+    u = state(5, 4)
+    moved = (net(u) - u).abs().amax(0)
+    assert bool((moved > 1e-3).all())
+
+
 def test_maps_on_graphs_do_not_see_numbers_or_directions() -> None:
     torch.manual_seed(0)
     net = SympNet(1, layers=4, width=6, on_edges=True).double()
@@ -279,6 +295,14 @@ def test_bad_input() -> None:
         Hamiltonian(1.0)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="kind='la', expected one of: gradient, linear_activation"):
         SympNet(1, kind="la")
+    for reach in (0, -1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match=f"reach is {reach}, expected a finite number > 0"):
+            LearnedPair(reach)
+    with pytest.raises(InputError, match="activation cos is not odd, which on_edges needs; take torch.tanh"):
+        SympNet(1, on_edges=True, activation=torch.cos)
+    with pytest.raises(InputError, match="nothing of the states was seen after the start"):
+        times, states = torch.linspace(0, 1, 3), torch.ones(3, 1, 2)
+        PathMatch("rk4")(Hamiltonian(lambda u: u.square()), (times, states, torch.zeros(3, 1, 2, dtype=torch.bool)))
     with pytest.raises(InputError, match="no edges were given and on_edges is True"):
         SympNet(1, on_edges=True)(torch.zeros(2, 2))
     with pytest.raises(InputError, match="edges were given and on_edges is False"):

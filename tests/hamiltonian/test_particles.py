@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.core.close_pairs import Box
 from graphpde.core.incidence import Incidence
-from graphpde.dynamics import evolve
+from graphpde.dynamics import Respa, evolve
 from graphpde.errors import Diverged, InputError, ShapeError, SolveError
 from graphpde.hamiltonian import (
     HenonHeiles,
@@ -19,6 +19,7 @@ from graphpde.hamiltonian import (
     Quartic,
     Start,
     Weight,
+    chain,
     double_pendulum,
     fput,
     henon_heiles,
@@ -31,6 +32,7 @@ from graphpde.hamiltonian import (
     springs,
     toda,
 )  # fmt: skip
+from graphpde.ops import Force
 from graphpde.ops.moving import NeighbourList
 from graphpde.ops.pair import PAIRS, Fput, Gravity, LennardJones, Spring, Toda
 
@@ -123,6 +125,33 @@ def test_a_batch_is_its_states() -> None:
     assert system.energy(both).shape == (2,)
 
 
+@pytest.mark.parametrize("stepper", ("leapfrog", "rk4"))
+def test_forces_are_added_to_particles(stepper: str) -> None:
+    """A Force leaves the drift alone: with all steppers the run is that of the sum of the energies."""
+    system, u = springs(5)
+    field = Quartic(0.3, 0.2)
+    whole = Particles(system.masses, system.pairs, edges=system.edges, field=field)
+    one = evolve(system + Force(lambda t, q: -field.pull(q)), u, [0.0, 1.0], stepper=stepper, dt=0.05).final
+    assert torch.allclose(one, evolve(whole, u, [0.0, 1.0], stepper=stepper, dt=0.05).final, atol=1e-13)
+    with pytest.raises(InputError, match="Particles and Particles both move the positions by their momenta"):
+        evolve(system + whole, u, [0.0, 1.0], stepper="leapfrog", dt=0.05)
+
+
+def test_a_slow_force_beside_particles() -> None:
+    """Of order 2; and, of stiff springs, ever nearer to the run whose fast part is exact."""
+    system, u = springs(5, stiffness=50.0)
+    f = system + Force(slow=lambda t, q: -0.5 * q)
+    exact = evolve(f, u, [0.0, 2.0], stepper="yoshida8", dt=0.005).final
+
+    def error(inner: int, dt: float) -> float:
+        return float((evolve(f, u, [0.0, 2.0], stepper=Respa(inner), dt=dt).final - exact).norm())
+
+    assert math.log2(error(8, 0.05) / error(8, 0.025)) == pytest.approx(2, abs=0.1)
+    plain = float((evolve(f, u, [0.0, 2.0], stepper="leapfrog", dt=0.05).final - exact).norm())
+    assert error(1, 0.05) == pytest.approx(plain, rel=1e-6)
+    assert error(16, 0.05) < 0.1 * plain
+
+
 # lists of neighbours
 
 
@@ -140,6 +169,9 @@ def test_forces_of_a_list_are_those_of_all_pairs() -> None:
     wanted = torch.zeros_like(q).index_put((tail,), pull, accumulate=True)
     wanted = wanted.index_put((head,), -pull, accumulate=True)
     assert torch.allclose(system.kick(START, q), wanted, rtol=1e-11, atol=1e-11)
+    edges, near = system.close(q)
+    assert torch.allclose(near, system.box.nearest(edges.difference(q)), atol=1e-12)
+    assert int((near.norm(dim=1) < 2.5).sum()) == int((system.box.nearest(apart).norm(dim=1) < 2.5).sum())
     fresh = Particles(system.masses, LennardJones(), box=system.box, skin=0.2)
     assert torch.allclose(fresh.kick(START, q), system.kick(START, q), rtol=0, atol=1e-13)
     away = q + length * torch.randint(-2, 3, q.shape, generator=rng()).double()
@@ -186,6 +218,21 @@ def test_particles_that_run_into_each_other_are_named() -> None:
     near = torch.cat([q + torch.tensor([[0.0, 0.0], [0.0, 0.0], [1e-30, 0.0]]), torch.zeros(3, 2)], 1).double()
     with pytest.raises(Diverged, match=r"non-finite at step 1 .*first at node 0, in Particles"):
         evolve(system, near, [0.0, 0.1], stepper="leapfrog", dt=0.01)
+
+
+@pytest.mark.parametrize(
+    ("stepper", "error", "says"),
+    [
+        ("leapfrog", SolveError, r"step 9 of 16 \(t=1, leapfrog\): particles 0 and 1 lie in one place.*a shorter step"),
+        ("rk4", Diverged, r"non-finite at step 8 \(t=1\)"),
+    ],
+)
+def test_particles_that_meet_on_the_way_are_named_with_their_step(stepper: str, error, says: str) -> None:
+    """Two that feel nothing until they meet at t = 1, at the end of a step or, of an infinite force, within one."""
+    system = Particles(torch.ones(2), LennardJones(1e-300, 1e-9, 1.0), skin=0.5)
+    u = torch.tensor([[0.0, 0.0, 1.0, 0.0], [2.0, 0.0, -1.0, 0.0]], dtype=torch.float64)
+    with pytest.raises(error, match=says):
+        evolve(system, u, [0.0, 2.0], stepper=stepper, dt=0.125)
 
 
 def test_gradients_through_steps_and_lists() -> None:
@@ -280,12 +327,63 @@ def test_thermal_momenta() -> None:
     system, u = lennard_jones(8, temperature=0.5)
     assert float(system.temperature(u)) == pytest.approx(0.5, abs=4 * 0.5 * math.sqrt(2 / (3 * system.n)))
     assert float(system.momentum(u).abs().max()) < 1e-12
+    few = Particles(torch.linspace(1, 9, 4, dtype=torch.float64))
+    many = few.thermal(torch.zeros(4000, 4, 3, dtype=torch.float64), 1.0, rng())
+    spread = math.sqrt(2 / 9 / 4000)  # of the mean: 3 (4 - 1) degrees of freedom in each state
+    assert float(few.temperature(many).mean()) == pytest.approx(1.0, abs=4 * 4 / 3 * spread)
+    assert float(few.momentum(many).abs().max()) < 1e-12
     held = Particles([math.inf, 1.0], Spring(), edges=Incidence.of_pairs(torch.tensor([0]), torch.tensor([1]), 2))
     state = held.thermal(torch.zeros(2, 2, dtype=torch.float64), 1.0, rng())
     assert float(state[0].abs().max()) == 0
 
 
 # bad input
+
+NAN, ROW = math.nan, torch.ones(3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Spring(NAN), "stiffness is nan, expected a finite number"),
+        (lambda: Spring(1.0, -1.0), "rest is -1.0, expected a finite number >= 0"),
+        (lambda: Spring(ROW[:, None], torch.tensor([[1.0], [NAN]])), "rest is nan, expected a finite number >= 0"),
+        (lambda: Gravity(NAN), "strength is nan"),
+        (lambda: LennardJones(math.inf), "epsilon is inf"),
+        (lambda: Fput(NAN), "alpha is nan"),
+        (lambda: Fput(0.0, NAN), "beta is nan"),
+        (lambda: Quartic(1.0, NAN), "quartic is nan"),
+        (lambda: Pendulum(NAN), "strength is nan"),
+        (lambda: Weight([1.0, NAN], (0.0, -1.0)), "mass reaches nan, expected numbers > 0"),
+        (lambda: Weight([1.0], (0.0, NAN)), "acceleration is nan"),
+        (lambda: henon_heiles(y=NAN), "y is nan"),
+        (lambda: henon_heiles(NAN), "energy is nan"),
+        (lambda: double_pendulum((1.0, NAN)), "angles is nan"),
+    ],
+)
+def test_parameters_that_are_no_numbers(make, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: chain(4, Fput(), ROW), r"displacement has shape \[3\], expected \[4\]"),
+        (lambda: double_pendulum((1.0, 2.0, 3.0)), r"angles has shape \[3\], expected \[2\]"),
+        (
+            lambda: Particles(ROW, Spring(), box=Box([1.0])).kick(START, cloud(3, 2)),
+            "box has 1 lengths and positions have 2 coordinates, expected as many",
+        ),
+        (
+            lambda: Particles(ROW, Spring(), box=Box([9.0] * 3)).energy(cloud(3, 4)),
+            "box has 3 lengths and positions have 2 coordinates, expected as many",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit(make, says: str) -> None:
+    with pytest.raises(ShapeError, match=says):
+        make()
 
 
 def test_bad_input() -> None:

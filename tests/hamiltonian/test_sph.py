@@ -21,6 +21,7 @@ from graphpde.hamiltonian import (
     Start,
     dam_break,
     dam_break_profile,
+    pendulum,
     shallow_dam_break,
     taylor_green,
 )
@@ -229,6 +230,8 @@ def test_bad_input() -> None:
         (lambda: Fluid(one, w, law, viscosity=-1.0), "viscosity is -1"),
         (lambda: Fluid(one, w, law, box=Box([0.3, 0.3])), "box has an edge of 0.3, expected at least twice"),
         (lambda: Liquid(1.0, 0.0), "sound is 0"),
+        (lambda: law.density_at(torch.tensor([0.0, -100.0])), "pressure reaches -100, expected > -14.2857, that of"),
+        (lambda: JumpViscosity(pendulum().system), "water is a Particles, expected a ShallowWater"),
         (lambda: Smearing(density=-0.1), "density is -0.1"),
         (lambda: ShallowWater([1.0, -1.0], w), "volume reaches -1, expected finite numbers > 0"),
         (lambda: ShallowWater(one, w, gravity=0.0), "gravity is 0"),

@@ -16,9 +16,10 @@ from graphpde.errors import ConfigError, GraphpdeError, InputError, SolveError
 from graphpde.hamiltonian import Particles, nbody, pendulum
 from graphpde.hamiltonian.balance import EnergyGuard, kept, particles_of
 from graphpde.hamiltonian.catalogue import PARTICLES
+from graphpde.ops.pair import Spring
 from graphpde.run import open_run, resume, simulate
 from graphpde.run.particles.config import read_particles
-from graphpde.run.particles.kit import Ways
+from graphpde.run.particles.kit import ParticleKit, Ways
 from graphpde.run.ready import ready
 from graphpde.viz import read_pvd
 
@@ -151,11 +152,56 @@ def test_what_has_no_energy_is_told() -> None:
 
 
 def test_ways_stay_few_and_evenly_spread() -> None:
-    ways = Ways(torch.zeros(1, 2), 1, most=8)
-    for k in range(1, 101):
-        ways.add(torch.full((1, 2), float(k)))
-    found = [float(x) for x in ways.kept]
+    class Nothing:
+        moments = ()
+
+    ways = Ways(1, most=8)
+    for k in range(100):
+        ways.add(float(k), torch.full((1, 2), float(k)))
+    found = [float(x) for x in ways.whole(Nothing())]
     assert len(found) <= 9 and len({b - a for a, b in pairwise(found)}) == 1 and found[0] == 0
+
+
+def test_ways_of_a_run_that_went_on_are_not_cut_short(tmp_path, monkeypatch) -> None:
+    """Before the first step after the stop stand the saved moments: no chord from the start to there."""
+    drawn = []
+    monkeypatch.setattr(
+        "graphpde.run.particles.kit.draw", lambda frames, folder, ways: (drawn.append(ways), ([], []))[1]
+    )
+    problem = {"pde": "kepler", "time": {"end": 3.0, "dt": 0.01, "frames": 30}, "output": {"report": False}}
+    stop = iter([False] * 150 + [True] * 1000)
+    simulate(ready(problem), tmp_path / "cut", stop=lambda *given: next(stop))
+    resume(tmp_path / "cut")
+    simulate(ready(problem), tmp_path / "whole")
+    one, two = (torch.stack(drawn[k]) for k in (-2, -1))
+    assert float(one.diff(dim=0).norm(dim=-1).max()) < 0.3 and len(two) > 300
+    nearest = torch.cdist(one[:, 1], two[:, 1]).amin(1)
+    assert float(nearest.max()) < 1e-6
+
+
+def test_the_energy_is_judged_by_the_start_and_not_by_how_fast_it_became() -> None:
+    """A point that leaves the well of Henon and Heiles gains speed without bound, and its error with it."""
+    setup = ready({"pde": "henon-heiles", "system": {"energy": 0.3}, "time": {"end": 13.0}})
+    kit = ParticleKit(setup)
+    moments = [kit.meter.at(k, 0.0, u) for k, u in enumerate((setup.u0, 20 * setup.u0))]
+    found = next(c for c in kit.certificates(moments, None) if c.name == "energy")
+    off = moments[1].kept.energy - moments[0].kept.energy
+    assert found.value == pytest.approx(off / 0.3)
+    (doubt,) = kit.doubts(moments, [found])
+    assert "the energy changed by" in doubt
+
+
+def test_what_friction_takes_is_no_doubt_and_what_comes_from_nowhere_is_one() -> None:
+    setup = ready({"pde": "sph-taylor-green", "system": {"n": 10}})
+    kit = ParticleKit(setup)
+    d = setup.d
+    slower, faster = (
+        torch.cat([setup.u0[:, :d], s * setup.u0[:, d : 2 * d], setup.u0[:, 2 * d :]], 1) for s in (0.5, 2.0)
+    )
+    start = kit.meter.at(0, 0.0, setup.u0)
+    assert kit.doubts([start, kit.meter.at(1, 0.1, slower)], []) == []
+    (doubt,) = kit.doubts([start, kit.meter.at(1, 0.1, faster)], [])
+    assert "the energy rose by" in doubt
 
 
 @pytest.mark.parametrize(
@@ -164,13 +210,29 @@ def test_ways_stay_few_and_evenly_spread() -> None:
         ({"pde": "nbody", "mesh": "a.msh"}, "nbody has no mesh: it is a system of particles"),
         ({"pde": "nbody", "system": {"m": 3}}, "unknown key in \\[system\\] 'm'"),
         ({"pde": "nbody", "system": {"n": 0}}, "system.n is 0, expected a whole number from 1"),
-        ({"pde": "nbody", "system": {"n": 1}}, "n"),
+        ({"pde": "nbody", "system": {"n": 1}}, "n is 1, expected a whole number >= 2"),
+        ({"pde": "nbody", "system": {"n": 20_000}}, "have 199,990,000 pairs, expected at most"),
+        ({"pde": "nbody", "system": {"softening": 1e300}}, "cannot be worked with|the energy of"),
+        ({"pde": "springs", "system": {"rest": 1e300}}, "cannot be worked with|the energy of"),
+        ({"pde": "springs", "system": {"d": 4}}, "d = 4, expected 1 to 3 coordinates"),
+        ({"pde": "pendulum", "system": {"strength": 1e308, "angle": 3.0}}, "the energy of .* is inf"),
+        ({"pde": "henon-heiles", "system": {"momentum_y": 1e200}}, "momentum_y is 1e.200, expected a finite number"),
+        ({"pde": "phi4", "system": {"shape": []}}, "shape is empty, expected the number of nodes along each axis"),
+        ({"pde": "lennard-jones", "system": {"cutoff": 1e-60}}, "cutoff is 1e-60, expected a finite number >= 0.5"),
+        (
+            {"pde": "lennard-jones", "system": {"cells": 10_000}},
+            "are 4,000,000,000,000 particles, expected",
+        ),
+        ({"pde": "sph-dam-break", "system": {"smoothing": 0.5}}, "smoothing = 0.5, expected at least 2 distances"),
+        ({"pde": "sph-dam-break", "system": {"length": 0.96}}, "length = 0.96 and height = 2, expected a tank as long"),
+        ({"pde": "sph-dam-break", "system": {"height": 1e-3}}, "a column of at least one particle, 1/20 high"),
+        ({"pde": "sph-dam-break", "system": {"height": 1e30}}, "at most 1000 each"),
         ({"pde": "phi4", "system": {"shape": 3}}, "system.shape is 3, expected a list"),
         ({"pde": "nbody", "time": {"stepper": "rattle"}}, "rattle does not suit nbody; take leapfrog"),
         ({"pde": "double-pendulum", "time": {"stepper": "leapfrog"}}, "take rattle"),
         ({"pde": "nbody", "time": {"end": 1.0, "dt": 1e-300}}, "does not move time on"),
         ({"pde": "nbodies"}, "unknown pde 'nbodies'.*did you mean 'nbody'"),
-        ({"pde": "lennard-jones", "system": {"cells": 2}}, "box"),
+        ({"pde": "lennard-jones", "system": {"cells": 2}}, "the box has an edge of 3.35919, expected at least twice"),
     ],
 )
 def test_bad_input_is_one_sentence(problem, said) -> None:
@@ -219,3 +281,13 @@ def test_the_script_does_the_same(tmp_path, monkeypatch, capsys, how) -> None:
     assert main([*line, "--pictures", "none", "-o", "run"]) == 0
     states = np.load("run/fields/run.npz")["states"]
     assert np.array_equal(states[-1], space["path"].states[-1].numpy())
+
+
+def test_the_fastest_is_the_one_that_moves_most() -> None:
+    """By its velocity, not by its momentum: neither a heavy one nor a wall."""
+    system = Particles(torch.tensor([1.0, 1e-3, math.inf], dtype=torch.float64), Spring(1.0))
+    u0 = torch.tensor([[0.0, 0.1], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    guard = EnergyGuard(system, u0)
+    late = torch.tensor([[0.0, 9.0], [50.0, 1.0], [2.0, 50.0]], dtype=torch.float64)
+    with pytest.raises(SolveError, match="where particle 1 is the fastest"):
+        guard(3, 10, 0.3, late)

@@ -17,7 +17,8 @@ from graphpde.config.schema import Output, Solver, TimePlan
 from graphpde.config.section import Section, choice, integer, number, truth
 from graphpde.dynamics import STEPPERS, Adaptive
 from graphpde.dynamics.stepper import Stepper
-from graphpde.errors import ConfigError
+from graphpde.errors import ConfigError, GraphpdeError, InputError
+from graphpde.hamiltonian.balance import kept
 from graphpde.hamiltonian.catalogue import PARTICLES, Known
 
 FRAMES = 100
@@ -173,11 +174,9 @@ def usual_numbers(name: str) -> dict[str, Any]:
 
 def _system(value: Any, where: str, name: str) -> dict[str, Any]:
     section, usual = Section(value, where), usual_numbers(name)
-    found = {key: section.take(key, _like(default), default) for key, default in usual.items() if key in section.values}
-    for key in usual:
-        section.take(key, lambda v, at: v, None)
+    found = {key: section.take(key, _like(default), None) for key, default in usual.items()}
     section.close()
-    return found
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _like(default: Any) -> Any:
@@ -202,7 +201,7 @@ def prepare_particles(config: ParticleConfig) -> ParticleSetup:
     known, clock = PARTICLES[config.pde], time.perf_counter()
     system = {**usual_numbers(config.pde), **config.system}
     seeded = "seed" in inspect.signature(known.make).parameters
-    term, u0 = known.make(**system, **({"seed": config.seed} if seeded else {}))
+    term, u0 = _made(known, {**system, **({"seed": config.seed} if seeded else {})})
     plan = config.time
     end = plan.start + known.end if plan.end is None else plan.end
     times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
@@ -225,6 +224,25 @@ def prepare_particles(config: ParticleConfig) -> ParticleSetup:
     said = (fitted_step(plan, dt, steps), many_steps(steps))
     config = replace(config, time=replace(plan, dt=dt))
     return ParticleSetup(config, known, term, u0, stepper, times, dt, steps, took, None, *said)
+
+
+def _made(known: Known, numbers: Mapping[str, Any]) -> tuple[Any, Tensor]:
+    """The system and its state.
+
+    Raises:
+        InputError: numbers that make none, or so large or small that its energy is no number.
+    """
+    told = ", ".join(f"{name} = {value}" for name, value in numbers.items())
+    try:
+        term, u0 = known.make(**numbers)
+        energy = kept(term, u0).energy
+    except GraphpdeError:
+        raise
+    except (ArithmeticError, ValueError, RuntimeError) as error:
+        raise InputError(f"{told} cannot be worked with ({error}); take numbers nearer to the usual ones") from None
+    if not math.isfinite(energy):
+        raise InputError(f"the energy of {told} is {energy:g}; take numbers nearer to the usual ones")
+    return term, u0
 
 
 def _safe(known: Known, term: Any, u0: Tensor) -> float:

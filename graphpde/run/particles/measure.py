@@ -73,13 +73,27 @@ class ParticleMeter:
         """The numbers of the state u [n, c] at time t."""
         return ParticleMoment(step, t, kept(self.setup.term, u))
 
+    def spoilt(self, moments: Sequence[ParticleMoment]) -> float:
+        """By what share of its size the energy changed though nothing changes it: where friction takes some, rose."""
+        fall, rise = self._changes(moments)
+        return max(fall, rise) if self.conserves else rise
+
+    @staticmethod
+    def _changes(moments: Sequence[ParticleMoment]) -> tuple[float, float]:
+        """How far the energy fell and rose, by the energies at the start."""
+        first = moments[0].kept
+        scale = max(abs(first.energy), first.kinetic, abs(first.energy - first.kinetic))
+        change = [m.kept.energy - first.energy for m in moments]
+        return _share(-min(change), scale), _share(max(change), scale)
+
     def certificates(self, moments: Sequence[ParticleMoment]) -> list[Certificate]:
         """What stays, and by how much it did not; a target where the mathematics promises it to rounding."""
         first = moments[0].kept
-        scale = max(max(abs(m.kept.energy), m.kept.kinetic) for m in moments)
-        change = max(abs(m.kept.energy - first.energy) for m in moments)
-        falls = "" if self.conserves else ", which friction takes"
-        out = [Certificate("energy", _share(change, scale), text=f"largest change of the energy{falls}")]
+        fall, rise = self._changes(moments)
+        text = "largest change of the energy"
+        if not self.conserves:
+            text += f", which friction takes; largest rise {rise:.2g}"
+        out = [Certificate("energy", max(fall, rise), text=text)]
         if self.setup.d <= 3:
             size = max(m.kept.size[0] for m in moments)
             off = max(_off(m.kept.momentum, first.momentum) for m in moments)
