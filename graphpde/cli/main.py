@@ -108,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"cannot use{place or ' a file'}: {error.strerror or error}", BAD_INPUT, error)
     except Exception as error:
         if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-            told = "there is not enough memory for this; take a coarser mesh, a smaller model or --dtype float32"
-            return _say(told, FAILED, error)
+            remedy = "take fewer unknowns, a smaller model or, on meshes, --dtype float32"
+            return _say(f"there is not enough memory for this; {remedy}", FAILED, error)
         # a fault of ours: still one sentence, and a way to see all of it
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"internal error, please report it with GRAPHPDE_DEBUG=1 ({detail})", FAILED, error)

@@ -12,10 +12,11 @@ from graphpde.checks import positive, whole
 from graphpde.core.close_pairs import Box
 from graphpde.errors import InputError
 from graphpde.hamiltonian.sph import Fluid, Liquid, Smearing
+from graphpde.hamiltonian.systems import require_few
 from graphpde.ops.smoothing import Smoothing
 
 _DTYPE = torch.float64
-_REACH, _LARGEST = 2.0, 1000.0  # distances that particles have to reach; widths of a column
+_REACH = 2.0  # distances between particles that they have to see
 
 
 class Flow(NamedTuple):
@@ -34,14 +35,17 @@ def taylor_green(
     The energy falls as exp(-16 pi^2 t / reynolds) in an incompressible liquid.
 
     Args:
-        n: particles along a side, on a square lattice. smoothing: reach, in distances between particles. kind: of W.
+        n: particles along a side, on a square lattice. kind: of W.
+        smoothing: reach, in distances between particles, at least 2; the square has room for 0.43 n.
         smearing: default a density diffusion of 0.1 and a shifting of 1.
         seed: of displacements by a tenth of the distances; None = none.
 
     Reference: Taylor and Green 1937; Adami, Hu and Adams 2013, section 4.2.
     """
     n = whole("n", n, 8)
+    require_few(f"n = {n}", n * n)
     positive("reynolds", reynolds, finite=True)
+    _require_reach(smoothing, n)
     dx = 1.0 / n
     x = (torch.arange(n, dtype=_DTYPE) + 0.5) * dx
     q = torch.cartesian_prod(x, x)
@@ -66,9 +70,9 @@ def dam_break(
     """A column of water of width 1 in the left corner of a tank collapses: walls of held particles below and aside.
 
     Args:
-        n: particles along the width. height: of the column. length: of the tank. gravity: downwards.
-        smoothing: reach, in distances between particles. smearing: default an artificial viscosity of 0.05 and a
-            density diffusion of 0.1.
+        n: particles along the width. height: of the column. length: of the tank, >= 1; both to the nearest particle.
+        gravity: downwards. smoothing: reach, in distances between particles, 2 to n.
+        smearing: default an artificial viscosity of 0.05 and a density diffusion of 0.1.
 
     The start is hydrostatic; sound is ten times as fast as water that fell from the top, sqrt(2 gravity height).
 
@@ -77,17 +81,17 @@ def dam_break(
     n = whole("n", n, 4)
     for name, value in (("height", height), ("length", length), ("gravity", gravity)):
         positive(name, value, finite=True)
-    if smoothing < _REACH or not math.isfinite(smoothing):
-        raise InputError(f"smoothing = {smoothing:g}, expected at least {_REACH:g} distances between particles")
-    if not 1 <= length <= _LARGEST or round(height * n) < 1 or height > _LARGEST:
+    _require_reach(smoothing, n)
+    dx, layers, high, wide = 1.0 / n, math.ceil(smoothing), round(height * n), round(length * n)
+    if length < 1 or high < 1:
         raise InputError(
             f"length = {length:g} and height = {height:g}, expected a tank as long as the column, which is 1 wide, "
-            f"and a column of at least one particle, 1/{n} high; at most {_LARGEST:g} each"
+            f"and a column of at least one particle, 1/{n} high"
         )
-    dx, layers = 1.0 / n, math.ceil(smoothing)
     top = round(1.1 * height * n)
-    column = _block(0, n, 0, round(height * n))
-    wide = round(length * n)
+    count = n * high + layers * (wide + 2 * layers + 2 * top)
+    require_few(f"n = {n} with height = {height:g} and length = {length:g}", count)
+    column = _block(0, n, 0, high)
     walls = [
         _block(-layers, wide + layers, -layers, 0), _block(-layers, 0, 0, top), _block(wide, wide + layers, 0, top)
     ]  # fmt: skip
@@ -99,6 +103,12 @@ def dam_break(
         smearing=Smearing(viscosity=0.05) if smearing is None else smearing, gravity=(0.0, -gravity), held=held,
     )  # fmt: skip
     return Flow(system, system.at_rest(q, pressure=torch.where(held, 0.0, gravity * (height - q[:, 1]))))
+
+
+def _require_reach(smoothing: float, n: int) -> None:
+    """Refuse particles that do not see each other, or see past all others of a side."""
+    if not _REACH <= smoothing <= n:
+        raise InputError(f"smoothing is {smoothing:g}, expected {_REACH:g} to {n} distances between particles")
 
 
 def _block(left: int, right: int, low: int, high: int) -> Tensor:

@@ -23,7 +23,7 @@ from graphpde.typing import check_shape
 
 _DTYPE = torch.float64
 _FAR = 1e100  # whose powers are numbers still
-_CELLS = 100  # along a side of a liquid: four million particles
+_MOST = 4_000_000  # particles
 _OUTER = (
     (1.00000597682, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
     (0.000954786104043, (-3.5023653, -3.8169847, -1.5507963), (0.00565429, -0.00412490, -0.00190589)),
@@ -31,6 +31,16 @@ _OUTER = (
     (0.0000437273164546, (8.3101420, -16.2901086, -7.2521278), (0.00354178, 0.00137102, 0.00055029)),
     (0.0000517759138449, (11.4707666, -25.7294829, -10.8169456), (0.00288930, 0.00114527, 0.00039677)),
 )  # mass, position, velocity
+
+
+def require_few(told: str, count: int) -> None:
+    """Refuse more particles than can be worked with, before they are made.
+
+    Raises:
+        InputError: there are more.
+    """
+    if count > _MOST:
+        raise InputError(f"{told} makes {count:.3g} particles, expected at most {_MOST:,}")
 
 
 class Start(NamedTuple):
@@ -105,6 +115,7 @@ def phi4(shape: tuple[int, ...] = (32,), square: float = -1.0, quartic: float = 
         raise InputError("shape is empty, expected the number of nodes along each axis of the lattice, such as [32]")
     for size in shape:
         whole("shape", size, 3)
+    require_few(f"shape = {shape}", math.prod(shape))
     numbers = torch.arange(math.prod(shape)).reshape(shape)
     pairs = [(numbers.flatten(), numbers.roll(-1, axis).flatten()) for axis in range(len(shape))]
     tail, head = (torch.cat(ends) for ends in zip(*pairs, strict=True))
@@ -200,8 +211,7 @@ def lennard_jones(
         InputError: numbers out of range, a box narrower than twice the cutoff with its skin.
     """
     cells = whole("cells", cells)
-    if cells > _CELLS:
-        raise InputError(f"cells = {cells} are {4 * cells**3:,} particles, expected at most {_CELLS} cells")
+    require_few(f"cells = {cells}", 4 * cells**3)
     positive("density", density)
     number("cutoff", cutoff, least=0.5)  # far inside of sigma there is no liquid, and numbers that no float holds
     edge = (4 / density) ** (1 / 3)

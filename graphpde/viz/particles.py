@@ -144,7 +144,15 @@ def plot_ways(
     return figure
 
 
-def plot_history(times: Any, values: Any, *, label: str, time_label: str = "t", title: str | None = None) -> Figure:
+def plot_history(
+    times: Any,
+    values: Any,
+    *,
+    label: str,
+    time_label: str = "t",
+    along: str = "number along the row",
+    title: str | None = None,
+) -> Figure:
     """Values [s, n] along a row over time, in colours that are symmetric about 0.
 
     Raises:
@@ -159,7 +167,7 @@ def plot_history(times: Any, values: Any, *, label: str, time_label: str = "t", 
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most, "vmax": most, "shading": "nearest", "rasterized": True}
     drawn = axes.pcolormesh(t, np.arange(v.shape[1]), v.T, **look)
     axes.set_xlabel(plain(time_label))
-    axes.set_ylabel("number along the row")
+    axes.set_ylabel(plain(along))
     style_axes(axes)
     figure.colorbar(drawn, ax=axes, label=plain(label), shrink=0.9)
     entitle(figure, title)

@@ -256,7 +256,7 @@ def test_memory_that_runs_out_is_no_fault_of_ours(graphpde, monkeypatch: pytest.
     monkeypatch.setitem(listing._TABLES, "pdes", greedy)
     done = graphpde("list", "pdes")
     assert done.code == 1
-    assert done.err.startswith("error: there is not enough memory for this; take a coarser mesh, a smaller model or")
+    assert done.err.startswith("error: there is not enough memory for this; take fewer unknowns, a smaller model or")
 
 
 def test_errors_of_ours_are_one_sentence_too(graphpde, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ def test_paths_to_files_are_those_of_the_training(here: Path, monkeypatch: pytes
     (here / "other").mkdir()
     monkeypatch.chdir(here / "other")
     from graphpde.config import load
-    from graphpde.run.flows.config import beside
+    from graphpde.run.subjects import beside
 
     again = read_flow(beside(load("../run/flow.toml"), Path("../run")))
     assert learn_flow(again, here / "twice", pictures=False).nll == first.nll

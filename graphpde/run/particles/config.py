@@ -17,12 +17,13 @@ from graphpde.config.schema import Output, Solver, TimePlan
 from graphpde.config.section import Section, choice, integer, number, truth
 from graphpde.dynamics import STEPPERS, Adaptive
 from graphpde.dynamics.stepper import Stepper
-from graphpde.errors import ConfigError, GraphpdeError, InputError
+from graphpde.errors import ConfigError, InputError
 from graphpde.hamiltonian.balance import kept
 from graphpde.hamiltonian.catalogue import PARTICLES, Known
 
 FRAMES = 100
 _MOST = 10**7  # particles
+_FAR = 1e100  # whose squares and products are numbers still
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def prepare_particles(config: ParticleConfig) -> ParticleSetup:
     known, clock = PARTICLES[config.pde], time.perf_counter()
     system = {**usual_numbers(config.pde), **config.system}
     seeded = "seed" in inspect.signature(known.make).parameters
-    term, u0 = _made(known, {**system, **({"seed": config.seed} if seeded else {})})
+    term, u0, step = _made(known, {**system, **({"seed": config.seed} if seeded else {})})
     plan = config.time
     end = plan.start + known.end if plan.end is None else plan.end
     times = torch.linspace(plan.start, end, plan.frames + 1, dtype=torch.float64)
@@ -219,32 +220,31 @@ def prepare_particles(config: ParticleConfig) -> ParticleSetup:
     if plan.rtol is not None:
         plan, control = tolerances(plan, stepper, u0)
         return ParticleSetup(replace(config, time=plan), known, term, u0, stepper, times, None, None, took, control)
-    dt = equal_step(plan, end, plan.dt or min(_safe(known, term, u0), end - plan.start))
+    dt = equal_step(plan, end, plan.dt or min(step, end - plan.start))
     steps = plan.frames * round(float(times[1] - times[0]) / dt)
     said = (fitted_step(plan, dt, steps), many_steps(steps))
     config = replace(config, time=replace(plan, dt=dt))
     return ParticleSetup(config, known, term, u0, stepper, times, dt, steps, took, None, *said)
 
 
-def _made(known: Known, numbers: Mapping[str, Any]) -> tuple[Any, Tensor]:
-    """The system and its state.
+def _made(known: Known, numbers: Mapping[str, Any]) -> tuple[Any, Tensor, float]:
+    """The system, its state, and the step that is usual, or that it takes also where flows become faster.
 
     Raises:
-        InputError: numbers that make none, or so large or small that its energy is no number.
+        InputError: numbers that make none, or so large or small that no run could work with them.
     """
-    told = ", ".join(f"{name} = {value}" for name, value in numbers.items())
+    energy = size = step = math.inf
     try:
         term, u0 = known.make(**numbers)
-        energy = kept(term, u0).energy
-    except GraphpdeError:
-        raise
-    except (ArithmeticError, ValueError, RuntimeError) as error:
-        raise InputError(f"{told} cannot be worked with ({error}); take numbers nearer to the usual ones") from None
-    if not math.isfinite(energy):
-        raise InputError(f"the energy of {told} is {energy:g}; take numbers nearer to the usual ones")
-    return term, u0
-
-
-def _safe(known: Known, term: Any, u0: Tensor) -> float:
-    """The step that is usual, or what the system takes without trouble, with room for flows that become faster."""
-    return known.step if math.isfinite(known.step) else 0.8 * float(term.step_limit(u0))
+        energy, size = abs(kept(term, u0).energy), float(u0.abs().max())
+        step = known.step if math.isfinite(known.step) else 0.8 * float(term.step_limit(u0))
+    except ArithmeticError:  # told below
+        pass
+    beyond = [x for x in (size, energy, step) if not x < _FAR]
+    if beyond:
+        told = ", ".join(f"{name} = {value}" for name, value in numbers.items())
+        raise InputError(
+            f"{told} make a start whose numbers reach {beyond[0]:.3g}, expected less than {_FAR:g}; take "
+            "numbers nearer to the usual ones"
+        )
+    return term, u0, step

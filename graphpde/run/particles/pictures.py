@@ -70,12 +70,24 @@ def _speeds(setup: ParticleSetup, states: list[Tensor]) -> list[np.ndarray]:
     return [(v if held is None else torch.where(held.cpu(), torch.nan, v)).numpy() for v in speeds]
 
 
+def _seen(setup: ParticleSetup, u: Tensor) -> np.ndarray:
+    """Where pictures show the particles of a state [n, 2 or 3]: those of chains and lattices by number, displaced."""
+    q = u[:, : setup.d]
+    if setup.known.where == "chain":
+        return np.stack([np.arange(len(q)), q[:, 0].cpu().numpy()], 1)
+    return placed(setup, q)[:, : max(setup.d, 2)].numpy()
+
+
+def _along(setup: ParticleSetup) -> str:
+    return "number" if len(setup.config.system.get("shape", ())) > 1 else "number along the row"
+
+
 def _space(frames: Frames) -> Iterator[tuple[str, Drawn]]:
     """Particles in the plane or in space."""
     setup: ParticleSetup = frames.setup
     shown = _moments(frames, _SHOWN)
     states = [frames.state(k) for k in shown]
-    places = [placed(setup, u[:, : setup.d])[:, : max(setup.d, 2)].numpy() for u in states]
+    places = [_seen(setup, u) for u in states]
     speeds, unit = _speeds(setup, states), setup.units["length"]
     limits = limits_of(np.concatenate(places))
     look: dict[str, Any] = {"limits": limits, "length_unit": unit, "highest": _highest(speeds)}
@@ -113,7 +125,7 @@ def _chain(frames: Frames) -> Iterator[tuple[str, Drawn]]:
     yield (
         "history",
         (
-            plot_history(t, q, label="displacement", time_label=axis, title=setup.known.title),
+            plot_history(t, q, label="displacement", time_label=axis, along=_along(setup), title=setup.known.title),
             "Displacement of each mass over time.",
         ),
     )
@@ -158,13 +170,13 @@ def _movie(frames: Frames) -> Iterator[Figure]:
     setup: ParticleSetup = frames.setup
     shown = _moments(frames, _MOVIE)
     states = [frames.state(k) for k in shown]
-    places = [placed(setup, u[:, : setup.d])[:, : max(setup.d, 2)].numpy() for u in states]
+    places = [_seen(setup, u) for u in states]
     speeds, limits = _speeds(setup, states), limits_of(np.concatenate(places))
     highest = _highest(speeds)
     for k, x, v in zip(shown, places, speeds, strict=True):
         title = f"{setup.known.title}, {_when(frames, k)}"
         if setup.known.where == "chain":
-            box = limits_of(np.concatenate(places))
-            yield plot_ways(x[:, None], ("number along the row", "displacement"), equal=False, limits=box, title=title)
+            axes = (_along(setup), "displacement")
+            yield plot_ways(x[:, None], axes, equal=False, limits=limits, title=title)
         else:
             yield plot_particles([x], [v], limits=limits, highest=highest, title=title)

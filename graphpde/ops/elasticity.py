@@ -1,0 +1,199 @@
+"""Linear elasticity: the displacement as the channels of one state, stresses as fluxes."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphpde.errors import InputError
+from graphpde.mesh.space import Space
+from graphpde.ops.form import Coefficient, LinearForm, Local, Values
+from graphpde.ops.values import evaluate
+from graphpde.typing import Field
+
+_AXES = ("x", "y", "z")
+KINDS = ("plane_strain", "plane_stress", "axisymmetric", "solid")
+
+
+def displacement_channels(dim: int) -> tuple[str, ...]:
+    """Names of the channels in ``dim`` dimensions: displacement_x, ..."""
+    return tuple(f"displacement_{axis}" for axis in _AXES[:dim])
+
+
+class Elasticity(LinearForm):
+    r"""Small deformations, 0 = div sigma + f with sigma = lambda tr(e) I + 2 mu e and e = (grad u + grad u^T) / 2.
+
+    The state is the displacement [*, n, d]. F_i = -\int sigma : grad N_i is the force of the body on its nodes, so
+    ``steady(Elasticity(space, E, nu) + Source(space, f) + Neumann("right", traction) + Dirichlet("left", 0.0), u0)``
+    is the state of rest; where nothing is said the boundary is free. Strains of a change of temperature are taken off.
+
+    Args:
+        domain: a Space on cells that fill the plane or space.
+        young: Young's modulus E > 0 in force/area: a number, {set: number}, one per cell or f(x).
+        poisson: Poisson's ratio, -1 < nu < 1/2; likewise.
+        kind: in the plane "plane_strain" (long across it), "plane_stress" (thin) or "axisymmetric" (about x = 0, the
+            first coordinate is the radius; integrals are per radian); in space "solid". Default by dimension.
+        expansion: thermal, in 1/temperature. temperature: above that at which nothing is stressed: a number, a value
+            for each node [n, 1], or f(x [k, d], t).
+        options: ``degree``, as for :class:`~graphpde.ops.form.Form`.
+
+    Raises:
+        InputError: a surface or network, a kind that does not fit, a modulus that is not positive, nu out of range.
+
+    Reference: Hughes 2000, The Finite Element Method, sections 2.7 to 2.9 and 4.4.
+    """
+
+    units: ClassVar = {"young": "force/area", "poisson": "1", "expansion": "1/temperature"}
+    reference = "Hughes 2000, The Finite Element Method, section 2.7"
+    symmetric = True
+
+    def __init__(
+        self,
+        domain: Any,
+        young: Coefficient = 1.0,
+        poisson: Coefficient = 0.3,
+        *,
+        kind: str | None = None,
+        expansion: Coefficient = 0.0,
+        temperature: Field | None = None,
+        **options: Any,
+    ):
+        space = checked_space(domain)
+        usual = "plane_strain" if space.mesh.space_dim == 2 else "solid"
+        self.kind = usual if kind is None else kind
+        if self.kind not in KINDS or (self.kind == "solid") != (usual == "solid"):
+            fits = ("solid",) if usual == "solid" else KINDS[:-1]
+            raise InputError(f"kind='{kind}' in {space.mesh.space_dim} dimensions, expected one of: {', '.join(fits)}")
+        super().__init__(space, young=young, poisson=poisson, expansion=expansion, **options)
+        self.channels = displacement_channels(space.mesh.space_dim)
+        self.temperature = temperature
+
+    @property
+    def dim(self) -> int:
+        """How many components the displacement has."""
+        return len(self.channels)
+
+    # what deforms and what pulls
+
+    def strain(self, x: Tensor, u: Tensor, grad: Tensor) -> Tensor:
+        """e [*, m, q, 3, 3] but for what a plane state of stress adds across the plane; the third is that axis."""
+        e = torch.nn.functional.pad(0.5 * (grad + grad.mT), (0, 3 - self.dim, 0, 3 - self.dim))
+        if self.kind != "axisymmetric":
+            return e
+        hoop = torch.zeros(3, 3, dtype=e.dtype, device=e.device)
+        hoop[2, 2] = 1
+        return e + (u[..., 0] / x[..., 0])[..., None, None] * hoop
+
+    def law(self, e: Tensor, p: Values) -> Tensor:
+        """sigma [*, m, q, 3, 3] of strains, without that of the temperature."""
+        first, shear = self.lame(p)
+        trace = e.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+        return first * trace * self._inside(e) + 2 * shear * e
+
+    def lame(self, p: Values) -> tuple[Any, Any]:
+        """lambda (in plane stress 2 lambda mu / (lambda + 2 mu)) and mu, numbers or [m, q, 1, 1]."""
+        young, nu = (v[..., None] if isinstance(v, Tensor) and v.dim() else v for v in (p["young"], p["poisson"]))
+        shear = young / (2 * (1 + nu))
+        if self.kind == "plane_stress":
+            return young * nu / (1 - nu**2), shear
+        return young * nu / ((1 + nu) * (1 - 2 * nu)), shear
+
+    def _inside(self, e: Tensor) -> Tensor:
+        """The identity of the directions in which something pulls [3, 3]."""
+        one = torch.eye(3, dtype=e.dtype, device=e.device)
+        if self.kind == "plane_stress":
+            one[2, 2] = 0
+        return one
+
+    def heated(self, x: Tensor, t: Tensor, block: int, p: Values) -> Tensor:
+        """The stress [m, q, 3, 3] that holds a body of this temperature at its size."""
+        grown = p["expansion"] * self._rise(x, t, block)
+        return self.law(grown[..., None] * self._inside(grown), p)
+
+    def _rise(self, x: Tensor, t: Tensor, block: int) -> Tensor:
+        """The temperature at the points of a block [m, q, 1]."""
+        given, n = self.temperature, self.domain.n
+        if isinstance(given, Tensor) and given.dim() and len(given) == n > 1:
+            return self.points.fields(given.reshape(n, 1).to(x))[block][0]
+        at = evaluate(given, x.flatten(0, 1), t, "temperature")  # type: ignore[arg-type]
+        return at.unflatten(0, x.shape[:2]).to(x)
+
+    def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
+        return self._pull(x, self.law(self.strain(x, u, grad), p))
+
+    def load(self, t: Tensor, like: Tensor) -> Tensor | None:
+        """What the temperature pushes [n, d]."""
+        if self.temperature is None:
+            return None
+        points = self.points
+        parts = []
+        for k, block in enumerate(points.blocks):
+            stress = self.heated(block.points, t, k, self._at(t, k, points))
+            parts.append(self._pull(block.points, -stress))
+        return points.integrate(parts).to(like)
+
+    def _pull(self, x: Tensor, stress: Tensor) -> Local:
+        """Source and flux of a stress [*, m, q, 3, 3]; about an axis per radian, with the radius."""
+        d = self.dim
+        flux = -stress[..., :d, :d]
+        if self.kind != "axisymmetric":
+            return None, flux
+        hoop = torch.zeros(d, dtype=stress.dtype, device=stress.device)
+        hoop[0] = 1
+        return -stress[..., 2, 2, None] * hoop, flux * x[..., 0, None, None]
+
+    def stress(self, u: Tensor, t: float | Tensor = 0.0) -> list[Tensor]:
+        """sigma [*, m, q, 3, 3] at the quadrature points of each block of cells; the third axis is across the plane, or
+        around the axis."""
+        now, points, found = torch.as_tensor(t, dtype=torch.float64, device=u.device), self.points, []
+        for k, (v, g) in enumerate(self._fields(points, u)):
+            x, p = points.blocks[k].points, self._at(now, k, points)
+            stress = self.law(self.strain(x, v, g), p)
+            found.append(stress if self.temperature is None else stress - self.heated(x, now, k, p))
+        return found
+
+    def rigid_modes(self) -> Tensor:
+        """Motions without strain [n, d, q]: translations, then turns about the middle of the body."""
+        return rigid_modes(self.domain, axisymmetric=self.kind == "axisymmetric")
+
+
+def rigid_modes(space: Space, *, axisymmetric: bool = False) -> Tensor:
+    """Motions without strain [n, d, q] about the mean of the nodes: 3 in the plane, 6 in space, 1 along an axis."""
+    assert space.pos is not None
+    x = space.pos - space.pos.mean(0)
+    n, d = x.shape
+    shifts = torch.eye(d, dtype=x.dtype, device=x.device).expand(n, d, d)
+    if axisymmetric:
+        return shifts[..., 1:]
+    turns = []
+    for a, b in combinations(range(d), 2):
+        turn = torch.zeros_like(x)
+        turn[:, a], turn[:, b] = -x[:, b], x[:, a]
+        turns.append(turn)
+    return torch.cat([shifts, torch.stack(turns, -1)], -1)
+
+
+def checked_space(domain: Any) -> Space:
+    """The space of a body.
+
+    Raises:
+        InputError: no space, or cells that do not fill the plane or space.
+    """
+    if not isinstance(domain, Space):
+        raise InputError(f"elasticity is computed with finite elements, got {domain!r}; build a Space from a mesh")
+    mesh = domain.mesh
+    if mesh.dim != mesh.space_dim or mesh.dim == 1:
+        raise InputError(
+            f"elasticity needs cells that fill the plane or space, '{mesh.name}' is {mesh.dim}-D in {mesh.space_dim}-D"
+        )
+    return domain
+
+
+def von_mises(stress: Tensor) -> Tensor:
+    """sqrt(3/2 s : s) of stresses [*, 3, 3], s their deviator: [*]."""
+    mean = stress.diagonal(dim1=-2, dim2=-1).mean(-1)
+    deviator = stress - mean[..., None, None] * torch.eye(3, dtype=stress.dtype, device=stress.device)
+    return (1.5 * deviator.square().sum((-2, -1))).sqrt()
