@@ -14,7 +14,7 @@ from graphpde.core.close_pairs import Box
 from graphpde.core.incidence import Incidence
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops.moving import Listed, NeighbourList
-from graphpde.ops.pair import EdgeEnergy
+from graphpde.ops.pair import EdgeEnergy, pull_in_place
 from graphpde.ops.separable import Separable, halves
 from graphpde.ops.term import Term
 from graphpde.typing import check_shape
@@ -115,7 +115,10 @@ class Particles(Separable):
         found = None
         if self.pairs is not None:
             edges, apart = self.close(q)
-            found = edges.divergence(-self.pairs.pull(apart, self._weight(edges, q)))
+            weight = self._weight(edges, q)
+            listed = self.neighbours is not None  # parameters of single edges need edges that stay
+            pull = pull_in_place(self.pairs, apart, weight) if listed else self.pairs.pull(apart, weight)
+            found = -edges.divergence(pull)
         if self.field is not None:
             own = self.field.pull(q)
             found = -own if found is None else found - own

@@ -42,7 +42,9 @@ class Listed(NamedTuple):
     def apart(self, q: Tensor) -> Tensor:
         """Differences over all pairs, of the nearest images [e, d]."""
         d = self.edges.difference(q)
-        return d if self.shift is None else d + self.shift
+        if self.shift is None:
+            return d
+        return d + self.shift if d.requires_grad else d.add_(self.shift)
 
     def require(self, q: Tensor) -> Listed:
         """The same, if it still holds all neighbours of positions q.

@@ -19,6 +19,7 @@ from graphpde.errors import InputError
 from graphpde.registry import Registry
 
 _TINY = 1e-300
+_AT_ONCE = 2**16  # edges whose intermediates stay in the cache
 
 
 class EdgeEnergy(nn.Module):
@@ -37,6 +38,25 @@ class EdgeEnergy(nn.Module):
     def pull(self, d: Tensor, weight: Any = None) -> Tensor:
         """dV/dd [*, e, k]: the force on the tail, and minus that on the head; default: by autograd."""
         return slopes(lambda x: self.energy(x, weight), d)[0]
+
+
+def pull_in_place(energy: EdgeEnergy, d: Tensor, weight: Tensor | None = None) -> Tensor:
+    """``energy.pull(d, weight)`` of an energy whose parameters are those of all edges; d may be overwritten.
+
+    Without gradients many edges are taken block by block: what is made on the way then stays in the cache, where whole
+    arrays would be asked of the system anew at every step.
+    """
+    e = d.shape[-2]
+    if d.requires_grad or e <= _AT_ONCE or not d.is_cpu:
+        return energy.pull(d, weight)
+    for start in range(0, e, _AT_ONCE):
+        size = min(_AT_ONCE, e - start)
+        block = d.narrow(-2, start, size)
+        found = energy.pull(block, None if weight is None else weight.narrow(0, start, size))
+        if found.requires_grad:
+            return energy.pull(d, weight)
+        block.copy_(found)
+    return d
 
 
 class Central(EdgeEnergy):

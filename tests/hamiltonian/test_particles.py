@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ from graphpde.hamiltonian import (
 )  # fmt: skip
 from graphpde.ops import Force
 from graphpde.ops.moving import NeighbourList
-from graphpde.ops.pair import PAIRS, Fput, Gravity, LennardJones, Spring, Toda
+from graphpde.ops.pair import PAIRS, EdgeEnergy, Fput, Gravity, LennardJones, Spring, Toda, pull_in_place
 
 START = torch.tensor(0.0, dtype=torch.float64)
 
@@ -413,3 +414,28 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="cutoff is -1"):
         NeighbourList(-1.0, 0.1)
     assert isinstance(pendulum(), Start)
+
+
+class Learned(EdgeEnergy):
+    """With a parameter of its own."""
+
+    cutoff = 2.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = torch.nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+
+    def energy(self, d: Tensor, weight: Any = None) -> Tensor:
+        v = self.depth * d.square().sum(-1, keepdim=True)
+        return v if weight is None else weight * v
+
+
+@pytest.mark.parametrize("kind", [LennardJones(cutoff=2.5), Learned()])
+@pytest.mark.parametrize("shape", [(23, 3), (2, 23, 2)])
+def test_pulls_block_by_block_are_those_at_once(kind: EdgeEnergy, shape: Any, monkeypatch: Any) -> None:
+    d, weight = torch.randn(shape, dtype=torch.float64), torch.rand(23, 1, dtype=torch.float64)
+    whole = kind.pull(d.clone(), weight)
+    monkeypatch.setattr("graphpde.ops.pair._AT_ONCE", 5)
+    found = pull_in_place(kind, d.clone(), weight)
+    assert torch.allclose(found, whole, rtol=1e-15) and found.requires_grad == whole.requires_grad
+    assert torch.allclose(pull_in_place(kind, d.clone(), None), kind.pull(d.clone()), rtol=1e-15)
