@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.mesh.space import Space
+from graphpde.ops.elasticity.rigid import rigid_modes
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
 from graphpde.ops.values import evaluate
 from graphpde.typing import Field
@@ -160,22 +160,6 @@ class Elasticity(LinearForm):
         return rigid_modes(self.domain, axisymmetric=self.kind == "axisymmetric")
 
 
-def rigid_modes(space: Space, *, axisymmetric: bool = False) -> Tensor:
-    """Motions without strain [n, d, q] about the mean of the nodes: 3 in the plane, 6 in space, 1 along an axis."""
-    assert space.pos is not None
-    x = space.pos - space.pos.mean(0)
-    n, d = x.shape
-    shifts = torch.eye(d, dtype=x.dtype, device=x.device).expand(n, d, d)
-    if axisymmetric:
-        return shifts[..., 1:]
-    turns = []
-    for a, b in combinations(range(d), 2):
-        turn = torch.zeros_like(x)
-        turn[:, a], turn[:, b] = -x[:, b], x[:, a]
-        turns.append(turn)
-    return torch.cat([shifts, torch.stack(turns, -1)], -1)
-
-
 def checked_space(domain: Any) -> Space:
     """The space of a body.
 
@@ -190,10 +174,3 @@ def checked_space(domain: Any) -> Space:
             f"elasticity needs cells that fill the plane or space, '{mesh.name}' is {mesh.dim}-D in {mesh.space_dim}-D"
         )
     return domain
-
-
-def von_mises(stress: Tensor) -> Tensor:
-    """sqrt(3/2 s : s) of stresses [*, 3, 3], s their deviator: [*]."""
-    mean = stress.diagonal(dim1=-2, dim2=-1).mean(-1)
-    deviator = stress - mean[..., None, None] * torch.eye(3, dtype=stress.dtype, device=stress.device)
-    return (1.5 * deviator.square().sum((-2, -1))).sqrt()
