@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # The tests start some forty processes that import the package: without bytecode each of them compiles it anew.
 KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-graph bench-flow bench-hamiltonian lint clean
+.PHONY: help demo test test-slow test-backends bench fuzz bench-core bench-meshes bench-physics bench-solvers bench-mechanics bench-graph bench-flow bench-hamiltonian lint clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -84,6 +84,9 @@ bench-physics: $(PEERS)/.installed ## verify orders, exactness, physics, referen
 
 bench-solvers: $(INSTALLED) ## a million unknowns beside pyamg and scipy, recycling, failures, flow, adaptivity, inverse problems
 	$(ONE_THREAD) $(PY) -m benchmarks.solvers
+
+bench-mechanics: $(INSTALLED) ## stresses, vibrations, coupled problems, topology, real meshes
+	$(ONE_THREAD) $(PY) -m benchmarks.mechanics
 
 bench-graph: $(INSTALLED) ## patterns, energies, node classification, depth, speed, checkpoints; writes docs/graph_diffusion.md
 	$(ONE_THREAD) $(PY) -m benchmarks.graph

@@ -15,17 +15,23 @@ from benchmarks.physics.record import ROOT, Known, collect, known_rows
 from benchmarks.physics.rows import Row
 
 PHYSICS = ("orders", "steppers", "exactness", "conservation", "engineering", "cone", "references", "spectra", "speed")
+MECHANICS = ("statics", "motion", "coupled", "topology", "bodies", "stiffness")
 SOLVERS = ("poisson", "recycling", "failing", "flow", "adaptivity", "inverse")
 
 
 def every_row() -> list[Row]:
     """All rows in the order of the document."""
-    return [*physics_rows(), *solver_rows()]
+    return [*physics_rows(), *mechanics_rows(), *solver_rows()]
 
 
 def physics_rows() -> list[Row]:
     """Those of ``make bench-physics``."""
     return distinct("physics", PHYSICS)
+
+
+def mechanics_rows() -> list[Row]:
+    """Those of ``make bench-mechanics``."""
+    return distinct("mechanics", MECHANICS)
 
 
 def solver_rows() -> list[Row]:

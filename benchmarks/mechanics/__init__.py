@@ -1,0 +1,1 @@
+"""Solid mechanics and coupled problems beside exact, published and other libraries' results."""
