@@ -64,7 +64,8 @@ def command(description: str, rows: Sequence[Row], after: Callable[[Known], None
     """
 
     def write(known: Known, out: Path) -> None:
-        out.write_text(document(every_row(), known), encoding="utf-8")
+        before = out.read_text(encoding="utf-8") if out.is_file() else ""
+        out.write_text(document(every_row(), known, before), encoding="utf-8")
         if after is not None:
             after(known)
 

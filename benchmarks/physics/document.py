@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Sequence
 
 from benchmarks.core.report import between_markers
@@ -13,11 +14,16 @@ from benchmarks.physics.rows import NO_TARGET, Row
 LIBRARIES = ("torch", "numpy", "scipy")
 
 
-def document(rows: Sequence[Row], known: Known) -> str:
-    """What is measured, target, found, whether it is met, on what, at which cost and commit."""
-    here = [row for row in rows if row.name in known]
+def document(rows: Sequence[Row], known: Known, before: str = "") -> str:
+    """What is measured, target, found, whether it is met, on what, at which cost and commit.
+
+    Args:
+        before: the document so far, whose lines stay for rows that are not known here.
+    """
+    lines_of = _lines(rows, known, before)
+    here = [row for row in rows if row.name in lines_of]
     promised = [row for row in here if row.target != NO_TARGET]
-    missed = [row for row in promised if not row.check(known[row.name]["value"])]
+    missed = [row for row in promised if "**MISSED**" in lines_of[row.name]]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     lines = [
         "# Verification",
@@ -34,28 +40,34 @@ def document(rows: Sequence[Row], known: Known) -> str:
         lines += ["## What is missed, and why", ""]
         by_reason: dict[str, list[Row]] = {}
         for row in missed:
-            by_reason.setdefault(row.because or known[row.name].get("note") or "not explained yet", []).append(row)
+            note = known.get(row.name, {}).get("note") or "See its row"
+            by_reason.setdefault(row.because or note, []).append(row)
         for reason, mine in by_reason.items():
-            each = (f"**{row.name}** ({row.section}): {known[row.name]['text']}, target {row.target}" for row in mine)
+            found = {row.name: _cells(lines_of[row.name])[2] for row in mine}
+            each = (f"**{row.name}** ({row.section}): {found[row.name]}, target {row.target}" for row in mine)
             lines.append(f"- {'; '.join(each)}. {reason}")
         lines.append("")
-    absent = [row.name for row in rows if row.name not in known]
+    absent = [row.name for row in rows if row.name not in lines_of]
     for section in dict.fromkeys(row.section for row in rows):
         mine = [row for row in here if row.section == section]
         if mine:
-            lines += [f"## {section}", "", *table(mine, known), ""]
+            lines += [f"## {section}", "", *_HEAD, *(lines_of[row.name] for row in mine), ""]
     if absent:
         lines += ["## Not measured here", "", *(f"- {name}" for name in absent), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def put_sections(text: str, rows: Sequence[Row], known: Known, heading: str = "##") -> str:
-    """A page with a table for each section of the known rows, between markers; reasons of missed ones below it."""
-    here = [row for row in rows if row.name in known]
+    """A page with a table for each section of the known rows, between markers; reasons of missed ones below it.
+
+    Lines of the page stay for rows that are not known here.
+    """
+    lines_of = _lines(rows, known, text)
+    here = [row for row in rows if row.name in lines_of]
     for section in dict.fromkeys(row.section for row in here):
         mine = [row for row in here if row.section == section]
-        missed = [row for row in mine if row.because and not row.check(known[row.name]["value"])]
-        lines = [f"{heading} {section}", "", *table(mine, known)]
+        missed = [row for row in mine if row.because and "**MISSED**" in lines_of[row.name]]
+        lines = [f"{heading} {section}", "", *_HEAD, *(lines_of[row.name] for row in mine)]
         lines += [f"\n**{row.name}**: {row.because}" for row in missed]
         text = between_markers(text, section.lower(), "\n".join(lines))
     return text
@@ -63,13 +75,28 @@ def put_sections(text: str, rows: Sequence[Row], known: Known, heading: str = "#
 
 def table(rows: Sequence[Row], known: Known) -> list[str]:
     """Rows that are known, as lines."""
-    lines = ["| what | target | found | | on | s | commit |", "|---|---|---|---|---|---|---|"]
-    for row in rows:
-        it = known[row.name]
-        verdict = "met" if row.check(it["value"]) else "**MISSED**"
-        if row.target == NO_TARGET:
-            verdict = "figure"
-        on = it["on"] + (f"; {it['note']}" if it.get("note") else "")
-        cells = (row.name, row.target, it["text"], verdict, on, f"{it['seconds']:g}", it["commit"])
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return lines
+    return [*_HEAD, *(_line(row, known) for row in rows)]
+
+
+_HEAD = ("| what | target | found | | on | s | commit |", "|---|---|---|---|---|---|---|")
+
+
+def _line(row: Row, known: Known) -> str:
+    it = known[row.name]
+    verdict = "met" if row.check(it["value"]) else "**MISSED**"
+    if row.target == NO_TARGET:
+        verdict = "figure"
+    on = it["on"] + (f"; {it['note']}" if it.get("note") else "")
+    cells = (row.name, row.target, it["text"], verdict, on, f"{it['seconds']:g}", it["commit"])
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _lines(rows: Sequence[Row], known: Known, before: str) -> dict[str, str]:
+    """Row -> its line: as known, else as it stood."""
+    stood = {_cells(line)[0]: line for line in before.splitlines() if line.startswith("| ") and line not in _HEAD}
+    both = {row.name: _line(row, known) if row.name in known else stood.get(row.name, "") for row in rows}
+    return {name: line for name, line in both.items() if line}
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]

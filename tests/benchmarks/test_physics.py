@@ -152,6 +152,16 @@ def test_the_document_names_what_is_missed_and_why(kept: Path) -> None:
     assert text.endswith("## Not measured here\n\n- elsewhere\n")
 
 
+def test_rows_measured_elsewhere_stay_in_the_document(kept: Path) -> None:
+    rows = [row("good"), row("bad|er", 0.5, because="The rule is too weak.")]
+    before = document(rows, record.collect(rows))
+    assert document(rows, {}, before) == before
+    kept.unlink()
+    mended = [row("good"), row("bad|er")]
+    text = document(mended, record.collect(mended[1:]), before)
+    assert "2 rows with a target, 2 met, 0 missed." in text and "| good |" in text
+
+
 def test_rows_are_measured_again_when_their_sources_change(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
