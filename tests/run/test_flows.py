@@ -278,7 +278,7 @@ def test_modes_that_come_out_otherwise_change_no_run(here: Path, monkeypatch: py
     assert torch.equal(log_likelihood(reopen(here / "run"), x), before)
 
 
-def test_maps_have_longitude_to_the_right(here: Path) -> None:
+def test_maps_have_longitude_to_the_right(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One cluster at latitude 60 and longitude -100: where the picture of the density is brightest."""
     x = torch.tensor([60.0, -100.0]) + 3 * torch.randn(300, 2, generator=RNG)
     np.savetxt("g.csv", x.numpy(), delimiter=",")
@@ -296,6 +296,11 @@ def test_maps_have_longitude_to_the_right(here: Path) -> None:
     row, column = np.unravel_index(int(np.argmax(drawn.get_array())), (120, 120))
     assert abs(-90 + 180 * row / 119 - 60) < 20
     assert abs(-180 + 360 * column / 119 + 100) < 40
+    with monkeypatch.context() as tight:  # what is drawn is nearly what is computed
+        tight.setattr(given.place, "config", config("sphere", data={"file": "g.csv"}))
+        few = given.held[:50].to(next(model.parameters()))
+        exact = densities(given.place, model, few).exp()
+        assert float((pictures._seen(given.place, model, few) / exact - 1).abs().max()) < 0.02
 
 
 def test_a_run_keeps_to_its_mesh(here: Path) -> None:

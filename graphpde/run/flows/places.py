@@ -32,6 +32,7 @@ from graphpde.solve.transport import squared_distances
 _STILL = 1e-12  # deviation of a constant, by its size: what rounding leaves
 _WAVES = 128  # that a network on a sphere or torus sees
 _ROOM = 2**24  # numbers that are kept at once, about
+_SEEN = 1e-4  # tolerance of what is only looked at
 
 About = Mapping[str, Any]
 """What a model has to know of the data it was learned from: plain values, kept with it."""
@@ -133,7 +134,14 @@ class Place:
     def flow(self, model: nn.Module) -> Flow:
         """The flow of a model, integrated as tightly as was asked for; each sample takes steps of its own."""
         tolerance = self.config.flow.tolerance
-        control = Adaptive(rtol=tolerance, atol=tolerance, each=self.sample)
+        return self._flow(model, Adaptive(rtol=tolerance, atol=tolerance, each=self.sample))
+
+    def rough_flow(self, model: nn.Module) -> Flow:
+        """The same for pictures, to a thousandth of the largest density: all samples take the same steps."""
+        tolerance = max(self.config.flow.tolerance, _SEEN)
+        return self._flow(model, Adaptive(rtol=tolerance, atol=tolerance))
+
+    def _flow(self, model: nn.Module, control: Adaptive) -> Flow:
         return Flow(model, self.base, sample=self.sample, control=control)
 
     @property
