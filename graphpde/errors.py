@@ -99,6 +99,10 @@ class AdjointCaveat(UserWarning):
     """Said once: what the gradient by the adjoint equation is. ``warnings.simplefilter("ignore", AdjointCaveat)``."""
 
 
+class LockingCaveat(UserWarning):
+    """Elements of first order are too stiff for a body that hardly changes its volume."""
+
+
 class SolveError(GraphpdeError, RuntimeError):
     """A solver stopped without a usable answer; ``result`` holds what it had."""
 

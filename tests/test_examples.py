@@ -48,6 +48,15 @@ def test_a_drum_sounds_its_lowest_tone() -> None:
     assert found["tremble"] < 0.01
 
 
+def test_a_tuning_fork_sounds_at_440_hertz() -> None:
+    found = run("tuning_fork")
+    assert found["heard"] == pytest.approx(440.0, rel=5e-4)
+    # the bend is no beam, and the stem takes a little of its length: the middle line is good to a few percent
+    assert found["tones"][0] == pytest.approx(440.0, rel=0.03) and found["tones"][0] > 441
+    assert found["overtone"] == pytest.approx((4.6940911330 / 1.8751040687) ** 2, rel=0.01)
+    assert found["felt"] < 1e-3
+
+
 def test_planets_stay_with_leapfrog_and_leave_with_rk4() -> None:
     found = run("planets_for_ten_thousand_orbits")
     assert float(found["change"].abs().max()) < 0.01 and abs(found["drift"]) < 2e-4

@@ -44,7 +44,7 @@ def _title(name: str) -> str:
 
 
 def _separable(name: str) -> bool:
-    return STEPPERS[name]().accepts == "separable"
+    return STEPPERS[name]().accepts in ("separable", "second order")
 
 
 def _measured(name: str) -> Any:

@@ -14,11 +14,13 @@ from graphpde.dynamics.imex import Ark3, Ark4, Ars222, Ars443
 from graphpde.dynamics.implicit import BackwardEuler, CrankNicolson, Esdirk4, Sdirk2, TrBdf2
 from graphpde.dynamics.langevin import Baoab
 from graphpde.dynamics.multistep import Bdf2, Sbdf2
+from graphpde.dynamics.newmark import GeneralisedAlpha, Newmark
 from graphpde.dynamics.projection import Projection
 from graphpde.dynamics.rattle import Rattle
 from graphpde.dynamics.reversible import ReversibleHeun
 from graphpde.dynamics.splitting import Lie, Strang
 from graphpde.dynamics.stabilised import Rkc2
+from graphpde.dynamics.staggered import Staggered
 from graphpde.dynamics.steady import steady
 from graphpde.dynamics.stepper import STEPPERS, Step, Stepper
 from graphpde.dynamics.stochastic import EulerMaruyama, Milstein, Sra1, Sriw1, StochasticHeun
@@ -66,6 +68,7 @@ __all__ = [
     "ExponentialEuler",
     "ExponentialRosenbrock",
     "ForestRuth",
+    "GeneralisedAlpha",
     "Heun",
     "Hutchinson",
     "ImplicitMidpoint",
@@ -75,6 +78,7 @@ __all__ = [
     "McLachlan",
     "Midpoint",
     "Milstein",
+    "Newmark",
     "Occurrence",
     "Pefrl",
     "PositionVerlet",
@@ -93,6 +97,7 @@ __all__ = [
     "Sdirk2",
     "Sra1",
     "Sriw1",
+    "Staggered",
     "Step",
     "Stepper",
     "StochasticHeun",

@@ -24,6 +24,10 @@ def blamed(f: System, times: Sequence[Tensor], u: Tensor, error: SolveError) -> 
     with torch.no_grad():
         if f.fixed is not None and not all(is_finite(f.fixed.value(t, u)) for t in times):
             return SolveError(f"{error}; not finite: {f.blame(times, u, 0)}", error.result)
+        for state in (f.reset(t, u) for t in times):
+            wrong = next((w for w in (term.defect(times[0], state) for _, term in f.weak) if w), "")
+            if wrong:
+                return SolveError(wrong, error.result)
         node = max(first_bad_node(f(t, u)) for t in times)
         if node < 0:  # only the iterates between them, which nobody asked for
             return error

@@ -45,8 +45,8 @@ def steady(
         solve, and once more by two more.
 
     Raises:
-        ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level, and
-            no null space is given. InputError: a null space for a nonlinear problem.
+        ConditionError: a connected component has neither a Dirichlet node nor anything else that fixes its level, or a
+            body can move without strain, and no null space is given. InputError: a null space for a nonlinear problem.
         SolveError: no convergence, or no solution: loads on a component that is open do not balance.
     """
     now = torch.tensor(t, dtype=torch.float64, device=u0.device)
@@ -66,12 +66,14 @@ def _found(f: System, now: Tensor, u0: Tensor, method: str, rtol: float, null_sp
     if f.nonlinear:
         if null_space is not None:
             raise InputError("null_space is for linear problems; fix the level of a nonlinear one by a condition")
+        f.refuse_free()
         return _newton(f, now, (u0, *_smooth(f, guess, u0)), method, rtol)
     if f.operator is None:
         raise ConditionError("a steady state needs an operator such as Diffusion; got only loads")
     matrix = as_matrix(f.operator)
     if null_space is None:
         _refuse_floating(f, matrix)
+        f.refuse_free()
     load = f.load(now, u0)
     b = torch.zeros_like(u0) if load is None else load.expand_as(u0)
     if f.fixed is not None:

@@ -63,7 +63,8 @@ class Stepper(Protocol):
         error_power: the power of dt in its error estimate, None where it has none.
         stiff: the part of F that does not limit the step: "none", "linear" or "all".
         algebraic: whether new states solve the equations without time derivative, those of a pressure; default no.
-        accepts: "any" system, or only "separable" ones: positions and velocities q' = v, v' = a(q); or "undamped" ones.
+        accepts: "any" system, or only "separable" ones: positions and velocities q' = v, v' = a(q); or "undamped" ones;
+            or those of "second order", with a term that says how: :mod:`~graphpde.ops.second_order`.
     """
 
     name: str

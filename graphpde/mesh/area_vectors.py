@@ -38,13 +38,36 @@ class AreaVectors:
         return self._relation.propagate(u, weight=self._weight.to(u.dtype)).sum(-1)
 
 
+def unit_normals(space: Space, ids: Tensor, degree: int) -> list[Tensor]:
+    """Unit normals [m, q, d] at the points of each block of ``space.facets(ids, degree)``, also on curved facets.
+
+    They point outwards, on a facet between two cells out of the first.
+    """
+    return [
+        torch.nn.functional.normalize(
+            _area_elements(
+                space.element.shape(piece.kind, degree).gradients,
+                space.mesh.points[piece.nodes],
+                facet_normals(space.mesh, piece.ids),
+            ),
+            dim=-1,
+        )
+        for piece in facet_pieces(space.mesh, space.element, ids)
+    ]
+
+
 def _vectors(space: Space, kind: str, nodes: Tensor, outward: Tensor) -> Tensor:
-    r"""\int N_k n of facets [m, k, d]; the normal times the area element is made of the tangents."""
+    r"""\int N_k n of facets [m, k, d]."""
     shape = space.element.shape(kind, 3 * space.element.degree)
-    tangents = torch.einsum("mkd,qkr->mqrd", space.mesh.points.detach()[nodes], shape.gradients)
+    normal = _area_elements(shape.gradients, space.mesh.points.detach()[nodes], outward)
+    return torch.einsum("mqd,qk,q->mkd", normal, shape.values, shape.weights)
+
+
+def _area_elements(gradients: Tensor, x: Tensor, outward: Tensor) -> Tensor:
+    """The normal times the area element [m, q, d] of facets with nodes x [m, k, d], made of the tangents."""
+    tangents = torch.einsum("mkd,qkr->mqrd", x, gradients)
     if tangents.shape[-1] == 2:
         normal = torch.stack([tangents[..., 0, 1], -tangents[..., 0, 0]], -1)
     else:
         normal = torch.linalg.cross(tangents[..., 0, :], tangents[..., 1, :])
-    sign = (normal.sum(1) * outward).sum(-1).sign()
-    return torch.einsum("mqd,qk,q,m->mkd", normal, shape.values, shape.weights, sign)
+    return normal * (normal.sum(1) * outward).sum(-1).sign()[:, None, None]

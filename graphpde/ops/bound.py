@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphpde.core.block_operator import BlockSparse
 from graphpde.core.combined import Scaled, Summed
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.ops.term import Mass
@@ -41,6 +42,9 @@ def _bound(operator: LinearOperator, mass: Tensor | None) -> float | None:
         return float((_by_channel(operator.values).abs() / _divisor(mass, operator.values)).max())
     if isinstance(operator, Sparse):
         return _sparse_bound(operator, mass)
+    if isinstance(operator, BlockSparse) and operator.symmetric:
+        rows = operator.diag.abs().sum(-1) + operator.relation.collect(operator.weight.abs().sum(-1))
+        return float((rows / _divisor(mass, rows)).max())
     return None
 
 

@@ -153,9 +153,10 @@ class Exchange(LinearTerm):
     With lumped mass the boundary is lumped as well, so that it brings no new extrema.
     """
 
-    def __init__(self, domain: Graph, a: Field, inflow: Load, where: Where, what: str):
+    def __init__(self, domain: Graph, a: Field, inflow: Load, where: Where, what: str, *, axisymmetric: bool = False):
         super().__init__()
         self.domain, self.a, self.inflow, self.what, self.where = domain, a, inflow, what, where
+        self.axisymmetric = axisymmetric
         self._kept = None if is_learned(a) else self._build()
 
     @property
@@ -172,6 +173,13 @@ class Exchange(LinearTerm):
     def check(self, t: Tensor) -> None:
         """Refuse an inflow that is not finite at time t."""
         self.inflow.check(t)
+
+    def about_axis(self) -> Exchange:
+        if self.axisymmetric:
+            return self
+        assert self.domain is not None
+        inflow = self.inflow.about_axis()
+        return Exchange(self.domain, self.a, inflow, self.where, self.what, axisymmetric=True)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (*((self.a,) if isinstance(self.a, Tensor) else ()), *self.inflow.tensors())
@@ -199,6 +207,7 @@ class Exchange(LinearTerm):
         local = []
         for b in over.blocks:
             a = self._coefficient(b.points.flatten(0, 1)).unflatten(0, b.volume.shape)
+            a = a * b.points[..., :1] if self.axisymmetric else a
             if domain.lumped:
                 local.append(torch.diag_embed(-torch.einsum("mqc,qi,mq->mci", a, b.values, b.volume)).movedim(1, -1))
             else:

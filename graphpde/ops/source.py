@@ -23,6 +23,8 @@ class Load(LinearTerm):
     Args:
         domain: where. f: the density. where: facets of a space; None = the whole domain.
         vector: t -> [n, c] overrides the integration. what: for messages.
+        times: what f is multiplied by where it is evaluated, [q, 1 or c] at the points of ``domain.quadrature(where)``,
+            or at the nodes where f is given there.
     """
 
     def __init__(
@@ -33,10 +35,11 @@ class Load(LinearTerm):
         where: Where | None = None,
         vector: Callable[[Tensor], Tensor] | None = None,
         what: str = "source",
+        times: Tensor | None = None,
     ):
         super().__init__()
         self.domain, self.f, self.where, self.what = domain, f, where, what
-        self._vector = vector
+        self._vector, self._times = vector, times
         self._rule: Quadrature | None = None
         if isinstance(domain, Space) and vector is None and not (where is None and _per_node(f, domain.n)):
             self._rule = domain.quadrature(where)
@@ -65,16 +68,28 @@ class Load(LinearTerm):
         if self._constant is None:
             require_finite(self._at(t).detach(), f"{self.what} at t={float(t):.6g}")
 
+    def about_axis(self) -> Load:
+        if self.axisymmetric or self._vector is not None:
+            return self
+        radius = (positions(self.domain) if self._rule is None else self._rule.points)[:, :1]  # type: ignore[arg-type]
+        times = radius if self._times is None else radius * self._times
+        ring = Load(self.domain, self.f, where=self.where, what=self.what, times=times)  # type: ignore[arg-type]
+        ring.axisymmetric = True
+        return ring
+
+    def _weighted(self, v: Tensor) -> Tensor:
+        return v if self._times is None else v * self._times.to(v.dtype)
+
     def _at(self, t: Tensor) -> Tensor:
         if self._vector is not None:
             return self._vector(t)
         if self._rule is not None:
-            return self._rule.integrate(evaluate(self.f, self._rule.points, t, self.what))
+            return self._rule.integrate(self._weighted(evaluate(self.f, self._rule.points, t, self.what)))
         domain, f = self.domain, self.f
         assert domain is not None
         if isinstance(f, Tensor) and _per_node(f, domain.n):
             f = f.reshape(domain.n, -1)
-        v = evaluate(f, positions(domain), t, self.what)
+        v = self._weighted(evaluate(f, positions(domain), t, self.what))
         if isinstance(domain, Space) and domain.element.degree > 1:  # lumped masses vanish at vertices
             return domain.consistent_mass(v.expand(domain.n, -1))
         return domain.measure.to(v.dtype)[:, None] * v

@@ -78,6 +78,8 @@ class System:
                 constraints.append(bound)
             else:
                 parts.append((1.0, bound))
+        if any(term.axisymmetric for _, term in parts):
+            parts = [(factor, term.about_axis()) for factor, term in parts]
         for _, term in parts:
             if isinstance(term, Load | Exchange):
                 term.check(t)
@@ -247,6 +249,18 @@ class System:
             parts.append(jacobian if self.mass is None else _weighted(self.mass, jacobian))
         return _total(parts) if parts else Diagonal(u.new_zeros(u.shape[-2]))
 
+    def refuse_free(self) -> None:
+        """Refuse at rest what a term knows to be free: see :meth:`graphpde.ops.term.Term.refuse_free`.
+
+        Beside a nonlinear term nothing is refused: what that holds, such as a contact, cannot be told.
+        """
+        if len(self.rates) + len(self.weak) > 1:
+            return
+        held = None if self.fixed is None else self.fixed.mask
+        for _, term in self.weak if self.nonlinear else self.linear:
+            beside = [other.operator for _, other in self.linear if other is not term]
+            term.refuse_free(held, [operator for operator in beside if operator is not None])
+
     def reset(self, t: Tensor, u: Any) -> Any:
         """u with the Dirichlet values at time t."""
         return u if self.fixed is None else self.fixed.put(u, self.fixed.value(t, u))
@@ -263,6 +277,8 @@ class System:
             return self
         again = System(Sum(fresh), self.domain, t)
         again.fixed, again.frozen = self.fixed, True
+        if all(new is old for (_, new), (_, old) in zip(again.linear, self.linear, strict=True)):
+            again.operator = self.operator  # the same object, so that steppers keep its factors
         again.noise, again.calculus, again.brownian = self.noise, self.calculus, self.brownian
         if again.mass is self.mass and "_mass_solver" in self.__dict__:
             again.__dict__["_mass_solver"] = self._mass_solver

@@ -38,6 +38,8 @@ class Term(nn.Module):
         plain_load: whether it is a load on the cells, tested with the shape functions alone.
         own_tests: whether it is tested with functions of its own, so that a load beside it would be tested otherwise.
         carries_flux: whether given inflows through the boundary of a cell space enter through this term.
+        takes_in: whether what is added to it becomes part of it.
+        axisymmetric: whether its integrals are those of a body about the axis x = 0, per radian.
     """
 
     domain: Graph | None = None
@@ -45,6 +47,8 @@ class Term(nn.Module):
     plain_load: bool = False
     own_tests: bool = False
     carries_flux: bool = False
+    takes_in: bool = False
+    axisymmetric: bool = False
     algebraic: tuple[str, ...] = ()
 
     @property
@@ -94,9 +98,36 @@ class Term(nn.Module):
         """
         return self
 
+    def about_axis(self) -> Term:
+        """The term beside one that is axisymmetric: with the radius, the first coordinate, in its integrals.
+
+        Raises:
+            InputError: a term with a domain that cannot tell.
+        """
+        if self.axisymmetric or self.domain is None:
+            return self
+        raise InputError(
+            f"{self.label} is integrated over the plane and stands beside a body about the axis x = 0; "
+            f"leave it out, or take another kind of body"
+        )
+
     def with_fixed(self, fixed: Tensor) -> Term:
         """The term where the nodes of ``fixed`` [n] bool take given values, whatever F is there; default: itself."""
         return self
+
+    def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
+        """Refuse at rest what nothing fixes, beyond the level of a field without Dirichlet nodes; default: nothing.
+
+        Args:
+            held: entries with given values, bool [n] or [n, c]. supports: operators of the linear terms beside this.
+
+        Raises:
+            ConditionError: names what is free.
+        """
+
+    def defect(self, t: Tensor, u: Tensor) -> str:
+        """What is wrong with a state at which F is not finite, a sentence; default: nothing that the term knows of."""
+        return ""
 
     def pieces(self) -> tuple[Term, ...]:
         """A linear piece and the rest, for terms that come apart so; their sum is the term. Default: the term alone."""
@@ -109,6 +140,8 @@ class Term(nn.Module):
     # arithmetic
 
     def __add__(self, other: Any) -> Sum:
+        if getattr(other, "takes_in", False) and not getattr(self, "takes_in", False):
+            return other + self
         return Sum.of(self, other)
 
     __radd__ = __add__

@@ -10,12 +10,13 @@ from torch import Tensor
 from graphpde.core.block_operator import BlockSparse
 from graphpde.core.bridges import as_graph
 from graphpde.core.graph import Graph, Where
-from graphpde.core.linear_operator import Sparse, as_matrix
+from graphpde.core.linear_operator import Diagonal, Sparse, as_matrix
 from graphpde.errors import InputError, ShapeError
 from graphpde.ops.assembled import Assembled
 from graphpde.ops.bound import spectral_bound
 from graphpde.ops.boundary import Constraint, Dirichlet
 from graphpde.ops.diffusion import Diffusion
+from graphpde.ops.second_order import SecondOrder, with_rates
 from graphpde.typing import Field
 
 
@@ -75,6 +76,13 @@ class Wave(Assembled):
         upper = torch.stack([torch.zeros_like(stiff), mass], -1)
         return torch.stack([upper, torch.stack([stiff, -self.damping * mass], -1)], -2)
 
+    @property
+    def second_order(self) -> SecondOrder:
+        """Stiffness and damping apart."""
+        mass = self.domain_mass
+        drag = Diagonal(mass) if isinstance(mass, Tensor) else mass
+        return SecondOrder(as_matrix(self.stiffness.operator), drag * -self.damping if self.damping else None)
+
     def energy(self, u: Tensor) -> Tensor:
         """(v . M v + u . K u) / 2, kept where nothing damps or drives, [*, n, 2] -> [*]."""
         position, rate = u[..., :1], u[..., 1:]
@@ -100,13 +108,4 @@ class Held(Dirichlet):
 
     def bind(self, domain: Graph) -> Constraint:
         """The constraint on both channels."""
-        alone = super().bind(domain)
-
-        def both(t: Tensor) -> Tensor:
-            value = alone.value(t)
-            rate = torch.func.jvp(alone.value, (t,), (torch.ones_like(t),))[1] if not alone.constant else 0 * value
-            return torch.cat([value[:, :1], rate[:, :1]], 1)
-
-        return Constraint(
-            alone.nodes, both, alone.label, constant=alone.constant, override=alone.override, places=alone.places
-        )
+        return with_rates(super().bind(domain), 1)

@@ -29,7 +29,7 @@ def aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def row(section: str, name: str) -> Row:
         return Row(section, name, "1", at_most(1), lambda: Found(0.5, "0.5", "here"), sources=("benchmarks/core/*.py",))
 
-    rows = {"physics": [row("Orders", "heat")], "solver": [row("Scale", "many"), row("Scale", "more")]}
+    rows = {"physics": [row("Orders", "heat")], "mechanics": [], "solver": [row("Scale", "many"), row("Scale", "more")]}
     for name, mine in rows.items():
         monkeypatch.setattr(verification, f"{name}_rows", lambda mine=mine: mine)
     monkeypatch.setattr(physics, "physics_rows", lambda: rows["physics"])

@@ -88,7 +88,7 @@ def test_a_thick_cylinder_under_pressure() -> None:
     mesh = mesh.with_points(mesh.points * torch.tensor([1.0, 0.3]) + torch.tensor([1.0, 0.0]))
     space = Space(mesh, "p2")
     body = Elasticity(space, 1000.0, 0.3, kind="axisymmetric")
-    inside = Neumann("left", torch.tensor([10.0, 0.0], dtype=F64))  # per radian: times the radius, which is 1
+    inside = Neumann("left", torch.tensor([10.0, 0.0], dtype=F64))
     u = at_rest(body + inside + Dirichlet("bottom", 0.0, channels=[1]) + Dirichlet("top", 0.0, channels=[1]), space)
     r = space.pos[:, 0]
     exact = 1.3 / 1000 * 10 / 3 * (0.4 * r + 4 / r)

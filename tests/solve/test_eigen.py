@@ -6,13 +6,15 @@ import math
 
 import pytest
 import torch
+from scipy.linalg import eigh
 from torch import Tensor
 
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
 from graphpde.core.relation import Relation
 from graphpde.errors import InputError, ShapeError, SolveError
-from graphpde.mesh import Space, interval, rectangle, sphere
+from graphpde.mesh import Space, interval, jittered, rectangle, sphere
 from graphpde.ops import Diffusion
+from graphpde.ops.elasticity import Elasticity
 from graphpde.solve.eigen import eigenpairs
 from graphpde.solve.linear import LinearSolver
 
@@ -76,6 +78,41 @@ def test_a_preconditioner_is_used() -> None:
     torch.testing.assert_close(found.values, dense.values, rtol=1e-8, atol=1e-7)
 
 
+@pytest.mark.parametrize("held", ["nothing", "nodes", "entries"])
+@pytest.mark.parametrize("method", ["factored", "lobpcg"])
+def test_channels_that_couple_and_what_is_held(method: str, held: str) -> None:
+    """The eigenvalues of the free block by LAPACK; vectors vanish where something is held."""
+    space = Space(jittered(rectangle(8, 4, width=2.0), 0.1, seed=0), lumped=False)
+    a, left = -Elasticity(space, 3.0, 0.3).operator, space.tag("left").nodes
+    mask = {"nothing": None, "nodes": torch.zeros(space.n, dtype=torch.bool)}.get(
+        held, torch.zeros(space.n, 2, dtype=torch.bool)
+    )
+    if mask is not None:
+        mask[left] = torch.tensor(True) if held == "nodes" else torch.tensor([True, False])
+    found = eigenpairs(
+        a, space.consistent_mass, k=5, method=method, held=mask, rtol=1e-7, max_iterations=2000
+    ).checked()
+    assert found.vectors.shape == (space.n, 2, 5)
+    free = torch.ones(space.n, 2, dtype=torch.bool) if mask is None else ~mask.reshape(space.n, -1).expand(-1, 2)
+    keep = free.reshape(-1).numpy()
+    parts = (x.to_matrix(2).toarray()[keep][:, keep] for x in (a, space.consistent_mass))
+    exact = torch.from_numpy(eigh(*parts, eigvals_only=True)[:5])
+    torch.testing.assert_close(found.values, exact, rtol=1e-7, atol=1e-7)
+    assert not bool(found.vectors[~free].any())
+    gram = torch.einsum("ncj,ncl->jl", found.vectors, space.consistent_mass(found.vectors.movedim(2, 0)).movedim(0, 2))
+    torch.testing.assert_close(gram, torch.eye(5, dtype=F64), rtol=0, atol=1e-6)
+
+
+def test_a_membrane_with_a_held_rim() -> None:
+    space = Space(rectangle(24, 24), "p2")
+    rim = torch.zeros(space.n, dtype=torch.bool)
+    rim[space.tag("boundary").nodes] = True
+    for method in ("dense", "factored"):
+        found = eigenpairs(laplacian(space), space.consistent_mass, k=4, held=rim, method=method).checked()
+        exact = math.pi**2 * torch.tensor([2.0, 5.0, 5.0, 8.0], dtype=F64)
+        torch.testing.assert_close(found.values, exact, rtol=1e-4, atol=0)
+
+
 def test_what_did_not_converge_is_said() -> None:
     space = Space(rectangle(30, 30))
     found = eigenpairs(laplacian(space), space.measure, k=4, method="lobpcg", max_iterations=2)
@@ -92,6 +129,12 @@ def test_refusals() -> None:
         eigenpairs(lopsided)
     with pytest.raises(InputError, match="k = 17"):
         eigenpairs(a, k=17)
+    held = torch.ones(16, dtype=torch.bool)
+    held[0] = False
+    with pytest.raises(InputError, match="k = 2, expected a whole number between 1 and the 1 unknowns that are free"):
+        eigenpairs(a, k=2, held=held)
+    with pytest.raises(ShapeError, match=r"held is torch.bool \[5\], expected one truth value a node, \[16\]"):
+        eigenpairs(a, k=2, held=held[:5])
     with pytest.raises(InputError, match="unknown eigenvalue method 'qr'"):
         eigenpairs(a, k=2, method="qr")
     with pytest.raises(ShapeError, match="expected \\[16\\]"):

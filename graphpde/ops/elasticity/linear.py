@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from graphpde.errors import InputError
+from graphpde.core.linear_operator import LinearOperator
+from graphpde.errors import InputError, LockingCaveat
 from graphpde.mesh.space import Space
-from graphpde.ops.elasticity.rigid import rigid_modes
+from graphpde.ops.elasticity.orthotropic import Orthotropic, require
+from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
 from graphpde.ops.values import evaluate
 from graphpde.typing import Field
@@ -32,16 +36,20 @@ class Elasticity(LinearForm):
 
     Args:
         domain: a Space on cells that fill the plane or space.
-        young: Young's modulus E > 0 in force/area: a number, {set: number}, one per cell or f(x).
-        poisson: Poisson's ratio, -1 < nu < 1/2; likewise.
+        young: Young's modulus E > 0 in force/area: a number, {set: number}, one per cell or f(x). Or the material as
+            an :class:`~graphpde.ops.elasticity.orthotropic.Orthotropic`.
+        poisson: Poisson's ratio, -1 < nu < 1/2; likewise. Not read beside an orthotropic material.
         kind: in the plane "plane_strain" (long across it), "plane_stress" (thin) or "axisymmetric" (about x = 0, the
-            first coordinate is the radius; integrals are per radian); in space "solid". Default by dimension.
+            first coordinate is the radius; integrals are per radian, and loads beside it are taken with the radius); in
+            space "solid". Default by dimension.
         expansion: thermal, in 1/temperature. temperature: above that at which nothing is stressed: a number, a value
             for each node [n, 1], or f(x [k, d], t).
         options: ``degree``, as for :class:`~graphpde.ops.form.Form`.
 
     Raises:
-        InputError: a surface or network, a kind that does not fit, a modulus that is not positive, nu out of range.
+        InputError: a surface or network, a kind that does not fit, a modulus that is not positive, nu out of range,
+            a negative radius.
+        LockingCaveat: as a warning, for nu > 0.49 with elements of first order.
 
     Reference: Hughes 2000, The Finite Element Method, sections 2.7 to 2.9 and 4.4.
     """
@@ -53,7 +61,7 @@ class Elasticity(LinearForm):
     def __init__(
         self,
         domain: Any,
-        young: Coefficient = 1.0,
+        young: Coefficient | Orthotropic = 1.0,
         poisson: Coefficient = 0.3,
         *,
         kind: str | None = None,
@@ -67,9 +75,42 @@ class Elasticity(LinearForm):
         if self.kind not in KINDS or (self.kind == "solid") != (usual == "solid"):
             fits = ("solid",) if usual == "solid" else KINDS[:-1]
             raise InputError(f"kind='{kind}' in {space.mesh.space_dim} dimensions, expected one of: {', '.join(fits)}")
-        super().__init__(space, young=young, poisson=poisson, expansion=expansion, **options)
+        self.material = young if isinstance(young, Orthotropic) else None
+        given = {"young": young, "poisson": poisson} if self.material is None else self.material.coefficients
+        super().__init__(space, expansion=expansion, **given, **options)
         self.channels = displacement_channels(space.mesh.space_dim)
+        self.axisymmetric = self.kind == "axisymmetric"
         self.temperature = temperature
+        self._check()
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Refuse what is no material, or no body about an axis."""
+        if self.material is not None:
+            self.material.fit(self.kind)
+        x = self.domain.mesh.points[:, 0]
+        if self.axisymmetric and float(x.min()) < -1e-12 * float(x.abs().max()):
+            raise InputError(
+                f"'{self.domain.mesh.name}' reaches x = {float(x.min()):g}, expected x >= 0: the first coordinate is "
+                f"the distance from the axis"
+            )
+        zero, points, soft = torch.zeros((), dtype=torch.float64, device=self.domain.device), self.points, False
+        for k, block in enumerate(points.blocks):
+            p = self._at(zero, k, points)
+            if self.material is not None:
+                self.material.check(p, block.ids, self.kind)
+            else:
+                nu = torch.as_tensor(p["poisson"], dtype=torch.float64)
+                require("young", p["young"], block.ids, lambda v: v > 0, "finite numbers > 0: force per area")
+                require("poisson", nu, block.ids, lambda v: (v > -1) & (v < 0.5), "numbers between -1 and 1/2")
+                soft = soft or bool((nu > 0.49).any())
+        if soft and self.kind != "plane_stress" and self.domain.element.degree == 1:
+            warnings.warn(
+                "poisson > 0.49 with elements of first order: the body hardly changes its volume, and they lock, which "
+                "makes it too stiff; take element='p2' (or 'q2')",
+                LockingCaveat,
+                stacklevel=4,
+            )
 
     @property
     def dim(self) -> int:
@@ -89,6 +130,8 @@ class Elasticity(LinearForm):
 
     def law(self, e: Tensor, p: Values) -> Tensor:
         """sigma [*, m, q, 3, 3] of strains, without that of the temperature."""
+        if self.material is not None:
+            return self.material.stress(e, p, plane_stress=self.kind == "plane_stress")
         first, shear = self.lame(p)
         trace = e.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
         return first * trace * self._inside(e) + 2 * shear * e
@@ -110,8 +153,11 @@ class Elasticity(LinearForm):
 
     def heated(self, x: Tensor, t: Tensor, block: int, p: Values) -> Tensor:
         """The stress [m, q, 3, 3] that holds a body of this temperature at its size."""
-        grown = p["expansion"] * self._rise(x, t, block)
-        return self.law(grown[..., None] * self._inside(grown), p)
+        return self.law(self._growth(x, t, block, p), p)
+
+    def _growth(self, x: Tensor, t: Tensor, block: int, p: Values) -> Tensor:
+        grown = (p["expansion"] * self._rise(x, t, block))[..., None]
+        return grown * self._inside(grown)
 
     def _rise(self, x: Tensor, t: Tensor, block: int) -> Tensor:
         """The temperature at the points of a block [m, q, 1]."""
@@ -148,16 +194,37 @@ class Elasticity(LinearForm):
     def stress(self, u: Tensor, t: float | Tensor = 0.0) -> list[Tensor]:
         """sigma [*, m, q, 3, 3] at the quadrature points of each block of cells; the third axis is across the plane, or
         around the axis."""
+        return [stress for _, stress in self._strained(u, t)]
+
+    def strains(self, u: Tensor) -> list[Tensor]:
+        """e [*, m, q, 3, 3] at the quadrature points of each block; in plane stress without that across the plane."""
+        points = self.points
+        return [self.strain(b.points, *at) for b, at in zip(points.blocks, self._fields(points, u), strict=True)]
+
+    def energy(self, u: Tensor, t: float | Tensor = 0.0) -> Tensor:
+        r"""The energy of the strains [*], half the integral of sigma : (e - alpha T); about an axis per radian."""
+        densities = []
+        for block, (e, stress) in zip(self.points.blocks, self._strained(u, t), strict=True):
+            density = 0.5 * (e * stress).sum((-2, -1))
+            densities.append(density * block.points[..., 0] if self.axisymmetric else density)
+        return self.points.total(densities)
+
+    def _strained(self, u: Tensor, t: float | Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Strains without those of the temperature, and their stresses, [*, m, q, 3, 3], a pair a block."""
         now, points, found = torch.as_tensor(t, dtype=torch.float64, device=u.device), self.points, []
         for k, (v, g) in enumerate(self._fields(points, u)):
             x, p = points.blocks[k].points, self._at(now, k, points)
-            stress = self.law(self.strain(x, v, g), p)
-            found.append(stress if self.temperature is None else stress - self.heated(x, now, k, p))
+            e = self.strain(x, v, g)
+            e = e if self.temperature is None else e - self._growth(x, now, k, p)
+            found.append((e, self.law(e, p)))
         return found
 
     def rigid_modes(self) -> Tensor:
         """Motions without strain [n, d, q]: translations, then turns about the middle of the body."""
-        return rigid_modes(self.domain, axisymmetric=self.kind == "axisymmetric")
+        return rigid_modes(self.domain, axisymmetric=self.axisymmetric)
+
+    def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
+        refuse_free_motions(self.domain, held, supports, axisymmetric=self.axisymmetric)
 
 
 def checked_space(domain: Any) -> Space:

@@ -1,19 +1,30 @@
-"""Motions without strain."""
+"""Motions without strain, and whether something holds them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
+from graphpde.core.components import components
+from graphpde.core.linear_operator import LinearOperator
+from graphpde.core.relation import Relation
+from graphpde.errors import ConditionError
 from graphpde.mesh.space import Space
+
+_SMALL = 1e-13
+"""Of the largest: what the squares of a motion at the supports are when rounding alone is left of them."""
 
 
 def rigid_modes(space: Space, *, axisymmetric: bool = False) -> Tensor:
     """Motions without strain [n, d, q] about the mean of the nodes: 3 in the plane, 6 in space, 1 along an axis."""
     assert space.pos is not None
-    x = space.pos - space.pos.mean(0)
+    return _modes(space.pos - space.pos.mean(0), axisymmetric)
+
+
+def _modes(x: Tensor, axisymmetric: bool) -> Tensor:
     n, d = x.shape
     shifts = torch.eye(d, dtype=x.dtype, device=x.device).expand(n, d, d)
     if axisymmetric:
@@ -24,3 +35,83 @@ def rigid_modes(space: Space, *, axisymmetric: bool = False) -> Tensor:
         turn[:, a], turn[:, b] = -x[:, b], x[:, a]
         turns.append(turn)
     return torch.cat([shifts, torch.stack(turns, -1)], -1)
+
+
+@torch.no_grad()
+def refuse_free_motions(
+    space: Space, held: Tensor | None, supports: Sequence[LinearOperator] = (), *, axisymmetric: bool = False
+) -> None:
+    """Refuse a body, or a part of a mesh that hangs together, that can move without strain.
+
+    Args:
+        held: entries with given values, bool [n] or [n, d]. supports: operators beside the body's own, such as springs.
+
+    Raises:
+        ConditionError: names the motions that nothing holds.
+    """
+    assert space.pos is not None
+    x = space.pos.detach().to("cpu", torch.float64)
+    n, d = x.shape
+    part = components(space).cpu()
+    count = int(part.max()) + 1
+    of_part = Relation.from_edges(torch.arange(n), part, n, count)
+    weight = of_part.propagate(torch.ones(n, 1, dtype=x.dtype))
+    x = x - (of_part.propagate(x) / weight)[part]
+    size = (of_part.propagate((x**2).sum(1, keepdim=True)) / weight).sqrt()
+    modes = _modes(x / size[part], axisymmetric)
+    felt = [] if held is None else [modes * held.cpu().reshape(n, -1, 1)]
+    for support in supports:
+        pulls = [support(mode.contiguous().to(space.device, space.dtype)).to(x) for mode in modes.unbind(-1)]
+        pull = torch.stack(pulls, -1)
+        felt.append(pull / pull.abs().max().clamp(min=torch.finfo(x.dtype).tiny))
+    squares = torch.zeros(count, modes.shape[-1], modes.shape[-1], dtype=x.dtype)
+    for motion in felt:
+        nodes = (motion != 0).flatten(1).any(1).nonzero()[:, 0]
+        down = Relation.from_edges(torch.arange(len(nodes)), part[nodes], len(nodes), count)
+        squares += down.propagate((motion[nodes].mT @ motion[nodes]).flatten(1)).reshape(squares.shape)
+    values, vectors = torch.linalg.eigh(squares)
+    free = values <= _SMALL * values[:, -1:].clamp(min=1.0)
+    if bool(free.any()):
+        k = int(free.any(1).nonzero()[0, 0])
+        raise ConditionError(
+            f"{_name(k, count, int((part == k).nonzero()[0, 0]))} can still "
+            f"{_told(vectors[k][:, free[k]], d, axisymmetric)}; hold that by Dirichlet, Symmetry or ElasticSupport"
+        )
+
+
+def _name(k: int, count: int, node: int) -> str:
+    return "the body" if count == 1 else f"part {k + 1} of {count} of the body, with node {node},"
+
+
+def _told(free: Tensor, d: int, axisymmetric: bool) -> str:
+    """The motions that the columns [q, k] span: "move along y and turn about z"."""
+    if axisymmetric:
+        return "move along y"
+    moves, turns = free[:d], free[d:]
+    _, sizes, right = torch.linalg.svd(turns)
+    rank = int((sizes > 1e-6).sum())
+    words: list[str] = []
+    if rank < free.shape[1]:
+        words.append("move along " + _listed(_directions(moves @ right[rank:].mT)))
+    if rank:
+        # in space the turns are those from x to y, x to z and y to z: about z, -y and x
+        axes = torch.stack([turns[2], -turns[1], turns[0]]) if d == 3 else turns
+        words.append("turn about " + _listed(_directions(axes) if d == 3 else ["z"]))
+    return " and ".join(words)
+
+
+def _directions(span: Tensor) -> list[str]:
+    """Names of directions that span the columns [3, k]: axes where they lie in it, else components."""
+    left, sizes, _ = torch.linalg.svd(span, full_matrices=False)
+    basis = left[:, sizes > 1e-6]
+    inside = basis @ basis.mT
+    axes = [k for k in range(len(span)) if float(inside[k, k]) > 1 - 1e-6]
+    others = basis.clone()
+    others[axes] = 0
+    left, sizes, _ = torch.linalg.svd(others, full_matrices=False)
+    rest = [v * v[v.abs().argmax()].sign() for v in left.mT[: basis.shape[1] - len(axes)]]
+    return ["xyz"[k] for k in axes] + ["(" + ", ".join(f"{float(c) + 0.0:.2g}" for c in v) + ")" for v in rest]
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

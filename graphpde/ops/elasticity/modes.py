@@ -1,0 +1,148 @@
+"""Vibrations of a body: eigenfrequencies and the shapes in which it swings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphpde.core.block_operator import BlockSparse, Interleaved
+from graphpde.core.combined import pin
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
+from graphpde.errors import InputError
+from graphpde.ops.elasticity.motion import START, Elastodynamics, Swing
+from graphpde.ops.system import System
+from graphpde.solve.eigen import eigenpairs
+from graphpde.solve.krylov import Preconditioner
+
+_REST = 1e-13  # of the stiffness over the mass of single nodes: eigenvalues below it are rounding
+_FACTORED = 40_000  # unknowns from which multigrid takes the place of a factorisation
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The slowest vibrations of a body, u(t) = shape cos(angular t).
+
+    Attributes:
+        values: squared angular frequencies in rising order [k], in 1/time^2; differentiable.
+        shapes: [n, d, k], phi^T M phi = 1, the largest entry of each positive. mass: lumped [n] or an operator.
+        rigid: how many leave the body as it is: their values are 0.
+    """
+
+    values: Tensor
+    shapes: Tensor
+    mass: Tensor | LinearOperator
+    rigid: int
+
+    @property
+    def angular(self) -> Tensor:
+        """omega [k] in 1/time; NaN where the body would leave the state it is in (values < 0)."""
+        moves = self.values != 0  # the root has no derivative at 0
+        return torch.where(moves, torch.where(moves, self.values, 1.0).sqrt(), self.values)
+
+    @property
+    def frequencies(self) -> Tensor:
+        """omega / (2 pi) [k], in Hz where times are in seconds."""
+        return self.angular / (2 * math.pi)
+
+
+def modes(
+    body: Any,
+    density: Any = None,
+    *,
+    k: int = 6,
+    around: Tensor | None = None,
+    rtol: float = 1e-11,
+    method: str = "auto",
+) -> Modes:
+    """The k slowest vibrations K phi = omega^2 M phi of a body; what conditions hold stays at rest, loads do nothing.
+
+    Args:
+        body: as for :class:`~graphpde.ops.elasticity.motion.Elastodynamics`, or such a motion, which has its density.
+        density: as there; the mass is lumped or consistent as chosen for the space.
+        k: how many, motions without strain of a free body included. around: displacements [n, d] about which a body
+            that is not linear swings; default none. rtol, method: as for :func:`graphpde.solve.eigen.eigenpairs`.
+
+    Raises:
+        InputError: as there; a density beside a motion; k that is no number of free unknowns; an operator that is not
+            symmetric. SolveError: no convergence.
+
+    Reference: Hughes 2000, The Finite Element Method, chapter 10.
+    """
+    if isinstance(body, Elastodynamics):
+        if density is not None:
+            raise InputError("the motion has a density of its own; leave density out")
+        motion = body
+    else:
+        motion = Elastodynamics(body, density)
+    pull, mass, held = _parts(motion, around)
+    stiff = pull * -1.0
+    heavy = mass if isinstance(mass, LinearOperator) else Diagonal(mass)
+    scale = _scale(stiff, heavy)
+    near = _multigrid(motion, stiff, heavy, held, scale)
+    how = "lobpcg" if near is not None and method == "auto" else method
+    found = eigenpairs(stiff, mass, k=k, rtol=rtol, method=how, precondition=near, held=held).checked()
+    shapes = found.vectors if found.vectors.dim() == 3 else found.vectors[:, None]
+    flat = shapes.flatten(0, 1)
+    shapes = shapes * flat.gather(0, flat.abs().argmax(0, keepdim=True)).sign()
+    still = found.values.detach().abs() <= _REST * scale
+    return Modes(torch.where(still, 0.0, found.values), shapes, mass, int(still.sum()))
+
+
+def effective_masses(found: Modes) -> Tensor:
+    """What each mode carries of a body that is shaken along each axis [k, d]: (phi^T M e)^2; all modes carry all of it.
+
+    The square roots are the participation factors. Reference: Chopra 2012, Dynamics of Structures, section 13.2.
+    """
+    mass, shapes = found.mass, found.shapes
+    weighed = mass[:, None, None] * shapes if isinstance(mass, Tensor) else mass(shapes.movedim(-1, 0)).movedim(0, -1)
+    return weighed.sum(0).mT.square()
+
+
+def _parts(motion: Elastodynamics, around: Tensor | None) -> tuple[LinearOperator, Any, Tensor | None]:
+    """A, M and what is held: bool [n], or [n, d] where components are held alone."""
+    term, system = motion.motion, System(motion, None, START)
+    linear, *rest = term.pieces()
+    assert isinstance(linear, Swing)
+    pull = linear.second_order.pull
+    if rest:
+        assert term.domain is not None
+        state = torch.zeros(term.domain.n, term.dim, dtype=torch.float64) if around is None else around
+        pull = System(term.forces, None, START).linearise(START, state)
+    held = None if system.fixed is None else system.fixed.mask
+    if held is not None and held.dim() == 2:
+        held = held[:, : term.dim] if term.dim > 1 else held[:, 0]
+    return pull, linear.mass, held
+
+
+def _scale(stiff: LinearOperator, heavy: LinearOperator) -> float:
+    """The largest stiffness over mass of a single node, in 1/time^2."""
+    k, m = stiff.diagonal(), heavy.diagonal()
+    if k is None or m is None:
+        raise InputError("the stiffness is known only by its action; build the body from forms on a space")
+    k, m = (x.detach()[:, None] if x.dim() == 1 else x.detach() for x in (k, m))
+    return float((k / m).max())
+
+
+def _multigrid(
+    motion: Elastodynamics, stiff: LinearOperator, heavy: LinearOperator, held: Tensor | None, scale: float
+) -> Preconditioner | None:
+    """Smoothed aggregation that knows the motions without strain, for what is too large to be factored."""
+    dim, domain = motion.motion.dim, motion.motion.domain
+    own = [getattr(term, "rigid_modes", None) for _, term in motion.motion.forces.parts]
+    free = next((rigid() for rigid in own if rigid is not None), None)
+    assert domain is not None
+    if not isinstance(stiff, BlockSparse) or free is None or domain.n * dim <= _FACTORED:
+        return None
+    from graphpde.solve.multigrid import Multigrid
+
+    assert isinstance(heavy, Sparse | Diagonal)
+    whole = pin(stiff + heavy * (1e-9 * scale), held)
+    candidates = free.detach().flatten(0, 1)
+    if held is not None:
+        both = (held[:, None].expand(-1, dim) if held.dim() == 1 else held).reshape(-1, 1)
+        candidates = candidates.masked_fill(both, 0.0)
+    return Multigrid(Interleaved(whole, dim), method="smoothed_aggregation", candidates=candidates)
