@@ -85,6 +85,27 @@ def test_turing_patterns_grow_as_the_linear_analysis_says() -> None:
     assert 50 < found["spots"] < 80
 
 
+def test_two_liquids_separate_and_their_domains_grow() -> None:
+    found = run("spinodal_decomposition")
+    assert found["rise"] < 0 and found["lost"] < 1e-13
+    assert 1.55 < found["growth"] < 1.8  # 2 for domains far larger than the interfaces
+    assert list(found["sizes"].values()) == sorted(found["sizes"].values())
+
+
+def test_a_shock_of_heat_strains_a_pipe_more_than_the_heat_that_stays() -> None:
+    found = run("thermal_stress")
+    assert found["error"] < 5e-3 and found["apart"] < 1e-12
+    inside = found["at_inside"]
+    assert found["shock"] < inside[0] < inside[2] < inside[3] < 0
+
+
+def test_half_a_box_of_material_makes_the_published_beam() -> None:
+    found = run("topology_of_a_beam")
+    assert found["ratio"] == pytest.approx(1.0, abs=1e-4) and found["grey"].converged
+    assert found["sharp"].compliance[-1] < 0.83 * found["grey"].compliance[-1] and found["sharp"].grey < 0.02
+    assert found["sharp"].volume[-1] == pytest.approx(0.5, rel=1e-8)
+
+
 def test_a_network_sorts_its_members() -> None:
     found = run("turing_on_a_network")
     assert found["measured"] == pytest.approx(

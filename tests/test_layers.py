@@ -16,7 +16,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "graphpde"
 LAYERS = (
     *({name} for name in ("errors", "checks", "typing", "registry", "formula")),
     *({name} for name in ("core", "solve", "mesh", "ops", "dynamics", "nets", "train")),
-    {"pinn", "operator_learning", "gradient_flow", "sampling", "hamiltonian", "flow", "score", "graph_diffusion"},
+    {
+        *("pinn", "operator_learning", "gradient_flow", "sampling", "hamiltonian", "flow", "score", "graph_diffusion"),
+        "design",
+    },
     {"data", "viz", "distributed"},
     *({name} for name in ("problems", "config", "run", "cli", "__main__")),
 )

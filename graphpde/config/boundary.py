@@ -7,9 +7,11 @@ from typing import Any
 
 from graphpde.config.by_field import ByField, by_field, every_field
 from graphpde.config.schema import BoundaryRule
-from graphpde.config.section import Section, truth
+from graphpde.config.section import Section, number, numbers, quantity, truth
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
+from graphpde.mesh.cell_space import CellSpace
+from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Neumann, Robin
 from graphpde.ops.term import Condition
 from graphpde.problems import Pde
@@ -21,7 +23,7 @@ _TIME = (*SPACE, "t")
 
 
 def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
-    """The rule of every set; ``outer = 0.0`` is short for ``[boundary.outer] value = 0.0``.
+    """The rule of every set; ``outer = 0.0`` is short for ``[boundary.outer] value = 0.0``, and so are fields by name.
 
     Raises:
         ConfigError: none or several of a value, an inflow and an exchange on one set, or fields left out.
@@ -29,25 +31,62 @@ def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
     out = {}
     held = by_field if pde.partly_held else every_field
     for name, rule in Section(value, where).values.items():
-        section = Section(rule if isinstance(rule, Mapping) else {"value": rule}, f"{where}.{name}")
-        given = section.take("value", lambda v, at: held(v, at, pde.held_fields, _TIME, pde.name), None)
+        whole = isinstance(rule, Mapping) and not (rule and set(rule) <= set(pde.held_fields))
+        section = Section(rule if whole else {"value": rule}, f"{where}.{name}")
+        given = section.take("value", lambda v, at: held(v, at, _fields(v, pde), _TIME, pde.name), None)
         inflow = section.take("inflow", lambda v, at: by_field(v, at, pde.pushed_fields, _TIME, pde.name), None)
         robin = section.take("robin", lambda v, at: _robin(v, at, pde), None)
         override = section.take("override", truth, False)
+        sides = {key: section.take(key, _SIDES[key], None) for key in pde.side_rules}
+        sides = {key: part for key, part in sides.items() if part is not None}
         section.close()
         kinds = [kind for kind, part in zip(KINDS, (given, inflow, robin), strict=True) if part is not None]
+        kinds += sides
         if len(kinds) != 1:
             got = f"both {' and '.join(_ARTICLE[k] for k in kinds)}" if kinds else "neither a value nor an inflow"
-            raise ConfigError(f"{where}.{name} has {got}, expected one of value, inflow, robin")
+            raise ConfigError(f"{where}.{name} has {got}, expected one of {', '.join((*KINDS, *pde.side_rules))}")
         if override and given is None:
             raise ConfigError(
                 f"{where}.{name} overrides with {_ARTICLE[kinds[0]]}, which takes nothing from other sets; leave it out"
             )
-        out[str(name)] = BoundaryRule(given, inflow, override, robin)
+        out[str(name)] = BoundaryRule(given, inflow, override, robin, next(iter(sides.items()), None))
     return out
 
 
 _ARTICLE = {"value": "a value", "inflow": "an inflow", "robin": "a robin condition"}
+_ARTICLE |= {key: f"a {key}" for key in ("traction", "force", "pressure", "symmetry", "spring")}
+
+
+def _fields(value: Any, pde: Pde) -> tuple[str, ...]:
+    """The fields that a value speaks of: the first two of three for a list of two, where the mesh decides."""
+    short = pde.by_dimension and isinstance(value, list | tuple) and len(value) == 2
+    return pde.held_fields[: len(value)] if short else pde.held_fields
+
+
+def _parts(read: Any) -> Any:
+    """A list of two or three, each as ``read`` takes it."""
+
+    def parts(value: Any, where: str) -> list[Any]:
+        if not isinstance(value, list | tuple) or not 2 <= len(value) <= 3:
+            raise ConfigError(f"{where} is {value!r}, expected one number for each axis, such as [0.0, -1.0]")
+        return [read(part, f"{where}[{k}]") for k, part in enumerate(value)]
+
+    return parts
+
+
+def _yes(value: Any, where: str) -> bool:
+    if not truth(value, where):
+        raise ConfigError(f"{where} is false; leave it out, sides are free where nothing is said")
+    return True
+
+
+_SIDES: dict[str, Any] = {
+    "traction": _parts(quantity(_TIME)),
+    "force": _parts(number()),
+    "pressure": quantity(_TIME),
+    "symmetry": _yes,
+    "spring": numbers(0.0),
+}
 
 
 def _robin(value: Any, where: str, pde: Pde) -> tuple[ByField, ByField]:
@@ -81,8 +120,12 @@ def _times(a: float | Formula, b: float | Formula) -> float | Formula:
     return Formula(" * ".join(texts), _TIME)
 
 
-def condition(place: str, rule: BoundaryRule, pde: Pde) -> Condition:
+def condition(
+    place: str, rule: BoundaryRule, pde: Pde, space: Space | CellSpace, coefficients: Mapping[str, Any]
+) -> Condition:
     """The condition that a rule stands for."""
+    if rule.side is not None:
+        return pde.side(place, *rule.side, space, coefficients)
     if rule.inflow is not None:
         return Neumann(place, as_field(rule.inflow, pde.fields))
     if rule.robin is not None:

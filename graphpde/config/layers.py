@@ -12,7 +12,10 @@ from typing import Any
 from graphpde.config.initial_from import FieldFile
 from graphpde.errors import ConfigError
 
-_KINDS = ("value", "inflow", "robin")  # of a condition: one excludes the others
+_KINDS = ("value", "inflow", "robin", "traction", "force", "pressure", "symmetry", "spring")
+"""Of a condition: one excludes the others."""
+_SAID = ("kappa", "young", "poisson", "density", "expansion")
+"""Coefficients that materials say as well."""
 LARGEST = 10_000_000  # bytes of a problem file; more is not one
 
 
@@ -75,8 +78,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(start, dict) and "from" in _tables(over.get("initial")):
         merged["initial"] = {key: value for key, value in start.items() if key == "noise"}
     if "materials" in over and isinstance(merged.get("coefficients"), dict):
-        merged["coefficients"].pop("kappa", None)
-    if "kappa" in _tables(over.get("coefficients")):
+        for name in _SAID:
+            merged["coefficients"].pop(name, None)
+    if any(name in _tables(over.get("coefficients")) for name in _SAID):
         merged.pop("materials", None)
     mine = merged.get("materials")
     for name, figures in _tables(over.get("materials")).items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphpde.config.section import Section, number, text
 from graphpde.errors import ConfigError
 from graphpde.problems import Pde
-from graphpde.problems.materials import MATERIALS, Material
+from graphpde.problems.materials import FIGURES, MATERIALS, Material
 
 
 def read_materials(value: Any, where: str, pde: Pde, steady: bool) -> dict[str, Material]:
@@ -17,10 +17,13 @@ def read_materials(value: Any, where: str, pde: Pde, steady: bool) -> dict[str, 
     Raises:
         ConfigError: the PDE reads no materials, or a figure is missing or not positive. UnknownName: no such material.
     """
-    if not pde.conducts:
-        raise ConfigError(f"[{where}] holds thermal materials, which {pde.name} does not read; leave it out")
-    found = {name: _material(part, f"{where}.{name}") for name, part in Section(value, where).values.items()}
+    if not (pde.conducts or pde.elastic):
+        raise ConfigError(f"[{where}] holds materials, which {pde.name} does not read; leave it out")
+    needed = ("young", "poisson") if pde.elastic else ("conductivity",)
+    found = {name: _material(part, f"{where}.{name}", needed) for name, part in Section(value, where).values.items()}
     for name, material in found.items():
+        if pde.elastic:
+            continue
         missing = [key for key in ("density", "heat_capacity") if getattr(material, key) is None]
         if missing and not steady:
             raise ConfigError(
@@ -30,30 +33,46 @@ def read_materials(value: Any, where: str, pde: Pde, steady: bool) -> dict[str, 
     return found
 
 
-def _material(value: Any, where: str) -> Material:
+def _material(value: Any, where: str, needed: Sequence[str]) -> Material:
     """A name, or a table of figures that may start from a name: {material = "steel", conductivity = 45}."""
     if isinstance(value, str):
-        return MATERIALS[text(value, where)]
+        return _complete(MATERIALS[text(value, where)], where, needed)
     if not isinstance(value, Mapping):
+        shown = ", ".join(f"{key} = ..." for key in (*needed, "density"))
         raise ConfigError(
-            f"{where} is {value!r}, expected the name of a material ('graphpde list materials') or a table "
-            f"{{conductivity = ..., density = ..., heat_capacity = ...}}"
+            f"{where} is {value!r}, expected the name of a material ('graphpde list materials') or a table {{{shown}}}"
         )
     section = Section(value, where)
     name = section.take("material", text, "")
-    positive = number(0.0, above=True)
-    figures = {key: section.take(key, positive, None) for key in ("conductivity", "density", "heat_capacity")}
+    read = {key: section.take(key, _READ.get(key, _POSITIVE), None) for key in FIGURES}
     section.close()
-    given = {key: figure for key, figure in figures.items() if figure is not None}
-    if len(given) < 3 and name:
+    given: dict[str, Any] = {key: figure for key, figure in read.items() if figure is not None}
+    if name in MATERIALS or (name and any(key not in given for key in needed)):
         base = MATERIALS[name]
-    elif name in MATERIALS and all(getattr(MATERIALS[name], key) == figure for key, figure in given.items()):
-        return MATERIALS[name]  # what a run wrote down
-    elif "conductivity" not in given:
-        raise ConfigError(f"{where} says no conductivity and names no material; give one of them")
     else:
-        base = Material(name or "as given", given["conductivity"])
-    if all(getattr(base, key) == figure for key, figure in given.items()):
-        return base
-    k, rho, c = (given.get(key, getattr(base, key)) for key in figures)
-    return Material(base.name, k, rho, c, source="figures as given")
+        base = Material(name or "as given")
+    if any(getattr(base, key) != figure for key, figure in given.items()):
+        base = base._replace(**given, source="figures as given")
+    return _complete(base, where, needed)
+
+
+def _complete(material: Material, where: str, needed: Sequence[str]) -> Material:
+    missing = [key for key in needed if getattr(material, key) is None]
+    if not missing:
+        return material
+    if material.name in MATERIALS:
+        raise ConfigError(
+            f"{where}: nothing is known of the {missing[0]} of '{material.name}'; give {missing[0]} = ..."
+        )
+    raise ConfigError(f"{where} says no {missing[0]} and names no material that has one; give one of them")
+
+
+def _ratio(value: Any, where: str) -> float:
+    found = number()(value, where)
+    if not -1 < found < 0.5:
+        raise ConfigError(f"{where} is {found:g}, expected a number between -1 and 1/2")
+    return found
+
+
+_POSITIVE = number(0.0, above=True)
+_READ: dict[str, Any] = {"poisson": _ratio, "expansion": number()}

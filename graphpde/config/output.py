@@ -27,7 +27,9 @@ def read_output(value: Any, where: str, pde: type[Pde] | Pde) -> Output:
 
     def units(table: Any, at: str) -> dict[str, str]:
         inner = Section(table, at)
-        found = {name: inner.take(name, text, "") for name in (*pde.fields, "length", "time")}
+        found = {
+            name: inner.take(name, text, "") for name in dict.fromkeys((*pde.fields, *pde.units, "length", "time"))
+        }
         inner.close()
         return {name: unit for name, unit in found.items() if unit}
 

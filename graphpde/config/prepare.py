@@ -24,6 +24,7 @@ from graphpde.formula import Formula
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.generate import SHAPES
 from graphpde.mesh.mesh import Mesh
+from graphpde.mesh.selection import facets_where
 from graphpde.mesh.space import Space
 from graphpde.ops.reaction import REACTIONS, Reaction
 from graphpde.ops.system import System
@@ -68,6 +69,11 @@ class Setup:
         return (*self.space.warnings, *self.notes)
 
     @property
+    def thermal(self) -> bool:
+        """Whether materials say how it conducts heat, so that units are physical."""
+        return bool(self.config.materials) and self.pde.conducts
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Names of the channels."""
         return self.pde.fields
@@ -80,8 +86,10 @@ class Setup:
     @property
     def units(self) -> dict[str, str]:
         """Unit of each field, of length and of time."""
-        physical = {self.pde.fields[0]: "K"} if self.config.materials else {}
-        return {"length": "m", "time": "s", **self.pde.units, **physical, **self.config.output.units}
+        physical = {self.pde.fields[0]: "K"} if self.thermal else {}
+        given = self.config.output.units
+        moved = dict.fromkeys(self.pde.fields, given["length"]) if self.pde.elastic and "length" in given else {}
+        return {"length": "m", "time": "s", **self.pde.units, **moved, **physical, **given}
 
 
 def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
@@ -94,6 +102,9 @@ def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
     _check_device(config.device)
     clock = time.perf_counter()
     mesh = open_mesh(config.mesh) if mesh is None else mesh
+    mesh = with_sets(mesh, config.sets)
+    kind = kind.on(mesh)
+    config = _in_dimension(config, kind)
     timings = {"read the mesh": time.perf_counter() - clock}
     if config.element is None:
         config = replace(config, element=kind.default_element(mesh))
@@ -105,7 +116,7 @@ def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
     pde = kind(None if config.reaction is None else _kinetics(config.reaction, space, mean=True), config.scheme)
     coefficients = {**pde.default_coefficients(space), **config.coefficients}
     if config.materials:
-        coefficients["kappa"] = {name: material.conductivity for name, material in config.materials.items()}
+        coefficients |= kind.of_materials(config.materials)
     loaded = Loaded({}, [])
     if config.initial_from is not None:
         loaded = load_fields(config.initial_from, pde.fields, space, config.initial)
@@ -168,6 +179,53 @@ def open_mesh(source: MeshSource) -> Mesh:
         raise MeshError(f"shape '{source.shape}' cannot be made with {given or 'its defaults'}: {error}") from error
 
 
+def with_sets(mesh: Mesh, sets: Mapping[str, Formula]) -> Mesh:
+    """The mesh with sets of those facets of its boundary all of whose nodes satisfy a statement.
+
+    Raises:
+        ConfigError: a name that the mesh has already, or no such facet.
+    """
+    found = {}
+    for name, says in sets.items():
+        if name in mesh.tags:
+            raise ConfigError(f"sets.{name} has the name of a set of '{mesh.name}'; take another name")
+        try:
+            ids = facets_where(mesh, says, mesh.tag("boundary").ids, "a set of the boundary")
+        except ConditionError:
+            ends = (", ".join(f"{v:.4g}" for v in x.tolist()) for x in (mesh.points.amin(0), mesh.points.amax(0)))
+            raise ConfigError(
+                f"sets.{name} = \"{says.text}\" holds for no facet of '{mesh.name}', which reaches from "
+                f"({next(ends)}) to ({next(ends)})"
+            ) from None
+        found[name] = mesh.make_tag(mesh.dim - 1, torch.sort(ids).values)
+    return mesh.with_tags(**found) if found else mesh
+
+
+def _in_dimension(config: Config, kind: type[Pde]) -> Config:
+    """The problem without the components that the mesh does not have, where they are zero.
+
+    Raises:
+        ConfigError: one that is not.
+    """
+    if kind.fields == PDES[config.pde].fields:
+        return config
+
+    def fitting(values: Mapping[str, Any] | None, where: str) -> Mapping[str, Any] | None:
+        for name, value in (values or {}).items():
+            if name not in kind.fields and value != 0.0:
+                raise ConfigError(f"{where} speaks of {name}, and the mesh lies in the plane; leave it out")
+        return values if values is None else {k: v for k, v in values.items() if k in kind.fields}
+
+    rules = {
+        name: replace(
+            rule, value=fitting(rule.value, f"boundary.{name}"), inflow=fitting(rule.inflow, f"boundary.{name}")
+        )
+        for name, rule in config.boundary.items()
+    }
+    initial, source = fitting(config.initial, "initial"), fitting(config.source, "source")
+    return replace(config, boundary=rules, initial=initial or {}, source=source or {})
+
+
 def build_term(pde: Pde, space: Space | CellSpace, config: Config) -> Sum:
     """The terms of the PDE with sources, reaction and conditions."""
     if config.source:
@@ -177,7 +235,7 @@ def build_term(pde: Pde, space: Space | CellSpace, config: Config) -> Sum:
     if config.reaction is not None:
         total = total + Reaction(_kinetics(config.reaction, space))
     for place, rule in config.boundary.items():
-        total = total + condition(place, rule, pde)
+        total = total + condition(place, rule, pde, space, config.coefficients)
     return pde.completed(total, space)
 
 

@@ -19,7 +19,9 @@ from graphpde.config.schedule import read_time
 from graphpde.config.schema import ByField, Config, MeshSource, Output, ReactionChoice, Solver, TimePlan
 from graphpde.config.section import Section, choice, integer, number, quantity, text, truth
 from graphpde.errors import ConfigError
+from graphpde.formula import Formula
 from graphpde.mesh.generate import SHAPES
+from graphpde.ops.elasticity import KINDS
 from graphpde.ops.reaction import REACTIONS
 from graphpde.problems import PDES, Pde
 from graphpde.problems.pde import SPACE
@@ -60,6 +62,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         element=top.take("element", choice("element", NAMES), None),
         scheme=top.take("scheme", lambda v, where: _scheme(v, where, pde), None),
         periodic=top.take("periodic", _periodic, ()),
+        sets=top.take("sets", _sets, {}),
         materials=top.take("materials", lambda v, where: read_materials(v, where, pde, steady), {}),
         coefficients=top.take("coefficients", lambda v, where: _coefficients(v, where, pde), {}),
         initial=initial,
@@ -74,8 +77,10 @@ def read_config(values: Mapping[str, Any]) -> Config:
         adapt=top.take("adapt", read_adapt, None),
     )
     top.close()
-    if config.materials and "kappa" in config.coefficients:
-        raise ConfigError("both [materials] and coefficients.kappa say how well it conducts; leave one of them out")
+    for name in pde.of_materials(config.materials) if config.materials else ():
+        if name in config.coefficients:
+            said = "how well it conducts" if name == "kappa" else f"the {name}"
+            raise ConfigError(f"both [materials] and coefficients.{name} say {said}; leave one of them out")
     if config.element == CELLS:
         _refuse_on_cells(config, pde)
     for pair in config.periodic:
@@ -137,6 +142,17 @@ def _periodic(value: Any, where: str) -> tuple[tuple[str, str], ...]:
     return tuple((one, other) for one, other in pairs)
 
 
+def _sets(value: Any, where: str) -> dict[str, Formula]:
+    """Sets of facets of the boundary by a statement on places."""
+    found = {}
+    for name, part in Section(value, where).values.items():
+        formula = quantity(SPACE)(part, f"{where}.{name}")
+        if not isinstance(formula, Formula):
+            raise ConfigError(f'{where}.{name} is {part!r}, expected a statement on places, such as "z < 0.01"')
+        found[str(name)] = formula
+    return found
+
+
 def _option(value: Any, where: str) -> Any:
     """A number or nested lists of numbers, as generators take them."""
     if isinstance(value, list):
@@ -158,6 +174,13 @@ def _coefficients(value: Any, where: str, pde: Pde) -> dict[str, Any]:
     return out
 
 
+def _property(value: Any, where: str) -> Any:
+    """A number or formula, or one per set of cells; what signs it may have is for the terms to say."""
+    if isinstance(value, Mapping) and value:
+        return {str(name): quantity(SPACE)(part, f"{where}.{name}") for name, part in value.items()}
+    return quantity(SPACE)(value, where)
+
+
 def _conductivity(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         if not value:
@@ -177,7 +200,12 @@ def _vector(value: Any, where: str) -> list[Any]:
     return [quantity(SPACE)(part, f"{where}[{k}]") for k, part in enumerate(value)]
 
 
-_READERS = {"vector": _vector, "conductivity": _conductivity}
+_READERS = {
+    "vector": _vector,
+    "conductivity": _conductivity,
+    "property": _property,
+    "state": choice("state of stress", KINDS),
+}
 
 
 def _initial(value: Any, where: str, pde: Pde) -> tuple[ByField, float | None]:

@@ -37,13 +37,15 @@ class MeshSource:
 class BoundaryRule:
     """What holds on a named set: a value, an inflow, or kappa du/dn + a u = g (``robin`` = a, g), for each field.
 
-    ``override``: the value wins where the set shares nodes with another one.
+    ``override``: the value wins where the set shares nodes with another one. ``side``: one of the rules that the PDE
+    has besides, with its value.
     """
 
     value: ByField | None = None
     inflow: ByField | None = None
     override: bool = False
     robin: tuple[ByField, ByField] | None = None
+    side: tuple[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Config:
     element: str | None = None
     scheme: str | None = None
     periodic: tuple[tuple[str, str], ...] = ()
+    sets: Mapping[str, Formula] = field(default_factory=dict)
     materials: Mapping[str, Material] = field(default_factory=dict)
     steady: bool = False
     seed: int = 0
@@ -166,9 +169,9 @@ class Config:
             out["scheme"] = self.scheme
         if self.periodic:
             out["periodic"] = [list(pair) for pair in self.periodic]
-        out["coefficients"] = {name: _plain(value) for name, value in self.coefficients.items()}
-        if self.materials:  # they say it
-            out["coefficients"].pop("kappa", None)
+        out["sets"] = _plain(self.sets)
+        said = PDES[self.pde].of_materials(self.materials) if self.materials else {}
+        out["coefficients"] = {name: _plain(value) for name, value in self.coefficients.items() if name not in said}
         out["materials"] = {name: material.as_dict() for name, material in self.materials.items()}
         out["initial"] = _plain(self.initial) | ({} if self.noise is None else {"noise": self.noise})
         if self.initial_from is not None:
@@ -200,6 +203,8 @@ def _rule(rule: BoundaryRule, pde: type[Pde]) -> dict[str, Any]:
         out["inflow"] = plain(rule.inflow, pushed)
     if rule.robin is not None:
         out["robin"] = {key: plain(part, pushed) for key, part in zip(("a", "g"), rule.robin, strict=True)}
+    if rule.side is not None:
+        out[rule.side[0]] = _plain(rule.side[1])
     return out | ({"override": True} if rule.override else {})
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphpde.core.heads import operated_blocks
 from graphpde.core.jacobian import BlockDiagonal
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, with_loops
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, let_go, with_loops
 from graphpde.core.relation import Relation
 from graphpde.errors import ShapeError
 from graphpde.typing import Scalar
@@ -25,25 +25,40 @@ class BlockSparse(LinearOperator):
         relation: n -> n; a self-loop adds to its node's block.
         weight: [e, c, c] in own order.
         diag: [n, c, c].
-        symmetric: declared by the caller.
+        symmetric: declared by the caller. near_null: see :class:`~graphpde.core.linear_operator.LinearOperator`.
 
     Raises:
-        ShapeError: blocks that are not square or do not fit the relation.
+        ShapeError: blocks that are not square or do not fit the relation; near_null is not [n, c, q].
     """
 
     @property
     def coupled(self) -> bool:
         return True
 
-    def __init__(self, relation: Relation, weight: Tensor, diag: Tensor, *, symmetric: bool = False):
+    def __init__(
+        self,
+        relation: Relation,
+        weight: Tensor,
+        diag: Tensor,
+        *,
+        symmetric: bool = False,
+        near_null: Tensor | None = None,
+    ):
         c = diag.shape[-1]
         if tuple(weight.shape) != (relation.n_edges, c, c) or tuple(diag.shape) != (relation.n_dst, c, c):
             raise ShapeError(
                 f"blocks have shapes {list(weight.shape)} and {list(diag.shape)}, "
                 f"expected [{relation.n_edges}, c, c] and [{relation.n_dst}, c, c]"
             )
+        if near_null is not None and (near_null.dim() != 3 or near_null.shape[:2] != (relation.n_dst, c)):
+            raise ShapeError(f"near_null has shape {list(near_null.shape)}, expected [{relation.n_dst}, {c}, q]")
         self.relation, self.weight, self.diag = relation, weight, diag
-        self.symmetric, self.n = symmetric, relation.n_dst
+        self.symmetric, self.n, self.near_null = symmetric, relation.n_dst, near_null
+
+    def _with(self, weight: Tensor, diag: Tensor, *, symmetric: bool = True, near_null: Tensor | None) -> BlockSparse:
+        """Other blocks of the same sparsity; symmetric where this one is too."""
+        both = symmetric and self.symmetric
+        return BlockSparse(self.relation, weight, diag, symmetric=both, near_null=near_null)
 
     def matvec(self, x: Tensor) -> Tensor:
         return operated_blocks(self.relation.sides, x, self.weight, self.diag, self.relation.n_edges)
@@ -71,34 +86,35 @@ class BlockSparse(LinearOperator):
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> BlockSparse:
         weight, diag = (x.to(device=device, dtype=dtype) for x in (self.weight, self.diag))
-        return BlockSparse(self.relation.to(device), weight, diag, symmetric=self.symmetric)
+        near = None if self.near_null is None else self.near_null.to(device=device, dtype=dtype)
+        return BlockSparse(self.relation.to(device), weight, diag, symmetric=self.symmetric, near_null=near)
 
     @property
     def channels(self) -> int:
         return self.diag.shape[-1]
 
     def _times(self, factor: Scalar) -> LinearOperator:
-        if not isinstance(factor, Tensor):
-            return BlockSparse(self.relation, self.weight * factor, self.diag * factor, symmetric=self.symmetric)
-        factor = factor.to(self.diag.dtype)
-        if not factor.dim():
-            return BlockSparse(self.relation, self.weight * factor, self.diag * factor, symmetric=self.symmetric)
+        factor = factor.to(self.diag.dtype) if isinstance(factor, Tensor) else factor
+        if not isinstance(factor, Tensor) or not factor.dim():
+            return self._with(self.weight * factor, self.diag * factor, near_null=self.near_null)
         return BlockSparse(self.relation, self.weight * factor[:, None], self.diag * factor[:, None])
 
     def plus(self, other: LinearOperator) -> BlockSparse | None:
         """The sum where it has the same sparsity, else None."""
-        symmetric = self.symmetric and other.symmetric
+        weight = diag = None
         if isinstance(other, BlockSparse) and other.relation is self.relation:
-            return BlockSparse(self.relation, self.weight + other.weight, self.diag + other.diag, symmetric=symmetric)
-        if isinstance(other, Sparse) and other.relation is self.relation:
+            weight, diag = other.weight, other.diag
+        elif isinstance(other, Sparse) and other.relation is self.relation:
             weight, diag = (self._spread(x) for x in (other.weight, other.diag))
-            return BlockSparse(self.relation, self.weight + weight, self.diag + diag, symmetric=symmetric)
-        if isinstance(other, Diagonal):
-            diag = self.diag + self._spread(other.values)
-            return BlockSparse(self.relation, self.weight, diag, symmetric=symmetric)
-        if isinstance(other, BlockDiagonal) and other.blocks.dim() == 3:
-            return BlockSparse(self.relation, self.weight, self.diag + other.blocks, symmetric=symmetric)
-        return None
+        elif isinstance(other, Diagonal):
+            diag = self._spread(other.values)
+        elif isinstance(other, BlockDiagonal) and other.blocks.dim() == 3:
+            diag = other.blocks
+        if diag is None:
+            return None
+        near = other.near_null if self.near_null is None else self.near_null
+        weight = self.weight if weight is None else self.weight + weight
+        return self._with(weight, self.diag + diag, symmetric=other.symmetric, near_null=near)
 
     def _spread(self, values: Tensor) -> Tensor:
         """[k] or [k, c] as diagonal blocks [k, c, c]."""
@@ -115,34 +131,39 @@ class BlockSparse(LinearOperator):
         else:
             weight = self.weight * (free[dst][:, :, None] * free[src][:, None, :])
             diag = self.diag * (free[:, :, None] * free[:, None, :]) + one * (1 - free)[:, :, None]
-        return BlockSparse(self.relation, weight, diag, symmetric=self.symmetric)
+        return self._with(weight, diag, near_null=let_go(self.near_null, fixed))
 
 
 class Interleaved(LinearOperator):
-    """A map that couples c channels as one on n c unknowns, [n c, k] -> [n c, k]: what solvers work on."""
+    """A map that couples c channels as one on n c unknowns, [n c, k] -> [n c, k]: what solvers work on.
+
+    Attributes:
+        each: c, how many unknowns of a node lie side by side.
+    """
 
     def __init__(self, base: LinearOperator, channels: int):
-        self.base, self._each = base, channels
+        self.base, self.each = base, channels
         self.n, self.symmetric = base.n * channels, base.symmetric
+        self.near_null = None if base.near_null is None else base.near_null.flatten(0, 1)[:, None]
 
     def matvec(self, x: Tensor) -> Tensor:
-        return interleave(self.base.matvec(separate(x, self._each)))
+        return interleave(self.base.matvec(separate(x, self.each)))
 
     def transpose(self) -> Interleaved:
-        return Interleaved(self.base.transpose(), self._each)
+        return Interleaved(self.base.transpose(), self.each)
 
     def diagonal(self) -> Tensor | None:
         d = self.base.diagonal()
-        return None if d is None else columns(d).expand(-1, self._each).reshape(-1)
+        return None if d is None else columns(d).expand(-1, self.each).reshape(-1)
 
     def to_scipy(self, channel: int = 0) -> csr_matrix:
-        return self.base.to_matrix(self._each)
+        return self.base.to_matrix(self.each)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return self.base.tensors()
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> Interleaved:
-        return Interleaved(self.base.to(device, dtype), self._each)
+        return Interleaved(self.base.to(device, dtype), self.each)
 
 
 def interleave(x: Tensor) -> Tensor:

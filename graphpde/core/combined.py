@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.block_operator import BlockSparse
-from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, matched, times
+from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns, let_go, matched, times
 from graphpde.errors import ShapeError
 from graphpde.typing import Scalar
 
@@ -26,6 +26,7 @@ class Scaled(LinearOperator):
     def __init__(self, base: LinearOperator, factor: Scalar, *, before: bool = False):
         self.base, self.factor, self.before, self.n = base, factor, before, base.n
         self.symmetric = base.symmetric and (not self._per_channel or isinstance(base, Sparse | Diagonal))
+        self.near_null = None if self._per_channel else base.near_null
 
     @property
     def _per_channel(self) -> bool:
@@ -93,6 +94,7 @@ class Summed(LinearOperator):
     def __init__(self, first: LinearOperator, second: LinearOperator):
         self.first, self.second, self.n = first, second, first.n
         self.symmetric = first.symmetric and second.symmetric
+        self.near_null = second.near_null if first.near_null is None else first.near_null
 
     def matvec(self, x: Tensor) -> Tensor:
         return self.first.matvec(x) + self.second.matvec(x)
@@ -139,6 +141,7 @@ class Pinned(LinearOperator):
 
     def __init__(self, base: LinearOperator, fixed: Tensor):
         self.base, self.fixed, self.n, self.symmetric = base, fixed, base.n, base.symmetric
+        self.near_null = let_go(base.near_null, fixed)
 
     def matvec(self, x: Tensor) -> Tensor:
         fixed = columns(self.fixed)

@@ -26,10 +26,13 @@ class LinearOperator:
 
     Attributes:
         n: number of nodes. symmetric: whether the map equals its transpose (declared, tested).
+        near_null: states [n, c, q] that the map takes to almost nothing, such as rigid motions, or None: a hint to
+            multigrid. Sums and multiples keep it.
     """
 
     n: int
     symmetric: bool = False
+    near_null: Tensor | None = None
 
     def matvec(self, x: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not define matvec")
@@ -260,6 +263,11 @@ def _checked(factor: Scalar) -> Scalar:
     if isinstance(factor, Tensor) and factor.dim() > 1:
         raise ShapeError(f"factor has shape {list(factor.shape)}, expected a number or one per channel [c]")
     return factor
+
+
+def let_go(states: Tensor | None, fixed: Tensor) -> Tensor | None:
+    """States [n, c, q] with zeros at ``fixed`` nodes (bool [n]) or entries (bool [n, c])."""
+    return None if states is None else states.masked_fill(columns(fixed)[..., None], 0.0)
 
 
 def matched(a: Tensor, like: Tensor) -> Tensor:

@@ -68,11 +68,22 @@ class ConstantGradients(NamedTuple):
         if slopes.flux_u is not None:
             tried = _through(n.mT, _last(slopes.flux_u) * volume[:, None, None, None], 4)  # [j, a, d, b, m]
             parts.append(_dot([(tried[None, :, :, d], g[:, None, None, None, d]) for d in directions]))
-        if slopes.flux_grad is not None:
-            total = (_last(slopes.flux_grad) * volume[:, None, None, None, None]).sum(0)  # [a, d, b, e, m]
+        if slopes.flux_grad is not None and len(slopes.flux_grad) == slopes.flux_grad.shape[1] == 1:
+            parts.append(self._of_one(slopes.flux_grad[0, 0]))
+        elif slopes.flux_grad is not None:
+            flux = _last(slopes.flux_grad)
+            share = volume if len(flux) > 1 else volume.sum(0, keepdim=True)
+            total = (flux * share[:, None, None, None, None]).sum(0)  # [a, d, b, e, m]
             tried = _dot([(total[..., e, :], g[:, None, None, None, e]) for e in directions])  # [j, a, d, b, m]
             parts.append(_dot([(tried[None, :, :, d], g[:, None, None, None, d]) for d in directions]))
         return sum(parts[1:], parts[0]).movedim(-1, 0)
+
+    def _of_one(self, slope: Tensor) -> Tensor:
+        """[k, k, a, b, m] of the derivative [a, d, b, e] of fluxes by gradients that all cells and points share."""
+        g, (a, d, b, e) = self.gradients, slope.shape
+        pairs = (g * self.volume.sum(0))[:, None, :, None] * g[None, :, None]  # [i, j, d, e, m]
+        table = slope.permute(0, 2, 1, 3).reshape(a * b, d * e)
+        return (table @ pairs.flatten(2, 3)).unflatten(2, (a, b))
 
 
 def over_directions(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.integration import Integration
-from graphpde.ops.point_derivatives import Slopes, gradient, slopes, slopes_of_energy
+from graphpde.ops.point_derivatives import Slopes, gradient, slopes, slopes_of_energy, slopes_of_linear
 from graphpde.ops.term import LinearTerm, Term
 from graphpde.ops.values import evaluate
 from graphpde.registry import Registry
@@ -108,7 +108,11 @@ class Form(Term):
 
     def _matrix(self, points: Integration, slopes: Sequence[Slopes]) -> LinearOperator:
         """The assembled Jacobian from its densities at the points."""
-        return points.matrix(slopes, symmetric=self.symmetric)
+        return points.matrix(slopes, symmetric=self.symmetric, near_null=self.near_null())
+
+    def near_null(self) -> Tensor | None:
+        """States [n, c, q] that the Jacobian takes to almost nothing, such as rigid motions, where they are known."""
+        return None
 
     def tensors(self) -> tuple[Tensor, ...]:
         materials = [v for given in self._given.values() if isinstance(given, Mapping) for v in given.values()]
@@ -163,8 +167,14 @@ class Form(Term):
 
 
 class LinearForm(LinearTerm, Form):
-    """A form whose source and flux are linear in u and grad u and do not depend on time: assembled once."""
+    """A form whose source and flux are linear in u and grad u and do not depend on time: assembled once.
 
+    Attributes:
+        homogeneous: whether :meth:`local` does not read x, so that places differ by their coefficients alone: it is
+            then evaluated once for all points that share them.
+    """
+
+    homogeneous: bool = False
     _cached: LinearOperator | None = None
 
     @property
@@ -172,26 +182,48 @@ class LinearForm(LinearTerm, Form):
         if self._cached is not None:
             return self._cached
         with torch.enable_grad():  # whether anything is being learned must not depend on who asks first
-            c = max(len(self.channels), 1)
-            zero = torch.zeros(self.domain.n, c, dtype=self.domain.dtype, device=self.domain.device)
-            start = torch.zeros((), dtype=torch.float64, device=zero.device)
-            operator = Form.linearise(self, start, zero)
-            self._refuse_time(operator, start, zero)
+            start = torch.zeros((), dtype=torch.float64, device=self.domain.device)
+            operator = self._at_time(start)
+            self._refuse_time(start)
         if not any(w.requires_grad for w in operator.tensors()):
             self._cached = operator
         return operator
 
-    def _refuse_time(self, operator: LinearOperator, t: Tensor, zero: Tensor) -> None:
+    def _at_time(self, t: Tensor) -> LinearOperator:
+        points, c = self.points, max(len(self.channels), 1)
+        zero = torch.zeros((), dtype=self.domain.dtype, device=self.domain.device)
+        slopes = []
+        for k, block in enumerate(points.blocks):
+            m, q, d = block.points.shape
+            slopes.append(self._slopes(t, k, points, zero.expand(m, q, c), zero.expand(m, q, c, d)))
+        return self._matrix(points, slopes)
+
+    def _slopes(self, t: Tensor, k: int, points: Integration, u: Tensor, grad: Tensor) -> Slopes:
+        """They are the same at every state."""
+        p, block = self._at(t, k, points), points.blocks[k]
+        m, q = block.volume.shape
+        if self.homogeneous:
+            given = (v.shape[:2] for v in p.values() if isinstance(v, Tensor) and v.dim())
+            m, q = torch.broadcast_shapes((1, 1), *given)
+        x = block.points[:m, :q]
+
+        def local(v: Tensor, g: Tensor) -> Local:
+            return self._shaped(*self.local(t, x, v, g, p), v, g)
+
+        return slopes_of_linear(local, (m, q, *grad.shape[-2:]), grad, points.shares(k) if q > 1 else None)
+
+    def _refuse_time(self, t: Tensor) -> None:
         """Refuse coefficients that change in time: the operator is that of one moment."""
         names = [name for name, value in self._given.items() if callable(value)]
-        if not names:
-            return
-        later = Form.linearise(self, t + 1, zero)
-        if not all(torch.equal(a, b) for a, b in zip(operator.tensors(), later.tensors(), strict=True)):
-            raise ConditionError(
-                f"{', '.join(names)} of {self.label} changes in time, which a form that is assembled once cannot "
-                f"follow; derive it from Form instead"
-            )
+        blocks = range(len(self.points.blocks)) if names else ()
+        for k in blocks:
+            now, later = (self._at(at, k, self.points) for at in (t, t + 1))
+            moving = [name for name in names if not torch.equal(now[name], later[name])]
+            if moving:
+                raise ConditionError(
+                    f"{', '.join(moving)} of {self.label} changes in time, which a form that is assembled once cannot "
+                    f"follow; derive it from Form instead"
+                )
 
     def forward(self, t: Tensor, u: Tensor) -> Tensor:
         return LinearTerm.forward(self, t, u)

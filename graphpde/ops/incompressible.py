@@ -118,7 +118,7 @@ class Stokes(LinearForm):
             return points.in_blocks(points.local_matrices(slopes), symmetric=self.symmetric)
         d = len(self.channels) - 1
         local = [
-            _at_corners(a, between(block.kind, a), d)
+            at_corners(a, between(block.kind, a), d)
             for block, a in zip(points.blocks, points.local_matrices(slopes), strict=True)
         ]
         matrix = points.in_blocks(local)
@@ -250,7 +250,7 @@ def between(kind: str, like: Tensor) -> Tensor:
     return table
 
 
-def _at_corners(local: Tensor, table: Tensor, d: int) -> Tensor:
+def at_corners(local: Tensor, table: Tensor, d: int) -> Tensor:
     """Local matrices [m, k, k, a, b] of a linear pressure: R^T on its rows and R on its columns, R ``table``."""
     corners = table.shape[1]
     rows = torch.zeros_like(local)

@@ -43,6 +43,13 @@ class Integration:
         self.blocks = [_moved(block, space.device, space.dtype) for block in found]
         self._constant = [ConstantGradients.of(block) for block in self.blocks]
 
+    def shares(self, k: int) -> Tensor | None:
+        """Of each point in the volume of its cell [q] where gradients are the same at all of them, else None."""
+        if self._constant[k] is None:
+            return None
+        volume = self.blocks[k].volume.detach().sum(0)
+        return volume / volume.sum()
+
     def fields(self, u: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Values [*, m, q, c] and gradients [*, m, q, c, d] of u [*, n, c] at the points of every block."""
         out, start = [], 0
@@ -82,12 +89,14 @@ class Integration:
         parts = [(e * block.volume.to(e.dtype)).sum((-2, -1)) for block, e in zip(self.blocks, densities, strict=True)]
         return torch.stack(parts).sum(0)
 
-    def matrix(self, parts: Sequence[Slopes], *, symmetric: bool = False) -> LinearOperator:
+    def matrix(
+        self, parts: Sequence[Slopes], *, symmetric: bool = False, near_null: Tensor | None = None
+    ) -> LinearOperator:
         """The assembled derivative of :meth:`integrate` by u: sparse for one channel, of blocks for more."""
         local = self.local_matrices(parts)
         if local[0].shape[-1] == 1:
             return self.assembled([a[..., 0, 0] for a in local], symmetric=symmetric)
-        return self.in_blocks(local, symmetric=symmetric)
+        return self.in_blocks(local, symmetric=symmetric, near_null=near_null)
 
     def local_matrices(self, parts: Sequence[Slopes]) -> list[Tensor]:
         """The matrix of every cell or facet [m, k, k, a, b], a tensor a block: test functions i, then nodes j."""
@@ -96,9 +105,12 @@ class Integration:
             for block, constant, slopes in zip(self.blocks, self._constant, parts, strict=True)
         ]
 
-    def in_blocks(self, local: list[Tensor], *, symmetric: bool = False) -> BlockSparse:
+    def in_blocks(
+        self, local: list[Tensor], *, symmetric: bool = False, near_null: Tensor | None = None
+    ) -> BlockSparse:
         """The sum of local matrices [m, k, k, a, b], a tensor a block."""
-        return BlockSparse(self.space.edges, self._weights(local), self._diagonal(local), symmetric=symmetric)
+        weight, diag = self._weights(local), self._diagonal(local)
+        return BlockSparse(self.space.edges, weight, diag, symmetric=symmetric, near_null=near_null)
 
     def assembled(self, local: list[Tensor], *, symmetric: bool = False) -> Sparse:
         """The sum of local matrices [m, k, k] (or [m, k, k, c], one for each channel), a tensor a block."""
@@ -165,7 +177,7 @@ def _local_matrices(block: Block, slopes: Slopes) -> Tensor:
     n, grad, volume = block.values, block.gradients, block.volume
     parts = []
     if slopes.source_u is not None:
-        weighted = torch.einsum("mq,mqab->mqab", volume, slopes.source_u)
+        weighted = volume[..., None, None] * slopes.source_u
         parts.append(torch.einsum("mqab,qij->mijab", weighted, torch.einsum("qi,qj->qij", n, n)))
     if slopes.source_grad is not None:
         tested = torch.einsum("mq,mqabe,qi->mqiabe", volume, slopes.source_grad, n)
@@ -173,8 +185,11 @@ def _local_matrices(block: Block, slopes: Slopes) -> Tensor:
     if slopes.flux_u is not None:
         tried = torch.einsum("mq,mqadb,qj->mqadbj", volume, slopes.flux_u, n)
         parts.append(torch.einsum("mqadbj,mqid->mijab", tried, grad))
-    if slopes.flux_grad is not None:
-        weighted = torch.einsum("mq,mqadbe->mqadbe", volume, slopes.flux_grad)
+    if slopes.flux_grad is not None and slopes.flux_grad.shape[1] == 1 < volume.shape[1]:
+        pairs = torch.einsum("mqid,mqje->mijde", volume[..., None, None] * grad, grad)
+        parts.append(torch.einsum("madbe,mijde->mijab", slopes.flux_grad[:, 0], pairs))
+    elif slopes.flux_grad is not None:
+        weighted = volume[..., None, None, None, None] * slopes.flux_grad
         tried = torch.einsum("mqadbe,mqje->mqadbj", weighted, grad)
         parts.append(torch.einsum("mqadbj,mqid->mijab", tried, grad))
     return sum(parts[1:], parts[0])

@@ -8,13 +8,14 @@ through a Jacobian, forward mode, vmap, compilers) gets the transforms.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from graphpde.core.tracing import Route, route
+from graphpde.core.tracing import Route, learned_by, route
 
 Pair = tuple[Tensor | None, Tensor | None]
 
@@ -22,7 +23,7 @@ Pair = tuple[Tensor | None, Tensor | None]
 class Slopes(NamedTuple):
     """Derivatives of a source [.., a] and a flux [.., a, d] by a state [.., b] and its gradient [.., b, e], in a block.
 
-    None for one that is zero everywhere, but never all of them.
+    None for one that is zero everywhere, but never all of them; m or q is 1 where all cells or points have the same.
 
     Attributes:
         source_u: [m, q, a, b]. source_grad: [m, q, a, b, e]. flux_u: [m, q, a, d, b]. flux_grad: [m, q, a, d, b, e].
@@ -66,6 +67,67 @@ def slopes(local: Callable[[Tensor, Tensor], Pair], u: Tensor, grad: Tensor) -> 
         at = _leaves(u, grad)
         source, flux = local(*at)
         return _filled(_rows(source, at), _rows(flux, at), u)
+
+
+def slopes_of_linear(
+    local: Callable[[Tensor, Tensor], Pair], shape: Sequence[int], like: Tensor, share: Tensor | None = None
+) -> Slopes:
+    """The same of a function that is linear: its values for unit vectors, and derivatives of those are plain ones.
+
+    Args:
+        shape: (m, q, c, d), where m and q are 1 if nothing differs from cell to cell, or from point to point.
+        like: a tensor of the device and dtype.
+        share: of each point in its cell [q], where only the mean over the points of the flux by the gradient counts.
+    """
+    *points, c, d = shape
+    own = (c,), (c, d)
+    none = [like.new_zeros(*points, *k) for k in own]
+    read = _read(local, none)
+    found: list[list[Tensor | None]] = []
+    for k in range(2):
+        if not any(read[k]):
+            found.append([None, None])
+            continue
+        columns = []
+        for unit in _units(points, own[k], like):
+            source, flux = local(*(unit if j == k else none[j] for j in range(2)))
+            if k and flux is not None and share is not None:
+                flux = (flux * share[:, None, None]).sum(1, keepdim=True)
+            columns.append((source, flux))
+        parts = zip(*columns, strict=True)
+        found.append([_beside(part, own[k]) if r else None for part, r in zip(parts, read[k], strict=True)])
+    by_u, by_grad = found
+    return _filled((by_u[0], by_grad[0]), (by_u[1], by_grad[1]), none[0])
+
+
+def _units(points: Sequence[int], own: Sequence[int], like: Tensor) -> Iterator[Tensor]:
+    """Each unit vector of the dimensions ``own`` at all points [m, q, (own)], with the cells last in memory."""
+    for k in range(math.prod(own)):
+        unit = like.new_zeros(math.prod(own), *reversed(points))
+        unit[k] = 1.0
+        yield unit.unflatten(0, own).movedim((-1, -2), (0, 1))
+
+
+def _beside(columns: Sequence[Tensor | None], own: Sequence[int]) -> Tensor:
+    """Columns [m, q, ...] side by side as the last dimensions [m, q, ..., (own)], with the cells last in memory."""
+    given = [column.movedim(0, -1) for column in columns if column is not None]
+    return torch.stack(given, -2).movedim(-1, 0).unflatten(-1, own)
+
+
+def _read(local: Callable[[Tensor, Tensor], Pair], zero: Sequence[Tensor]) -> list[list[bool]]:
+    """Whether u, then grad, has a say in the source and in the flux; of a part that is there where that is not seen."""
+    unseen = torch.is_inference_mode_enabled() or route(*zero) is not Route.DIRECT
+    with nullcontext() if unseen else torch.enable_grad():
+        at = zero if unseen else [x.detach().requires_grad_() for x in zero]
+        parts = local(*at)
+        reached = [[] if part is None or unseen else list(learned_by([part])) for part in parts]
+    return [
+        [
+            part is not None and (unseen or any(leaf is x for leaf in leaves))
+            for part, leaves in zip(parts, reached, strict=True)
+        ]
+        for x in at
+    ]
 
 
 def _alone(u: Tensor, grad: Tensor) -> bool:

@@ -87,7 +87,9 @@ class System:
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
         self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]
         self.mass: Mass = common_mass([term for _, term in parts])
-        self.operator = _total([term.operator * factor for factor, term in self.linear if term.operator is not None])
+        self._operators = [term.operator for _, term in self.linear]  # asked for once: some are assembled each time
+        found = zip(self.linear, self._operators, strict=True)
+        self.operator = _total([_times(factor, each) for (factor, _), each in found if each is not None])
         self.fixed: Fixed | None = None
         if constraints and self.domain is not None:
             self.fixed = Fixed(constraints, self.domain.n, t, self._width)
@@ -258,8 +260,8 @@ class System:
             return
         held = None if self.fixed is None else self.fixed.mask
         for _, term in self.weak if self.nonlinear else self.linear:
-            beside = [other.operator for _, other in self.linear if other is not term]
-            term.refuse_free(held, [operator for operator in beside if operator is not None])
+            found = zip(self.linear, self._operators, strict=True)
+            term.refuse_free(held, [each for (_, other), each in found if each is not None and other is not term])
 
     def reset(self, t: Tensor, u: Any) -> Any:
         """u with the Dirichlet values at time t."""
@@ -277,7 +279,7 @@ class System:
             return self
         again = System(Sum(fresh), self.domain, t)
         again.fixed, again.frozen = self.fixed, True
-        if all(new is old for (_, new), (_, old) in zip(again.linear, self.linear, strict=True)):
+        if [term for _, term in again.linear] == [term for _, term in self.linear]:
             again.operator = self.operator  # the same object, so that steppers keep its factors
         again.noise, again.calculus, again.brownian = self.noise, self.calculus, self.brownian
         if again.mass is self.mass and "_mass_solver" in self.__dict__:
@@ -333,7 +335,7 @@ def mass_operator(mass: Mass, like: Tensor) -> LinearOperator:
     return Diagonal(mass.to(like.dtype)) if isinstance(mass, Tensor) else mass
 
 
-def _times(factor: Scalar, f: Tensor) -> Tensor:
+def _times(factor: Scalar, f: Any) -> Any:
     return f if isinstance(factor, float) and factor == 1.0 else f * factor
 
 

@@ -2,6 +2,7 @@
 
 from graphpde.problems.advection import AdvectionDiffusionProblem, AdvectionProblem
 from graphpde.problems.burgers import BurgersProblem
+from graphpde.problems.elasticity import ElasticityProblem
 from graphpde.problems.fitzhugh_nagumo import FitzHughNagumoProblem
 from graphpde.problems.fronts import AllenCahnProblem, FisherKppProblem
 from graphpde.problems.gray_scott import GrayScottProblem
@@ -32,6 +33,7 @@ __all__ = [
     "BrusselatorProblem",
     "BurgersProblem",
     "Coefficient",
+    "ElasticityProblem",
     "FieldsAt",
     "FisherKppProblem",
     "FitzHughNagumoProblem",

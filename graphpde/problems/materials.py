@@ -1,4 +1,4 @@
-"""Materials by name: what heat needs to know of them."""
+"""Materials by name: what heat and elasticity need to know of them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from graphpde.registry import Registry
 
 
 class Material(NamedTuple):
-    """Thermal properties of a material.
+    """Properties of a material; None for one that is not known.
 
     Attributes:
         name: as in the table, or whatever its owner calls it.
-        conductivity: k in W/(m K). density: rho in kg/m^3. heat_capacity: c in J/(kg K), at constant pressure. The last
-            two may be None where only steady states are asked for.
-        temperature: K at which the figures hold, or None. source: where they are from.
+        conductivity: k in W/(m K). density: rho in kg/m^3. heat_capacity: c in J/(kg K), at constant pressure.
+        temperature: K at which the thermal figures hold, or None. source: where they are from.
         note: what exactly it is.
+        young: E in Pa. poisson: nu. expansion: thermal, in 1/K. yield_strength: in Pa, where it begins to flow.
     """
 
     name: str
-    conductivity: float
+    conductivity: float | None = None
     density: float | None = None
     heat_capacity: float | None = None
     temperature: float | None = None
     source: str = ""
     note: str = ""
+    young: float | None = None
+    poisson: float | None = None
+    expansion: float | None = None
+    yield_strength: float | None = None
 
     @property
     def capacity(self) -> float:
@@ -44,25 +48,28 @@ class Material(NamedTuple):
     @property
     def diffusivity(self) -> float:
         """k / (rho c) in m^2/s."""
+        if self.conductivity is None:
+            raise InputError(f"material '{self.name}' has no conductivity, which heat needs; give it")
         return self.conductivity / self.capacity
 
     @property
     def text(self) -> str:
         """The figures with their units, on one line."""
-        parts = [f"k = {self.conductivity:g} W/(m K)"]
-        if self.density is not None:
-            parts.append(f"rho = {self.density:g} kg/m^3")
-        if self.heat_capacity is not None:
-            parts.append(f"c = {self.heat_capacity:g} J/(kg K)")
+        told = {"k": (self.conductivity, " W/(m K)"), "rho": (self.density, " kg/m^3")}
+        told |= {"c": (self.heat_capacity, " J/(kg K)"), "E": (self.young, " Pa"), "nu": (self.poisson, "")}
+        told |= {"expansion": (self.expansion, " 1/K"), "yields at": (self.yield_strength, " Pa")}
+        parts = [f"{key} = {value:g}{unit}" for key, (value, unit) in told.items() if value is not None]
         held = f" at {self.temperature:g} K" if self.temperature is not None else ""
         return f"{self.name}: {', '.join(parts)}{held}" + (f"; {self.source}" if self.source else "")
 
     def as_dict(self) -> dict[str, Any]:
         """As a problem file writes it."""
-        found = {"material": self.name, "conductivity": self.conductivity}
-        found |= {"density": self.density, "heat_capacity": self.heat_capacity}
+        found = {"material": self.name, **{key: getattr(self, key) for key in FIGURES}}
         return {key: value for key, value in found.items() if value is not None}
 
+
+FIGURES = ("conductivity", "density", "heat_capacity", "young", "poisson", "expansion", "yield_strength")
+"""What a material may say of itself."""
 
 MATERIALS: Registry[Material] = Registry("material")
 """Materials at room temperature and atmospheric pressure. Textbook figures of typical grades: a real part may differ by
@@ -102,5 +109,30 @@ _TABLE = (
     ("air", 0.0263, 1.1614, 1007.0, 300.0, _GASES, "at rest"),
     ("water", 0.613, 997.0, 4179.0, 300.0, _WATER, "at rest"),
 )
+# name, E [GPa], nu, expansion [1e-6/K], yield strength [MPa]: Callister and Rethwisch, appendix B
+_ELASTIC: dict[str, tuple[float, float, float, float | None]] = {
+    "aluminium": (69, 0.33, 23.6, 34),
+    "aluminium-2024": (72.4, 0.33, 22.9, 345),
+    "brass": (110, 0.35, 19.9, 75),
+    "copper": (115, 0.33, 17.0, 69),
+    "gold": (77, 0.42, 14.2, None),
+    "magnesium": (45, 0.35, 26.0, None),
+    "nickel": (204, 0.31, 13.3, 148),
+    "silver": (74, 0.37, 19.7, 55),
+    "stainless-steel": (193, 0.30, 17.2, 205),
+    "steel": (207, 0.30, 11.7, 250),
+    "titanium": (103, 0.34, 8.6, 170),
+    "tungsten": (400, 0.28, 4.5, 760),
+    "alumina": (380, 0.22, 7.4, None),
+    "concrete": (30, 0.20, 12.0, None),
+    "glass": (69, 0.23, 9.0, None),
+}
+_MORE = "; elastic figures: Callister and Rethwisch, Materials Science and Engineering, appendix B"
 for _row in _TABLE:
-    MATERIALS.add(_row[0])(Material(*_row))
+    _known = Material(*_row)
+    if _known.name in _ELASTIC:
+        _young, _poisson, _expansion, _yield = _ELASTIC[_known.name]
+        _known = _known._replace(young=_young * 1e9, poisson=_poisson, expansion=_expansion / 1e6,
+                                 yield_strength=None if _yield is None else _yield * 1e6,
+                                 source=_known.source + _MORE)  # fmt: skip
+    MATERIALS.add(_known.name)(_known)

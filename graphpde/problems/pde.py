@@ -18,6 +18,7 @@ from graphpde.ops.boundary import Dirichlet
 from graphpde.ops.reactions import REACTIONS
 from graphpde.ops.source import Source
 from graphpde.ops.term import Condition, Sum
+from graphpde.problems.materials import Material
 from graphpde.registry import Registry
 from graphpde.typing import Field
 
@@ -37,7 +38,8 @@ class Coefficient(NamedTuple):
     Attributes:
         meaning: for lists and messages. unit: in powers of the units of length and time.
         kind: "conductivity" (a number >= 0, a formula, a matrix, or one of them per material), "vector" (a value per
-            dimension) or "number". low: least number of the last.
+            dimension), "property" (a number, a formula or one of them per set of cells), "state" (of stress, by name)
+            or "number". low: least number of the last.
     """
 
     meaning: str
@@ -122,7 +124,10 @@ class Pde:
         fills: the dimension that its cells must fill; None: any cells will do, surfaces and networks too.
         algebraic: whether a field has no time derivative, as pressures have none.
         partly_held: whether a boundary may hold some of the fields alone.
+        side_rules: what a set may carry besides values, inflows and exchanges; :meth:`side` makes conditions of them.
+        by_dimension: whether it has a field for each dimension of the mesh; ``fields`` are then those of space.
         conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
+        elastic: whether materials can say its moduli.
         reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
 
     Args:
@@ -144,6 +149,9 @@ class Pde:
     fills: ClassVar[int | None] = None
     algebraic: ClassVar[bool] = False
     partly_held: ClassVar[bool] = False
+    side_rules: ClassVar[tuple[str, ...]] = ()
+    by_dimension: ClassVar[bool] = False
+    elastic: ClassVar[bool] = False
     stepper: str = "backward_euler"
     schemes: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[float] = 0.0
@@ -174,6 +182,24 @@ class Pde:
     def held_parts(self, place: str, values: Mapping[str, Value], *, override: bool = False) -> Condition:
         """The same where some of the ``held_fields`` may be left out, for a PDE with ``partly_held``."""
         raise NotImplementedError(f"{type(self).__name__} does not define held_parts(place, values)")
+
+    def side(self, place: str, rule: str, value: Any, space: Graph, coefficients: Mapping[str, Plain]) -> Condition:
+        """The condition that one of the ``side_rules`` stands for."""
+        raise NotImplementedError(f"{type(self).__name__} does not define side(place, rule, ...)")
+
+    @classmethod
+    def on(cls, mesh: Mesh) -> type[Pde]:
+        """The PDE on a mesh, where its fields depend on the dimension.
+
+        Raises:
+            ConfigError: a mesh that it does not live on.
+        """
+        return cls
+
+    @classmethod
+    def of_materials(cls, materials: Mapping[str, Material]) -> dict[str, Plain]:
+        """The coefficients that materials say."""
+        return {"kappa": {name: material.conductivity for name, material in materials.items()}} if cls.conducts else {}
 
     @classmethod
     def default_element(cls, mesh: Mesh) -> str | None:

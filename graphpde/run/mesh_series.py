@@ -23,11 +23,16 @@ class FieldSeries:
         setup = frames.setup
         where, kind = frames.folder.path / "fields", setup.config.output.series
         self._vtu, self._xdmf = None, None
-        names = (*setup.pde.fields, *setup.pde.vectors)
+        names = self._names()
         if kind != "xdmf":
             self._vtu = SeriesWriter(where, STEM, setup.space.mesh, names)
         if kind != "vtu":
             self._xdmf = XdmfSeriesWriter(where, STEM, setup.space.mesh, names, expected=len(setup.times))
+
+    def _names(self) -> tuple[str, ...]:
+        """Of :meth:`_arrays`."""
+        pde = self._frames.setup.pde
+        return (*pde.fields, *pde.vectors)
 
     def _arrays(self, u: Tensor) -> dict[str, Tensor]:
         """Fields at the points of the mesh, then vectors with three components, as ParaView wants them."""

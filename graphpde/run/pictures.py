@@ -39,13 +39,18 @@ GRID = 160  # places along the longer side at which streamlines look up the velo
 SHOWN = 6  # moments in one picture
 
 
-def draw(frames: Frames, folder: Path) -> list[Picture]:
-    """Save the pictures of a run below ``folder`` and return them with captions, the most telling first."""
+def draw(frames: Frames, folder: Path, name: str = "final") -> list[Picture]:
+    """Save the pictures of a run below ``folder`` and return them with captions, the most telling first.
+
+    Args:
+        name: of the picture of the fields at the end.
+    """
     setup = frames.setup
     if setup.config.output.pictures == "none":
         return []
-    captions = {"final": (_field(frames, -1), f"{_names(setup)} at the end, {_when(frames, -1)}.")}
-    captions |= _streams(frames)
+    captions = {name: (_field(frames, -1), f"{_names(setup)} at the end, {_when(frames, -1)}.")}
+    if setup.pde.algebraic:  # flows, whose velocities are no displacements
+        captions |= _streams(frames)
     if len(frames.moments) > 1:
         captions["frames"] = (_moments(frames), f"{_names(setup)} at several moments, in one colour scale.")
         captions |= _curves(frames)
@@ -184,7 +189,7 @@ def write_page(
 
 def _problem(setup: Setup) -> dict[str, Any]:
     plain = setup.config.as_dict()
-    physical = bool(setup.config.materials)
+    physical = setup.thermal
     per_volume, per_area = (" [W/m^3]", " [W/m^2]") if physical else ("", "")
     rows: dict[str, Any] = {"equation": setup.pde.with_materials if physical else setup.pde.equation}
     for name, value in plain.get("coefficients", {}).items():

@@ -139,7 +139,7 @@ def _flow_units(frames: Frames, field: str) -> tuple[str, str]:
     """Of flows and of amounts: u length^dim / time and u length^dim; with named materials power and energy."""
     setup, dim = frames.setup, frames.setup.space.mesh.dim
     length, time = setup.units["length"], setup.units["time"]
-    if setup.config.materials:
+    if setup.thermal:
         missing = {3: "", 2: f"/{length}", 1: f"/{_power(length, 2)}"}[dim]
         return f"W{missing}", f"J{missing}"
     held = "" if setup.units[field] == "1" else f"{setup.units[field]} "

@@ -140,7 +140,7 @@ def _content(setup: Setup) -> Callable[[Tensor], Tensor] | None:
     """
     config = setup.config
     known = all(None not in (part.density, part.heat_capacity) for part in config.materials.values())
-    if setup.stepper is not None or not config.materials or not known:
+    if setup.stepper is not None or not setup.thermal or not known:
         return None
     space = open_space(replace(config, steady=False), setup.space.mesh, setup.u0.shape[-1])
     mass = space.to(setup.u0.device, setup.u0.dtype).mass

@@ -114,7 +114,10 @@ def _mesh_and_space(script: _Script, setup: Setup) -> list[str]:
         space = script.call(kind, "graphpde.mesh", "mesh", **named, reorder="None")
     if config.device != "cpu" or config.dtype != "float64":
         space += f".to({script.value(config.device)}, {script.use('torch', 'torch')}.{config.dtype})"
-    return [f"mesh = {mesh}", f"space = {space}"]
+    lines = [f"mesh = {mesh}"]
+    if config.sets:
+        lines.append(f"mesh = {script.call('with_sets', 'graphpde.config', 'mesh', script.value(config.sets))}")
+    return [*lines, f"space = {space}"]
 
 
 def _arguments(options: Mapping[str, str]) -> str:
@@ -143,10 +146,13 @@ def _terms(script: _Script, setup: Setup) -> list[str]:
             f"pde = {script.use('PDES', 'graphpde.problems')}[{script.value(pde.name)}]"
             + (f"(scheme={scheme})" if scheme else "()")
         ]
-        if source is None:
-            lines.append(f"f = pde.terms(space, {script.value(coefficients)})")
-        else:
-            lines.append(f"f = pde.driven_terms(space, {script.value(coefficients)}, {source})")
+        said = script.value(coefficients)
+        if pde.side_rules:
+            lines.append(f"coefficients = {said}")
+            said = "coefficients"
+        lines.append(
+            f"f = pde.terms(space, {said})" if source is None else f"f = pde.driven_terms(space, {said}, {source})"
+        )
     if config.reaction is not None:
         constants = {
             key: f"{script.value(value)}(space.pos)" if isinstance(value, Formula) else script.value(value)
@@ -176,7 +182,7 @@ def _only_diffusion(setup: Setup) -> bool:
 
 def _conditions(script: _Script, setup: Setup) -> list[str]:
     lines = []
-    known = {"value", "inflow", "override", "robin"}
+    known = {"value", "inflow", "override", "robin", "side"}
     for place, rule in setup.config.boundary.items():
         odd = [
             f.name for f in dataclass_fields(BoundaryRule) if f.name not in known and getattr(rule, f.name) is not None
@@ -187,6 +193,9 @@ def _conditions(script: _Script, setup: Setup) -> list[str]:
             condition = script.call(
                 "Neumann", "graphpde.ops", script.value(place), script.field(rule.inflow, setup.pde.fields)
             )
+        elif rule.side is not None:
+            given = ", ".join(script.value(part) for part in (place, *rule.side))
+            condition = f"pde.side({given}, space, coefficients)"
         elif rule.robin is not None:
             both = [script.field(part, setup.pde.fields) for part in rule.robin]
             condition = script.call("Robin", "graphpde.ops", script.value(place), *both)

@@ -31,10 +31,16 @@ from graphpde.run.records import Past
 from graphpde.run.resume import Leg, Stopped, changes, open_run, remaining_leg, whole_leg
 from graphpde.run.run_result import RunResult
 from graphpde.run.running import Running
+from graphpde.run.solid_kit import SolidKit
 from graphpde.run.spool import reopen
 from graphpde.solve.result import Result
 
-kit_of.register(Setup, MeshKit)
+
+@kit_of.register
+def _(setup: Setup) -> MeshKit:
+    return SolidKit(setup) if setup.pde.elastic else MeshKit(setup)
+
+
 kit_of.register(ParticleSetup, ParticleKit)
 
 

@@ -20,9 +20,11 @@ _HOPELESS = 200  # iterations that are expected at most: beyond, the hierarchy i
 class Automatic:
     """Conjugate gradients that take up what they turn out to need; it stays for the solves that follow.
 
-    Multigrid, where pyamg is installed, once a solve has taken 60 iterations with Jacobi, or from the beginning where
-    the rows promise no better than 200: A 1 / diag(A) bounds the smallest eigenvalue of D^-1 A from below where the
-    off-diagonal entries are negative. MINRES where the operator turns out not to be positive definite.
+    Multigrid, where pyamg is installed: of smoothed aggregation and from the beginning where the operator names what it
+    takes to almost nothing (``near_null``, such as rigid motions); else classical, once a solve has taken 60 iterations
+    with Jacobi, or from the beginning where the rows promise no better than 200: A 1 / diag(A) bounds the smallest
+    eigenvalue of D^-1 A from below where the off-diagonal entries are negative. MINRES where the operator turns out
+    not to be positive definite.
 
     Attributes:
         method: "cg" or "minres". hierarchy: the multigrid preconditioner, or None.
@@ -38,7 +40,7 @@ class Automatic:
         """The solution for b [n, k] from ``start``."""
         if self.method == "minres":
             return self._tried(b, start)
-        if not self._begun and _expected(self.a, self.rtol) > _HOPELESS:
+        if not self._begun and (self.a.near_null is not None or _expected(self.a, self.rtol) > _HOPELESS):
             self._decide()
         self._begun = True
         result = self._tried(b, start, **({"max_iterations": _PATIENCE} if self._undecided else {}))
@@ -59,7 +61,8 @@ class Automatic:
 
         self._undecided = False
         try:
-            self.hierarchy = Multigrid(self.a)
+            method = "classical" if self.a.near_null is None else "smoothed_aggregation"
+            self.hierarchy = Multigrid(self.a, method=method)
         except InputError:
             return
 

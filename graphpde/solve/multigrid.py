@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphpde.core.block_operator import Interleaved
 from graphpde.core.kernels import Plan
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.message import Sides, apply, operate, spmm
@@ -50,7 +51,8 @@ class Multigrid:
     Args:
         a: the operator, whose matrix must be known.
         method: "classical" (Ruge-Stueben; scalar equations) or "smoothed_aggregation" (systems, with ``candidates``).
-        candidates: near-null space [n, q] of smoothed aggregation, such as rigid motions; default constants.
+        candidates: near-null space [n, q] of smoothed aggregation, such as rigid motions; default ``a.near_null``, and
+            where that is None constants, of interleaved unknowns one for each channel.
         degree: products per smoothing step; 1 is damped Jacobi.
         lowest: smooth eigenvalues from this fraction of the largest on.
         strength: couplings count from this fraction of a row's largest on (classical), or of the geometric mean of the
@@ -93,7 +95,10 @@ class Multigrid:
         like = a.diagonal()
         like = torch.zeros(0, dtype=torch.float64) if like is None else like.detach()
         like = like.new_empty(0, dtype=dtype or like.dtype)
-        options = _Options(method, None if candidates is None else _array(candidates), strength)
+        if candidates is None and a.near_null is not None:
+            candidates = a.near_null.flatten(1)
+        each = a.each if isinstance(a, Interleaved) else 1
+        options = _Options(method, None if candidates is None else _array(candidates), strength, each)
         self._cycles = [
             _Cycle(_hierarchy(_matrix(a, k), options), like, degree, lowest) for k in range(max(a.channels, 1))
         ]
@@ -204,6 +209,7 @@ class _Options(NamedTuple):
     method: str
     candidates: Any
     strength: float | None
+    each: int  # unknowns of a node, which aggregate together
 
 
 class _Hierarchy(NamedTuple):
@@ -263,8 +269,11 @@ def _solver(matrix: Any, options: _Options) -> Any:
         theta = 0.25 if options.strength is None else options.strength
         return pyamg.ruge_stuben_solver(matrix, strength=("classical", {"theta": theta}), max_coarse=_COARSEST)
     strength = ("symmetric", {"theta": options.strength or 0.0})
+    more: dict[str, Any] = {} if options.candidates is None else {"improve_candidates": None}  # they are good already
+    if options.each > 1:
+        matrix = matrix.tobsr((options.each, options.each))
     return pyamg.smoothed_aggregation_solver(
-        matrix, B=options.candidates, strength=strength, max_coarse=_COARSEST, max_levels=30
+        matrix, B=options.candidates, strength=strength, max_coarse=_COARSEST, max_levels=30, **more
     )
 
 

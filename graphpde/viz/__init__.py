@@ -8,6 +8,7 @@ from graphpde.viz.canvas import save_figure
 from graphpde.viz.certificate import Certificate
 from graphpde.viz.classification import plot_classes, plot_confusion, plot_energy, plot_training
 from graphpde.viz.curves import plot_curves
+from graphpde.viz.deformed import plot_deformed
 from graphpde.viz.dispersion import plot_dispersion
 from graphpde.viz.movie import write_gif
 from graphpde.viz.multiples import Panel, plot_multiples
@@ -34,6 +35,7 @@ __all__ = [
     "plot_classes",
     "plot_confusion",
     "plot_curves",
+    "plot_deformed",
     "plot_dispersion",
     "plot_energy",
     "plot_field",

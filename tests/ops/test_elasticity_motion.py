@@ -12,7 +12,7 @@ from torch import Tensor
 from graphpde.dynamics import Leapfrog, Newmark, evolve, steady
 from graphpde.dynamics.evolve import longest_stable_step
 from graphpde.errors import InputError, StepTooLong
-from graphpde.mesh import Space, box, interval, jittered, rectangle
+from graphpde.mesh import CellSpace, Space, box, interval, jittered, rectangle
 from graphpde.ops import Diffusion, Dirichlet, Energy, Neumann, Reaction, Robin, Source, System
 from graphpde.ops.elasticity import Elasticity, ElasticSupport, Elastodynamics, effective_masses, modes
 
@@ -253,8 +253,11 @@ def test_refusals() -> None:
         modes(stiff, lambda x, t: -1.0 + 0 * x[:, 0])
     with pytest.raises(InputError, match=r"alpha of rayleigh is -1\.0, expected a finite number >= 0"):
         Elastodynamics(stiff, 1.0, (-1.0, 0.0))
-    with pytest.raises(InputError, match="expected two numbers"):
-        Elastodynamics(stiff, 1.0, (1.0,))
+    for wrong in ((1.0,), 3.0):
+        with pytest.raises(InputError, match="expected two numbers"):
+            Elastodynamics(stiff, 1.0, wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"unknowns in cells, .* build a Space"):
+        Elastodynamics(Diffusion(CellSpace(rectangle(2, 2))), 1.0)
     with pytest.raises(InputError, match="take alpha alone"):
         Elastodynamics(Soft(space), 1.0, (0.0, 1.0))
     with pytest.raises(InputError, match=r"has no domain, .* give forces per volume as Source"):

@@ -83,11 +83,13 @@ def test_numbers_in_a_table_and_back() -> None:
         "*": {"conductivity": 1, "density": 2, "heat_capacity": 3},
     }
     config = read_config({"pde": "heat", "mesh": BAR, "materials": changed})
-    assert config.materials["steel"] == Material("steel", 45.0, 7854.0, 434.0, source="figures as given")
+    steel = MATERIALS["steel"]._replace(conductivity=45.0, source="figures as given")
+    assert config.materials["steel"] == steel
     assert config.materials["*"].capacity == 6 and config.materials["*"].name == "as given"
     written = config.as_dict()
     assert written["materials"]["steel"] == {
-        "material": "steel", "conductivity": 45.0, "density": 7854.0, "heat_capacity": 434.0
+        "material": "steel", "conductivity": 45.0, "density": 7854.0, "heat_capacity": 434.0,
+        "young": 2.07e11, "poisson": 0.3, "expansion": 1.17e-5, "yield_strength": 2.5e8,
     }  # fmt: skip
     assert read_config(written) == config
     named = read_config({"pde": "heat", "mesh": BAR, "materials": {"*": "Steel".lower()}})

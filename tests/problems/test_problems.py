@@ -29,7 +29,7 @@ def ready(pde: str, shape: str = "rectangle", **more: Any) -> Setup:
 def test_what_a_pde_declares(name: str) -> None:
     pde = PDES[name]()
     assert pde.name == name and pde.title and "=" in pde.equation and type(pde).__doc__
-    assert set(pde.units) == set(pde.fields) and pde.coefficients
+    assert set(pde.units) == {*pde.fields, *(("stress", "force") if pde.elastic else ())} and pde.coefficients
     assert pde.stationary or pde.stepper in STEPPERS
     assert pde.reaction is None or pde.reaction in REACTIONS
     for word in pde.coefficients:  # the equation speaks of what can be set
@@ -45,9 +45,13 @@ def test_it_runs_with_nothing_but_a_mesh(name: str, shape: str) -> None:
         with pytest.raises(InputError, match=r"a flow needs cells that fill|is for flows in \d dimensions"):
             ready(name, shape)
         return
+    if PDES[name].elastic and (made.dim == 1 or made.dim != made.space_dim):
+        with pytest.raises(InputError, match="needs cells that fill the plane or space"):
+            ready(name, shape)
+        return
     if PDES[name].stationary:
         # any boundary set will do; a sphere has none, so a reaction fixes the level there
-        pde = PDES[name]()
+        pde = PDES[name].on(made)()
         if shape == "sphere" and len(pde.fields) > 1:
             pytest.skip("waves have no boundary to leave through")
         value = 1.0 if len(pde.fields) == 1 else dict.fromkeys(pde.fields, 1.0)

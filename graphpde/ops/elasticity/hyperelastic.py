@@ -13,7 +13,7 @@ from graphpde.errors import InputError
 from graphpde.ops.elasticity.linear import checked_space, displacement_channels
 from graphpde.ops.elasticity.orthotropic import require
 from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
-from graphpde.ops.form import Coefficient, Energy, Values
+from graphpde.ops.form import Coefficient, Energy, Local, Values
 
 
 class NeoHookean(Energy):
@@ -66,11 +66,20 @@ class NeoHookean(Energy):
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
         first, shear = _lame(p)
-        f = _deformation(grad)
-        j = determinant(f)
-        log = j.log()  # where j <= 0 neither it nor its derivatives are finite, so that no line search stops there
-        w = shear / 2 * (f.square().sum((-2, -1)) - f.shape[-1] - 2 * log) + first / 2 * log**2
-        return torch.where(j > 0, w, torch.inf)
+        j = volume_change(grad)
+        log = j.log1p()
+        w = shear / 2 * (grad.square() + 2 * _diagonal(grad)).sum((-2, -1)) - shear * log + first / 2 * log**2
+        return torch.where(j > -1, w, torch.inf)
+
+    def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
+        """-P, from grad u alone: as F F^T - I its small differences would drown in rounding.
+
+        Turned inside out it is not finite, so that no line search ends there.
+        """
+        first, shear = (_beside(v) for v in _lame(p))
+        j = volume_change(grad)[..., None, None]
+        kirchhoff = shear * (grad + grad.mT + grad @ grad.mT) + first * j.log1p() * _one(grad)
+        return None, -kirchhoff @ _cofactor(grad + _one(grad)) / (1 + j)
 
     def stress(self, u: Tensor, t: float | Tensor = 0.0) -> list[Tensor]:
         """Cauchy's stress (mu (F F^T - I) + lambda ln J I) / J [*, m, q, 3, 3] at the quadrature points of each block.
@@ -83,14 +92,9 @@ class NeoHookean(Energy):
         now, found = self._checked_time(u, t), []
         for k, (_, grad) in enumerate(self._fields(self.points, u)):
             first, shear = (_beside(v) for v in _lame(self._at(now, k, self.points)))
-            f = _deformation(grad)
-            j = determinant(f)[..., None, None]
-            one = torch.eye(3, dtype=f.dtype, device=f.device)
-            left = f @ f.mT
-            left = torch.nn.functional.pad(left, (0, 3 - self.dim, 0, 3 - self.dim))
-            if self.dim == 2:
-                left = left + one * one[2]
-            found.append((shear * (left - one) + first * j.log() * one) / j)
+            j = volume_change(grad)[..., None, None]
+            left = torch.nn.functional.pad(grad + grad.mT + grad @ grad.mT, (0, 3 - self.dim, 0, 3 - self.dim))
+            found.append((shear * left + first * j.log1p() * _one(left)) / (1 + j))
         return found
 
     def piola(self, u: Tensor, t: float | Tensor = 0.0) -> list[Tensor]:
@@ -118,7 +122,7 @@ class NeoHookean(Energy):
         """The cell that is most turned inside out, or nothing."""
         worst, cell = 0.0, -1
         for block, (_, grad) in zip(self.points.blocks, self._fields(self.points, u), strict=True):
-            j = determinant(_deformation(grad))
+            j = 1 + volume_change(grad)
             j = j.reshape(-1, *j.shape[-2:]).amin((0, 2))  # of every cell
             least = int(j.argmin())
             if float(j[least]) <= worst:
@@ -134,20 +138,38 @@ class NeoHookean(Energy):
         """Motions without strain [n, d, q] of the undeformed body: translations, then small turns about its middle."""
         return rigid_modes(self.domain)
 
+    def near_null(self) -> Tensor:
+        return self.rigid_modes().detach()
+
     def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
         refuse_free_motions(self.domain, held, supports)
 
 
-def determinant(f: Tensor) -> Tensor:
-    """det of [*, 2, 2] or [*, 3, 3]: [*]."""
+def volume_change(grad: Tensor) -> Tensor:
+    """det(I + H) - 1 [*] of H [*, 2, 2] or [*, 3, 3], by its invariants."""
+    first = _diagonal(grad).sum((-2, -1))
+    second = (first**2 - (grad * grad.mT).sum((-2, -1))) / 2
+    if grad.shape[-1] == 2:
+        return first + second
+    a, b, c = grad.unbind(-2)
+    return first + second + (a * torch.linalg.cross(b, c)).sum(-1)
+
+
+def _cofactor(f: Tensor) -> Tensor:
+    """det(F) F^-T."""
     if f.shape[-1] == 2:
-        return f[..., 0, 0] * f[..., 1, 1] - f[..., 0, 1] * f[..., 1, 0]
+        (a, b), (c, d) = (row.unbind(-1) for row in f.unbind(-2))
+        return torch.stack([d, -c, -b, a], -1).unflatten(-1, (2, 2))
     a, b, c = f.unbind(-2)
-    return (a * torch.linalg.cross(b, c)).sum(-1)
+    return torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], -2)
 
 
-def _deformation(grad: Tensor) -> Tensor:
-    return grad + torch.eye(grad.shape[-1], dtype=grad.dtype, device=grad.device)
+def _one(like: Tensor) -> Tensor:
+    return torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
+
+
+def _diagonal(grad: Tensor) -> Tensor:
+    return grad * _one(grad)
 
 
 def _lame(p: Values) -> tuple[Any, Any]:

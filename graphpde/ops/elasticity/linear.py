@@ -80,6 +80,7 @@ class Elasticity(LinearForm):
         super().__init__(space, expansion=expansion, **given, **options)
         self.channels = displacement_channels(space.mesh.space_dim)
         self.axisymmetric = self.kind == "axisymmetric"
+        self.homogeneous = not self.axisymmetric
         self.temperature = temperature
         self._check()
 
@@ -222,6 +223,10 @@ class Elasticity(LinearForm):
     def rigid_modes(self) -> Tensor:
         """Motions without strain [n, d, q]: translations, then turns about the middle of the body."""
         return rigid_modes(self.domain, axisymmetric=self.axisymmetric)
+
+    def near_null(self) -> Tensor:
+        """Motions [n, d, q] that hardly strain a small part: those of the plane about an axis, too."""
+        return rigid_modes(self.domain).detach()
 
     def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
         refuse_free_motions(self.domain, held, supports, axisymmetric=self.axisymmetric)

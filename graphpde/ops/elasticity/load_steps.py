@@ -32,7 +32,8 @@ def load_steps(terms: Any, u0: Tensor, *, stop: float = 1.0, step: float | None 
         The branch: t and u of every state found.
 
     Raises:
-        SolveError: the way does not lead to ``stop``; holds the branch up to there. ConditionError: nothing holds the body.
+        SolveError: the way does not lead to ``stop``; holds the branch up to there.
+        ConditionError: nothing holds the body.
     """
     start = torch.zeros((), dtype=torch.float64, device=u0.device)
     f = System(terms, None, start)

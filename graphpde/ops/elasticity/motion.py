@@ -14,6 +14,7 @@ from graphpde.core.graph import Graph
 from graphpde.core.jacobian import Action
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, columns
 from graphpde.errors import InputError
+from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.per_cell import PerCell, density_of
 from graphpde.mesh.space import Space
 from graphpde.ops.bound import spectral_bound
@@ -53,12 +54,14 @@ class Elastodynamics(Sum):
 
     def __init__(self, body: Any, density: PerCell | Coefficient | None = None, rayleigh: Sequence[float] = (0.0, 0.0)):
         whole = Sum.of(body)
-        if len(tuple(rayleigh)) != 2:
+        if not isinstance(rayleigh, Sequence) or len(rayleigh) != 2:
             raise InputError(f"rayleigh is {rayleigh!r}, expected two numbers: (alpha, beta)")
         for name, value in zip(("alpha", "beta"), rayleigh, strict=True):
             number(f"{name} of rayleigh", value)
         if any(isinstance(term, Motion) for _, term in whole.parts):
             raise InputError(f"{whole.label} moves already, expected terms and conditions on displacements alone")
+        if isinstance(whole.domain, CellSpace):
+            raise InputError(f"{whole.label} has its unknowns in cells, a body moves at its nodes; build a Space(mesh)")
         system = System(whole, None, START)  # refuses what does not go together
         held = {c: c.bind(whole.domain) for c in whole.conditions} if whole.domain is not None else {}
         fixing = [c for c in whole.conditions if isinstance(held[c], Constraint)]

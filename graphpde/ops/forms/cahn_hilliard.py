@@ -45,7 +45,7 @@ class CahnHilliard(Form):
     Raises:
         InputError: wells that are not in ascending order.
 
-    Reference: Cahn and Hilliard 1958, J. Chem. Phys. 28; Eyre 1998, MRS Proceedings 529, eq. (5).
+    Reference: Cahn and Hilliard 1958, J. Chem. Phys. 28; Eyre 1998, MRS Proceedings 529.
     """
 
     channels = CHANNELS

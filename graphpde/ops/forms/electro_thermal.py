@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from graphpde.core.cached import cached
-from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
 from graphpde.ops.constant_gradients import squared
 from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values
-from graphpde.ops.term import Mass
+from graphpde.ops.term import Mass, Term
 
 CHANNELS = ("potential", "temperature")
 
@@ -79,11 +78,15 @@ class ElectroThermal(Form):
 
     @property
     def mass(self) -> Mass:
-        return self._mass
+        return self._capacity.operator
 
     @cached
-    def _mass(self) -> LinearOperator:
-        return _Capacity(self).operator
+    def _capacity(self) -> Capacity:
+        return Capacity(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Term:
+        self.__dict__.pop("_capacity", None)
+        return super()._apply(fn, recurse)
 
 
 class _Piece(Form):
@@ -122,8 +125,13 @@ class Joule(_Piece):
         assert flux is not None
         return source, flux - conduction(self.whole[0].usual, grad, p)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.whole[0].tensors()
 
-class _Capacity(_Piece, LinearForm):
+
+class Capacity(_Piece, LinearForm):
+    """What heat the body takes up: the mass."""
+
     symmetric = True
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:

@@ -1,0 +1,168 @@
+"""The kit of bodies at rest: stresses and supports beside the displacements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graphpde.config import Setup
+from graphpde.run.frames import Frames
+from graphpde.run.measure import Moment
+from graphpde.run.mesh_kit import MeshKit
+from graphpde.run.mesh_series import FieldSeries
+from graphpde.run.pictures import draw
+from graphpde.run.record_pictures import draw_records
+from graphpde.run.running import Running
+from graphpde.run.stresses import StressReading, readable
+from graphpde.solve.result import Result
+from graphpde.viz import Certificate, Picture, Section, Table, plot_deformed, save_figure
+
+_BALANCED = 1e-8
+_REACTION = "reaction on "
+
+
+class SolidKit(MeshKit):
+    """How runs of bodies are measured, saved, judged and told; see :class:`~graphpde.run.kit.Kit`."""
+
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self._read: StressReading | None = None
+
+    def read(self, u: Tensor) -> StressReading:
+        """A state [n, d], read once."""
+        if self._read is None or not torch.equal(self._read.u, u):
+            self._read = StressReading(self.setup, u)
+        return self._read
+
+    @property
+    def found(self) -> StressReading:
+        """The last state that was read."""
+        assert self._read is not None
+        return self._read
+
+    def series(self, frames: Frames) -> FieldSeries:
+        return SolidSeries(frames, self)
+
+    def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
+        value = self.found.imbalance()
+        text = "loads and supports add up to zero force and moment"
+        return [*super().certificates(moments, result), Certificate("equilibrium", value, _BALANCED, text=text)]
+
+    def final(self, moment: Moment) -> dict[str, dict[str, float]]:
+        found, peak = self.found, self.found.largest(self.found.von_mises)
+        moved = found.largest(found.u.norm(dim=1))
+        out = super().final(moment)
+        out["displacement"] = {"max": moved.value, **_at(moved.place)}
+        out["von_mises"] = {"max": peak.value, "min": float(found.von_mises.min()), **_at(peak.place)}
+        for name, force in found.by_support().items():
+            out[_REACTION + name] = dict(zip("xyz", force, strict=False))
+        return out
+
+    def told(self, final: Mapping[str, Mapping[str, float]]) -> list[str]:
+        units, out = self.setup.units, []
+        for key, what, unit in (
+            ("displacement", "largest displacement", units["displacement_x"]),
+            ("von_mises", "largest von Mises stress", units["stress"]),
+        ):
+            v = final[key]
+            factor, shown = readable(v["max"], unit)
+            place = ", ".join(f"{v[a]:.4g}" for a in "xyz" if a in v)
+            out.append(f"{what} {v['max'] * factor:.4g} {shown} at ({place})")
+        for key, each in final.items():
+            if key.startswith(_REACTION):
+                force = list(each.values())
+                factor, shown = readable(max(map(abs, force)), self._force_unit)
+                parts = ", ".join(f"{f * factor:.4g}" for f in _rounded(force))
+                out.append(f"force of the support on '{key.removeprefix(_REACTION)}': ({parts}) {shown}")
+        return out
+
+    @property
+    def _force_unit(self) -> str:
+        across = self.setup.space.mesh.dim == 2 and self.setup.config.coefficients.get("state") != "axisymmetric"
+        return f"{self.setup.units['force']}/{self.setup.units['length']}" if across else self.setup.units["force"]
+
+    def doubts(self, moments: Sequence[Moment], certificates: Sequence[Certificate]) -> list[str]:
+        out = super().doubts(moments, certificates)
+        peak = self.found.largest(self.found.von_mises).value
+        soft = [m for m in self.setup.config.materials.values() if m.yield_strength is not None]
+        weak = min(soft, key=lambda m: m.yield_strength or 0.0, default=None)
+        if weak is not None and weak.yield_strength is not None and peak > weak.yield_strength:
+            low, high = (readable(v, self.setup.units["stress"]) for v in (weak.yield_strength, peak))
+            out.append(
+                f"stresses reach {peak * high[0]:.4g} {high[1]}, and {weak.name} yields at "
+                f"{weak.yield_strength * low[0]:.4g} {low[1]}: a law of small elastic strains says too much there"
+            )
+        size = float((self.setup.space.mesh.points.amax(0) - self.setup.space.mesh.points.amin(0)).norm())
+        moved = float(self.found.u.norm(dim=1).max())
+        if moved > 0.1 * size:
+            out.append(
+                f"it moves by {moved:.3g} {self.setup.units['length']}, more than a tenth of its size: a law of small "
+                f"displacements does not hold; check loads, moduli and their units"
+            )
+        return out
+
+    def remarks(self, moments: Sequence[Moment]) -> list[str]:
+        moved = any(abs(v) > 0 for m in moments for v in (*m.low, *m.high))
+        return [] if moved else ["nothing moves: no load acts; give [boundary.NAME] a force, traction or pressure"]
+
+    def draw(self, frames: Frames, folder: Path) -> tuple[list[Picture], list[Section]]:
+        pictures, sections = draw(frames, folder, "displacement"), draw_records(frames, folder)
+        if self.setup.config.output.pictures != "none":
+            pictures = [self._deformed(frames, folder), *pictures]
+        return pictures, [self._table(), *sections]
+
+    def _deformed(self, frames: Frames, folder: Path) -> Picture:
+        setup, found = self.setup, self.found
+        space, units = setup.space, setup.units
+        moved, stress = space.at_points(found.u).cpu(), space.at_points(found.von_mises[:, None])[:, 0].cpu()
+        factor, unit = readable(float(found.von_mises.max()), units["stress"])
+        figure, scale = plot_deformed(
+            space.mesh, moved, stress * factor, label="von Mises stress", unit=unit, length_unit=units["length"],
+            title=f"{setup.pde.title} on {space.mesh.name}",
+        )  # fmt: skip
+        file = save_figure(figure, folder / "final.png", dpi=130)
+        how = "true to scale" if scale == 1 else f"displacements drawn {scale:g} times as large"
+        return Picture(file.read_bytes(), f"The deformed body and its von Mises stress, {how}; grey: without loads.")
+
+    def _table(self) -> Section:
+        found, axes = self.found, "xyz"[: self.found.body.dim]
+        rows = [[name, *(f"{f:.6g}" for f in _rounded(force))] for name, force in found.by_support().items()]
+        head = ["support", *(f"force along {a} [{self._force_unit}]" for a in axes)]
+        text = "What the supports hold against; loads and supports balance."
+        return Section("Supports", text, [], [Table("", rows, head)], [])
+
+    def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
+        return f"{self.size}, a state of rest: " + "; ".join(self.told(final))
+
+
+class SolidSeries(FieldSeries):
+    """Displacements with stresses and forces of supports."""
+
+    def __init__(self, frames: Frames, kit: SolidKit):
+        self._kit = kit
+        super().__init__(frames)
+
+    def _names(self) -> tuple[str, ...]:
+        zero = torch.zeros_like(self._frames.setup.u0)
+        return (*super()._names(), *StressReading(self._frames.setup, zero).names)
+
+    def _arrays(self, u: Tensor) -> dict[str, Tensor]:
+        out, space = super()._arrays(u), self._frames.setup.space
+        for name, values in self._kit.read(u).arrays().items():
+            each = values[:, None] if values.dim() == 1 else torch.nn.functional.pad(values, (0, 3 - values.shape[1]))
+            at_points = space.at_points(each).cpu()
+            out[name] = at_points[:, 0] if values.dim() == 1 else at_points
+        return out
+
+
+def _at(place: Sequence[float]) -> dict[str, float]:
+    return dict(zip("xyz", place, strict=False))
+
+
+def _rounded(force: Sequence[float]) -> list[float]:
+    """Without what is rounding beside the largest component."""
+    size = max(map(abs, force), default=0.0)
+    return [f if abs(f) > 1e-9 * size else 0.0 for f in force]
