@@ -25,7 +25,8 @@ class Compliance:
     :func:`~graphpde.dynamics.steady`.
 
     Args:
-        total: one body, its loads, and supports at rest. method: linear solver. rtol: of iterative solves.
+        total: one body, its loads, and supports at rest. method: linear solver; "auto" is direct in the plane, where
+            multigrid on cells a billion times softer than others takes longer. rtol: of iterative solves.
 
     Attributes:
         space: of the displacement. load: f [n, d]. stiffest: K_k [m, k, k, d, d] for each block of cells.
@@ -41,7 +42,8 @@ class Compliance:
         bodies = [(factor, term) for factor, term in f.linear if isinstance(term, Elasticity)]
         if len(bodies) != 1 or f.nonlinear:
             raise InputError(f"the compliance is that of one linear Elasticity with loads, got {f.label}")
-        (factor, body), self.method, self.rtol = bodies[0], method, rtol
+        (factor, body), self.rtol = bodies[0], rtol
+        self.method = "direct" if method == "auto" and body.dim == 2 else method
         if body.temperature is not None:
             raise InputError("a temperature loads the body by its stiffness, which is sought; give other loads")
         f.refuse_free()

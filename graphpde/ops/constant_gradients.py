@@ -57,25 +57,29 @@ class ConstantGradients(NamedTuple):
     def matrices(self, slopes: Slopes) -> Tensor:
         """Local matrices [m, k, k, a, b]: rows i of the test function, columns j of the state."""
         n, g, volume = self.values, self.gradients, self.volume
-        directions, parts = range(g.shape[1]), []
+        of, parts = g.unbind(1), []  # [k, m] along each direction
         if slopes.source_u is not None:
             weighted = _last(slopes.source_u) * volume[:, None, None]
             both = (n[:, :, None] * n[:, None]).flatten(1).mT  # [k k, q]
             parts.append(_through(both, weighted, 3).unflatten(0, (n.shape[1], n.shape[1])))
         if slopes.source_grad is not None:
             tested = _through(n.mT, _last(slopes.source_grad) * volume[:, None, None, None], 4)  # [i, a, b, e, m]
-            parts.append(_dot([(tested[:, None, :, :, e], g[None, :, None, None, e]) for e in directions]))
+            each = zip(tested.unbind(3), of, strict=True)
+            parts.append(_dot([(x[:, None], y[None, :, None, None]) for x, y in each]))
         if slopes.flux_u is not None:
             tried = _through(n.mT, _last(slopes.flux_u) * volume[:, None, None, None], 4)  # [j, a, d, b, m]
-            parts.append(_dot([(tried[None, :, :, d], g[:, None, None, None, d]) for d in directions]))
+            each = zip(tried.unbind(2), of, strict=True)
+            parts.append(_dot([(x[None], y[:, None, None, None]) for x, y in each]))
         if slopes.flux_grad is not None and len(slopes.flux_grad) == slopes.flux_grad.shape[1] == 1:
             parts.append(self._of_one(slopes.flux_grad[0, 0]))
         elif slopes.flux_grad is not None:
             flux = _last(slopes.flux_grad)
             share = volume if len(flux) > 1 else volume.sum(0, keepdim=True)
             total = (flux * share[:, None, None, None, None]).sum(0)  # [a, d, b, e, m]
-            tried = _dot([(total[..., e, :], g[:, None, None, None, e]) for e in directions])  # [j, a, d, b, m]
-            parts.append(_dot([(tried[None, :, :, d], g[:, None, None, None, d]) for d in directions]))
+            each = zip(total.unbind(3), of, strict=True)
+            tried = _dot([(x, y[:, None, None, None]) for x, y in each])  # [j, a, d, b, m]
+            each = zip(tried.unbind(2), of, strict=True)
+            parts.append(_dot([(x[None], y[:, None, None, None]) for x, y in each]))
         return sum(parts[1:], parts[0]).movedim(-1, 0)
 
     def _of_one(self, slope: Tensor) -> Tensor:

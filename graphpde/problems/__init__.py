@@ -9,6 +9,7 @@ from graphpde.problems.gray_scott import GrayScottProblem
 from graphpde.problems.heat import Heat
 from graphpde.problems.helmholtz import HelmholtzProblem, OpenHelmholtzProblem
 from graphpde.problems.materials import MATERIALS, Material
+from graphpde.problems.modal import ModalProblem
 from graphpde.problems.navier_stokes import (
     NavierStokesInSpace,
     NavierStokesProblem,
@@ -19,6 +20,7 @@ from graphpde.problems.nonlinear import PLaplacianProblem, PorousMediumProblem
 from graphpde.problems.pde import PDES, Box, Coefficient, Pde
 from graphpde.problems.poisson import Poisson
 from graphpde.problems.reaction_diffusion import ReactionDiffusion
+from graphpde.problems.topology import TopologyProblem
 from graphpde.problems.turing import BrusselatorProblem, GiererMeinhardtProblem, SchnakenbergProblem
 from graphpde.problems.values import FieldsAt, Vector, conductivity, initial_state
 from graphpde.problems.wave import WaveProblem
@@ -42,6 +44,7 @@ __all__ = [
     "Heat",
     "HelmholtzProblem",
     "Material",
+    "ModalProblem",
     "NavierStokesInSpace",
     "NavierStokesProblem",
     "OpenHelmholtzProblem",
@@ -53,6 +56,7 @@ __all__ = [
     "SchnakenbergProblem",
     "StokesInSpace",
     "StokesProblem",
+    "TopologyProblem",
     "Vector",
     "WaveProblem",
     "conductivity",

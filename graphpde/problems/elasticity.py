@@ -94,7 +94,7 @@ class ElasticityProblem(Pde):
         corners = {CELLS[kind].corners for kind in mesh.cells}
         many = mesh.dim * len(mesh.points) * (1 if _is_quadratic(mesh) else 4 if mesh.dim == 2 else 8)
         if "pyramid" in corners or many > _COSTLY:
-            return "q1" if corners & {"quad", "hexahedron", "wedge", "pyramid"} else "p1"
+            return first_order(mesh)
         return "q2" if corners & {"quad", "hexahedron", "wedge"} else "p2"
 
     def doubts(self, space: Graph, coefficients: Mapping[str, Plain]) -> list[str]:
@@ -123,10 +123,10 @@ class ElasticityProblem(Pde):
             raise ConfigError("temperature is given without expansion, which says what it does; give both")
         body = Elasticity(
             checked,
-            _property(checked, given["young"], "young"),
-            _property(checked, given["poisson"], "poisson"),
+            property_of(checked, given["young"], "young"),
+            property_of(checked, given["poisson"], "poisson"),
             kind=given.get("state"),
-            expansion=_property(checked, given.get("expansion", 0.0), "expansion"),
+            expansion=property_of(checked, given.get("expansion", 0.0), "expansion"),
             temperature=temperature,
         )
         gravity = given.get("gravity")
@@ -138,7 +138,7 @@ class ElasticityProblem(Pde):
             raise ConfigError("gravity is given without density; give it, or [materials], which know theirs")
         if len(gravity) != body.dim:
             raise ConfigError(f"gravity has {len(gravity)} components and the mesh {body.dim} dimensions")
-        rho = _property(space, density, "density")
+        rho = property_of(space, density, "density")
         if isinstance(rho, float | int):
             return Source(space, FieldsAt([_times(rho, g) for g in gravity]))
         if body.axisymmetric:
@@ -187,7 +187,13 @@ class ElasticityInPlane(ElasticityProblem):
     vectors: ClassVar[Mapping[str, tuple[str, ...]]] = {"displacement": displacement_channels(2)}
 
 
-def _property(space: Space, value: Plain, what: str) -> Any:
+def first_order(mesh: Mesh) -> str:
+    """The name of the element of first order on the cells of a mesh."""
+    corners = {CELLS[kind].corners for kind in mesh.cells}
+    return "q1" if corners & {"quad", "hexahedron", "wedge", "pyramid"} else "p1"
+
+
+def property_of(space: Space, value: Plain, what: str) -> Any:
     """What a form takes for a coefficient: numbers and tables as they are, formulas at the centroids of cells.
 
     Signs are left to the form, which knows them.

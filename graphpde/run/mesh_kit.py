@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from graphpde.config import Setup
+from graphpde.dynamics import steady
 from graphpde.run.certificates import certify
 from graphpde.run.checkpoint import fingerprint
 from graphpde.run.estimate import Estimate, estimate
@@ -71,6 +72,15 @@ class MeshKit:
     def series(self, frames: Frames) -> FieldSeries:
         """Fields on the mesh."""
         return FieldSeries(frames)
+
+    def solve(self, run: Running) -> Result:
+        """The steady state, saved."""
+        setup, solver = self.setup, self.setup.config.solver
+        start = float(setup.times[0])
+        result = steady(setup.term, setup.u0, t=start, method=solver.method, rtol=min(solver.rtol, 1e-10))
+        run.step = run.steps = 1
+        run.frames.add(1, start, result.value)
+        return result
 
     def check(self, step: int, steps: int, t: float, u: Tensor) -> None:
         """Nothing that the time loop does not say."""

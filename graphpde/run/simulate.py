@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from graphpde.config import Setup, dump
-from graphpde.dynamics import Adapted, steady
+from graphpde.dynamics import Adapted
 from graphpde.errors import InputError
+from graphpde.problems import ElasticityProblem, ModalProblem, Pde, TopologyProblem
 from graphpde.run.adapt import adapted, record_adapted
 from graphpde.run.advance import Progress, StopAsked, advance
 from graphpde.run.checkpoint import EVERY
@@ -24,6 +25,7 @@ from graphpde.run.frames import Frames
 from graphpde.run.kit import Kit, kit_of
 from graphpde.run.manifest import describe
 from graphpde.run.mesh_kit import MeshKit
+from graphpde.run.modal_kit import ModalKit
 from graphpde.run.particles.config import ParticleSetup
 from graphpde.run.particles.kit import ParticleKit
 from graphpde.run.ready import ready
@@ -33,12 +35,23 @@ from graphpde.run.run_result import RunResult
 from graphpde.run.running import Running
 from graphpde.run.solid_kit import SolidKit
 from graphpde.run.spool import reopen
+from graphpde.run.topology_kit import TopologyKit
 from graphpde.solve.result import Result
+
+_KITS: dict[type[Pde], type[MeshKit]] = {
+    ModalProblem: ModalKit,
+    TopologyProblem: TopologyKit,
+    ElasticityProblem: SolidKit,
+}
+"""Those that read more than fields off their states, the special before the general."""
 
 
 @kit_of.register
 def _(setup: Setup) -> MeshKit:
-    return SolidKit(setup) if setup.pde.elastic else MeshKit(setup)
+    for pde, kit in _KITS.items():
+        if isinstance(setup.pde, pde):
+            return kit(setup)
+    return MeshKit(setup)
 
 
 kit_of.register(ParticleSetup, ParticleKit)
@@ -172,7 +185,9 @@ def _carry_out(
     try:
         with torch.no_grad():
             if leg is None:
-                result = _solve(run)
+                kit = run.frames.kit
+                assert isinstance(kit, MeshKit)  # particles have steps
+                result = kit.solve(run)
             else:
                 advance(run, leg, progress, stop, every)
     except StopAsked:
@@ -181,13 +196,3 @@ def _carry_out(
         record_failure(run, error)
         raise
     return status, result
-
-
-def _solve(run: Running) -> Result:
-    """Solve for the steady state and save it."""
-    setup, solver = run.setup, run.setup.config.solver
-    start = float(setup.times[0])
-    result = steady(setup.term, setup.u0, t=start, method=solver.method, rtol=min(solver.rtol, 1e-10))
-    run.step = run.steps = 1
-    run.frames.add(1, start, result.value)
-    return result

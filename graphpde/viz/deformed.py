@@ -31,6 +31,7 @@ def plot_deformed(
     title: str | None = None,
     scale: float | None = None,
     length_unit: str | None = "m",
+    told: bool = True,
     **look: Any,
 ) -> tuple[Figure, float]:
     """A field on the deformed body, in the plane with its outline before in grey; the picture and its scale.
@@ -41,8 +42,8 @@ def plot_deformed(
         values: the field there [n].
         title: the scale is said behind it.
         scale: how many times as large displacements are drawn; None: a round number with which they are seen.
-        length_unit: of coordinates. look: label, unit, vmin, vmax, cmap, show_mesh, as for
-            :func:`~graphpde.viz.pictures.plot_field`.
+        length_unit: of coordinates. told: whether the title says the scale.
+        look: label, unit, vmin, vmax, cmap, show_mesh, as for :func:`~graphpde.viz.pictures.plot_field`.
 
     Raises:
         ShapeError: displacements of another shape than the points.
@@ -55,7 +56,8 @@ def plot_deformed(
         scale = round_scale(float(np.linalg.norm(moved, axis=1).max()), float(np.linalg.norm(np.ptp(points, axis=0))))
     bent = mesh.with_points(torch.from_numpy(points + scale * moved))
     how = "true to scale" if scale == 1 else f"displacements × {scale:g}"
-    figure = plot_field(bent, values, title=f"{title}, {how}" if title else how, length_unit=length_unit, **look)
+    said = title if not told else f"{title}, {how}" if title else how
+    figure = plot_field(bent, values, title=said, length_unit=length_unit, **look)
     if mesh.space_dim == 2:
         axes, before = figure.axes[0], scene(mesh)
         draw_lines(axes, before.points[before.pairs], **_BEFORE)

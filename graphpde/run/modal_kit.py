@@ -1,0 +1,146 @@
+"""The kit of vibrations: a saved moment for each mode, at its frequency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from graphpde.config import Setup
+from graphpde.ops.elasticity import effective_masses, modes
+from graphpde.problems.modal import ModalProblem
+from graphpde.run.frames import Frames
+from graphpde.run.measure import Moment
+from graphpde.run.mesh_kit import MeshKit
+from graphpde.run.running import Running
+from graphpde.solve.result import Result, Status
+from graphpde.viz import Certificate, Panel, Picture, Section, Table, plot_deformed, plot_multiples, save_figure
+from graphpde.viz.deformed import SEEN
+from graphpde.viz.movie import write_figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_APART = 1e-8
+_SHOWN = 6  # modes in the picture
+_BEATS = 20  # pictures of one period
+_MODE = "mode "
+_MOVIE = "figures/animation.gif"
+
+
+class ModalKit(MeshKit):
+    """How vibrations are found, saved and told; see :class:`~graphpde.run.kit.Kit`."""
+
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self._rows: list[dict[str, float]] = []
+        self._apart = 0.0
+
+    def solve(self, run: Running) -> Result:
+        """Every mode as a moment at its frequency, its largest displacement 1."""
+        setup, pde = self.setup, self.setup.pde
+        assert isinstance(pde, ModalProblem)
+        given = setup.config.coefficients
+        found = modes(setup.term, pde.density(setup.space, given), k=int(given["modes"]))
+        shapes, carried = found.shapes.detach(), effective_masses(found)
+        weighed = _weighed(found.mass, shapes).flatten(0, 1)
+        unit = shapes.flatten(0, 1).mT @ weighed
+        self._apart = float((unit - torch.eye(len(unit), dtype=unit.dtype, device=unit.device)).abs().max())
+        for k, frequency in enumerate(found.frequencies.tolist()):
+            shape = shapes[..., k] / shapes[..., k].norm(dim=1).max()
+            run.frames.add(k + 1, frequency, shape)
+            masses = dict(zip(("mass_x", "mass_y", "mass_z"), carried[k].tolist(), strict=False))
+            self._rows.append({"frequency": frequency, **masses})
+        run.step = run.steps = len(found.values)
+        return Result(shapes[..., 0], Status.CONVERGED, "modes", len(found.values))
+
+    def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
+        text = "modes are orthogonal by their mass"
+        return [Certificate("orthogonality", self._apart, _APART, text=text)]
+
+    def final(self, moment: Moment) -> dict[str, dict[str, float]]:
+        return {f"{_MODE}{k}": row for k, row in enumerate(self._rows, 1)}
+
+    def told(self, final: Mapping[str, Mapping[str, float]]) -> list[str]:
+        return [f"{name}: {row['frequency']:.5g} {self.setup.units['frequency']}" for name, row in final.items()]
+
+    def doubts(self, moments: Sequence[Moment], certificates: Sequence[Certificate]) -> list[str]:
+        return []
+
+    def remarks(self, moments: Sequence[Moment]) -> list[str]:
+        return []
+
+    def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
+        return f"{self.size}, {len(final)} vibrations: " + ", ".join(self.told(final))
+
+    def draw(self, frames: Frames, folder: Path) -> tuple[list[Picture], list[Section]]:
+        """The modes side by side, the table of their masses, a movie of the first that is no rigid motion."""
+        setup, sections = self.setup, [self._table()]
+        if setup.config.output.pictures == "none":
+            return [], sections
+        file = save_figure(self._side_by_side(frames), folder / "final.png", dpi=130)
+        text = "The slowest vibrations; colours: size of the displacement, whose scale is free."
+        pictures = [Picture(file.read_bytes(), text)]
+        moving = [k for k, row in enumerate(self._rows) if row["frequency"] > 0]
+        if setup.config.output.animation and moving:
+            path = folder / "animation.gif"
+            write_figures(path, self._period(frames, moving[0]), dpi=70)
+            shown = Picture(path.read_bytes(), f"{_MODE}{moving[0] + 1}, one period.", "")
+            sections.insert(0, Section("In motion", figures=[shown], files=[_MOVIE]))
+        return pictures, sections
+
+    def _moved(self, frames: Frames, k: int) -> Tensor:
+        return self.setup.space.at_points(frames.state(k).double()).cpu().nan_to_num()
+
+    @property
+    def _reach(self) -> float:
+        """The length that a displacement of 1 is drawn with."""
+        points = self.setup.space.mesh.points
+        return SEEN * float((points.amax(0) - points.amin(0)).norm())
+
+    def _side_by_side(self, frames: Frames) -> Figure:
+        mesh, panels = self.setup.space.mesh, []
+        for k in range(min(_SHOWN, len(self._rows))):
+            moved = self._moved(frames, k)
+            title = f"{_MODE}{k + 1}, {self._rows[k]['frequency']:.4g} {self.setup.units['frequency']}"
+            bent = mesh.with_points(mesh.points + self._reach * moved.to(mesh.points))
+            panels.append(Panel(bent, moved.norm(dim=1), title, "displacement by the largest"))
+        return plot_multiples(panels, title=self.title, length_unit=self.setup.units["length"])
+
+    def _period(self, frames: Frames, k: int) -> Iterator[Figure]:
+        mesh, moved = self.setup.space.mesh, self._moved(frames, k)
+        size = moved.norm(dim=1)
+        title = f"{_MODE}{k + 1}, {self._rows[k]['frequency']:.4g} {self.setup.units['frequency']}"
+        reach = self._reach * moved
+        low = (mesh.points - reach.abs()).amin(0).tolist()
+        high = (mesh.points + reach.abs()).amax(0).tolist()
+        for beat in range(_BEATS):
+            swing = math.sin(2 * math.pi * beat / _BEATS)
+            figure, _ = plot_deformed(
+                mesh, moved, size * abs(swing), scale=self._reach * swing, title=title, vmin=0.0, vmax=1.0,
+                label="displacement by the largest", length_unit=self.setup.units["length"], told=False,
+            )  # fmt: skip
+            ends = dict(zip(("xlim", "ylim", "zlim"), zip(low, high, strict=True), strict=False))
+            figure.axes[0].set(**ends)
+            yield figure
+
+    def _table(self) -> Section:
+        axes = "xyz"[: self.setup.u0.shape[1]]
+        rows = [
+            [k, f"{row['frequency']:.6g}", *(f"{row[f'mass_{a}']:.4g}" for a in axes)]
+            for k, row in enumerate(self._rows, 1)
+        ]
+        head = ["mode", f"frequency [{self.setup.units['frequency']}]", *(f"mass along {a}" for a in axes)]
+        text = "Frequencies, and the mass that each mode carries when the body is shaken along an axis."
+        return Section("Vibrations", text, [], [Table("", rows, head)], [])
+
+
+def _weighed(mass: object, shapes: Tensor) -> Tensor:
+    """M phi [n, d, k]."""
+    if isinstance(mass, Tensor):
+        return mass[:, None, None] * shapes
+    return mass(shapes.movedim(-1, 0)).movedim(0, -1)  # type: ignore[operator, no-any-return]
