@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("discretisation")
     how.add_argument("--element", metavar="NAME", help="p1, p2, q1, ...; see 'graphpde list elements'")
-    how.add_argument("--scheme", metavar="NAME", help="of advection: upwind, limited, supg or centred")
+    how.add_argument("--scheme", metavar="NAME", help="of advection: upwind, limited, supg or centred; of mixtures")
     how.add_argument(
         "--periodic", nargs="+", action="extend", metavar="SET=SET", help="two sets of the boundary that are one"
     )

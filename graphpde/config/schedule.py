@@ -112,7 +112,8 @@ def plan_time(
     if plan.rtol is not None:
         plan, control = tolerances(plan, stepper, u0)
         return replace(config, time=plan), Schedule(stepper, times, None, None, control)
-    bounds = (pde.longest_step(), pde.crossing_step(space, u0) if stepper.stiff != "all" else None)
+    crossing = pde.crossing_step(space, u0, config.coefficients) if stepper.stiff != "all" else None
+    bounds = (pde.longest_step(), crossing)
     bound = min((step for step in bounds if step is not None), default=None)
     dt = _step(plan, end, pde, system, stepper, bound)
     if not config.solver.allow_unstable:

@@ -2,6 +2,7 @@
 
 from graphpde.problems.advection import AdvectionDiffusionProblem, AdvectionProblem
 from graphpde.problems.burgers import BurgersProblem
+from graphpde.problems.cahn_hilliard import CahnHilliardProblem
 from graphpde.problems.elasticity import ElasticityProblem
 from graphpde.problems.fitzhugh_nagumo import FitzHughNagumoProblem
 from graphpde.problems.fronts import AllenCahnProblem, FisherKppProblem
@@ -34,6 +35,7 @@ __all__ = [
     "Box",
     "BrusselatorProblem",
     "BurgersProblem",
+    "CahnHilliardProblem",
     "Coefficient",
     "ElasticityProblem",
     "FieldsAt",

@@ -193,7 +193,7 @@ class NavierStokesProblem(StokesProblem):
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         return rounded_down(2 * Box.of(space).length)
 
-    def crossing_step(self, space: Graph, u0: Tensor) -> float | None:
+    def crossing_step(self, space: Graph, u0: Tensor, coefficients: Mapping[str, Plain]) -> float | None:
         assert isinstance(space, Space)
         speed = float(u0[:, : self.dim].norm(dim=1).max())
         apart = float(edge_lengths(space.mesh).min()) / space.element.degree

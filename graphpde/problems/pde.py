@@ -246,7 +246,7 @@ class Pde:
         """What no default step exceeds, or None."""
         return None
 
-    def crossing_step(self, space: Graph, u0: Tensor) -> float | None:
+    def crossing_step(self, space: Graph, u0: Tensor, coefficients: Mapping[str, Plain]) -> float | None:
         """What no default step exceeds where the stepper treats the nonlinear part explicitly, or None.
 
         Args:

@@ -29,6 +29,7 @@ def certify(setup: Setup, meter: Meter, moments: Sequence[Moment], result: Resul
     out += _mass_balance(setup, meter, moments)
     out += _energy_decay(setup, meter, moments)
     out += _wave_energy(setup, meter, moments)
+    out += _mixture(setup, meter, moments)
     return out + overshoot(setup, meter, moments)
 
 
@@ -67,6 +68,20 @@ def _wave_energy(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[
     kept = stepper.name == "crank_nicolson"
     target = max(10 * moments[-1].step * setup.config.solver.rtol, _ROUNDING[setup.u0.dtype]) if kept else None
     return [Certificate("energy drift", drift, target)]
+
+
+def _mixture(setup: Setup, meter: Meter, moments: Sequence[Moment]) -> list[Certificate]:
+    """What separates in a closed vessel keeps its mean, and loses energy in every step that splits it."""
+    zero = torch.zeros((), dtype=torch.float64, device=setup.u0.device)
+    if meter.mixture is None or setup.system.fixed is not None or setup.system.load(zero, setup.u0) is not None:
+        return []
+    size, rounding = float(setup.space.measure.sum()), _ROUNDING[setup.u0.dtype]
+    drift = max(abs(m.mass[0] - moments[0].mass[0]) for m in moments) / size
+    out = [Certificate("mass drift", drift, 1e-3 * rounding)]
+    energies = [moment.energy for moment in moments]
+    rise = max(0.0, *(b - a for a, b in pairwise(energies))) / max(map(abs, energies))
+    split = meter.mixture.split and setup.stepper is not None and setup.stepper.name == "backward_euler"
+    return [*out, Certificate("energy increase", rise, rounding if split else None)]
 
 
 def _leaks(setup: Setup, meter: Meter) -> bool:

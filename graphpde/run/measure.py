@@ -12,6 +12,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.core.linear_operator import LinearOperator, as_matrix
 from graphpde.ops.form import Energy
+from graphpde.ops.forms import CahnHilliard
 from graphpde.ops.reaction import Reaction
 from graphpde.ops.reactions.single import AllenCahn
 from graphpde.ops.term import Term, times_mass
@@ -58,7 +59,8 @@ class Meter:
     else \frac12 \int |u|^2.
 
     Attributes:
-        data: least and largest initial or boundary value so far. wave: the wave term, or None.
+        data: least and largest initial or boundary value so far. wave: the wave term, or None. mixture: the term of a
+            mixture that separates, or None.
         gradient_flow: whether it is a linear one. forms, wells: where it is a nonlinear one, its energies that are
             integrated and those that reactions have at the nodes, with their factors.
     """
@@ -80,6 +82,8 @@ class Meter:
         descends = symmetric and pointwise and complete
         self.forms: list[tuple[float, Energy]] = energies if descends else []
         self.wells: list[tuple[float, Any]] = wells if descends else []
+        parts = [] if setup.term is None else [term for _, term in setup.term.parts]
+        self.mixture = next((term for term in parts if isinstance(term, CahnHilliard)), None)
         self.wave = next((term for _, term in setup.system.linear if isinstance(term, Wave)), None)
 
     @property
@@ -87,6 +91,8 @@ class Meter:
         """What the energy is, for captions."""
         if self.wave is not None:
             return "kinetic and elastic, which neither grows nor falls where nothing damps or drives"
+        if self.mixture is not None:
+            return "that of the phases and of the interfaces between them, which can only fall"
         if self.wells:
             return f"that of {self.energy_name}, which can only fall while the given data stay the same in time"
         if self.gradient_flow or self.forms:
@@ -130,6 +136,8 @@ class Meter:
         """The energy of u [n, c] at time t."""
         if self.wave is not None:
             return float(self.wave.energy(u))
+        if self.mixture is not None:
+            return float(self.mixture.energy(u))
         if not (self.gradient_flow or self.forms or self.wells):
             return float(self.setup.space.integral(u * u).sum() / 2)
         now = torch.tensor(t, dtype=torch.float64, device=u.device)
