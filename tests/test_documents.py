@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from graphpde.cli import main
 
@@ -54,6 +55,22 @@ def test_the_commands_of_the_readme(clone: Path) -> None:
     made = [clone / name for name in ("plate.png", "sphere.vtu", "run1/config.toml", "run1/report.html")]
     assert all(path.exists() for path in made)
     assert len(list((clone / "runs").glob("*/sweep.csv"))) == 1
+
+
+def test_the_guide_to_solid_mechanics(clone: Path) -> None:
+    (problem,), (snippet,) = blocks("docs/mechanics.md", "toml"), blocks("docs/mechanics.md", "python")
+    Path("beam.toml").write_text(problem)
+    assert main(["simulate", "beam.toml", "--pictures", "none"]) == 0
+    free = problem.partition("[boundary.right]")[0].replace('"elasticity"', '"modal"')
+    Path("modal.toml").write_text(free)
+    assert main(["simulate", "modal.toml", "--pictures", "none"]) == 0
+    found: dict[str, Any] = {}
+    exec(snippet, found)
+    assert found["total"].tolist() == pytest.approx([0.0, 1e6], abs=1.0)
+    assert float(found["tones"][0]) == pytest.approx(
+        1.875104**2 / (2 * math.pi * 16) * (2.07e11 / 12 / 7850) ** 0.5, rel=0.05
+    )
+    assert bool(torch.isfinite(found["swing"].final).all()) and float(found["stress"].max()) > 1e7
 
 
 def test_the_guide_to_flows(clone: Path) -> None:
