@@ -48,6 +48,12 @@ def test_a_drum_sounds_its_lowest_tone() -> None:
     assert found["tremble"] < 0.01
 
 
+def test_a_bracket_bends_like_a_beam_where_it_is_one() -> None:
+    found = run("bracket_under_load")
+    assert found["found"] == pytest.approx(found["bent"], rel=0.03)
+    assert found["lost"] < 1e-8
+
+
 def test_a_tuning_fork_sounds_at_440_hertz() -> None:
     found = run("tuning_fork")
     assert found["heard"] == pytest.approx(440.0, rel=5e-4)

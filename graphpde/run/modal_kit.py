@@ -1,4 +1,4 @@
-"""The kit of vibrations: a saved moment for each mode, at its frequency."""
+"""The kit of vibrations: a saved moment for each mode, at its number."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ModalKit(MeshKit):
         self._apart = 0.0
 
     def solve(self, run: Running) -> Result:
-        """Every mode as a moment at its frequency, its largest displacement 1."""
+        """Every mode as a moment, its largest displacement 1; several may have one frequency."""
         setup, pde = self.setup, self.setup.pde
         assert isinstance(pde, ModalProblem)
         given = setup.config.coefficients
@@ -52,7 +52,7 @@ class ModalKit(MeshKit):
         self._apart = float((unit - torch.eye(len(unit), dtype=unit.dtype, device=unit.device)).abs().max())
         for k, frequency in enumerate(found.frequencies.tolist()):
             shape = shapes[..., k] / shapes[..., k].norm(dim=1).max()
-            run.frames.add(k + 1, frequency, shape)
+            run.frames.add(k + 1, float(k + 1), shape)
             masses = dict(zip(("mass_x", "mass_y", "mass_z"), carried[k].tolist(), strict=False))
             self._rows.append({"frequency": frequency, **masses})
         run.step = run.steps = len(found.values)

@@ -1,0 +1,90 @@
+"""Vibrations, designs and mixtures on the command line."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+QUIET = ("--pictures", "none", "--json")
+BEAM = """mesh = { shape = "rectangle", size = 0.25, width = 10.0, height = 0.5 }
+[materials]
+"*" = { young = 1.2e6, poisson = 0.0, density = 3.0 }
+[coefficients]
+state = "plane_stress"
+"""
+
+
+def written(text: str) -> str:
+    Path("problem.toml").write_text(text)
+    return "problem.toml"
+
+
+def test_a_beam_swings_at_its_frequency(graphpde, tmp_path: Path) -> None:
+    text = 'pde = "modal"\n' + BEAM + "modes = 3\n[boundary]\nleft = 0.0\n"
+    done = graphpde("simulate", written(text), "-o", "run", "--json", "--gif").json
+    first = 1.875104**2 / (2 * math.pi * 100) * math.sqrt(1.2e6 * 0.25 / 36)
+    found = [done["final"][f"mode {k}"]["frequency"] for k in (1, 2, 3)]
+    assert found[0] == pytest.approx(first, rel=0.01) and found == sorted(found)
+    assert done["final"]["mode 1"]["mass_y"] == pytest.approx(0.613 * 15.0, rel=0.01)  # Chopra: 61 % of the mass
+    saved = np.load(tmp_path / "run" / "fields" / "run.npz")
+    assert saved["times"].tolist() == [1, 2, 3] and saved["states"].shape[0] == 3
+    assert np.linalg.norm(saved["states"][0], axis=1).max() == pytest.approx(1.0)
+    assert (tmp_path / "run" / "figures" / "animation.gif").stat().st_size > 10_000
+    assert "Vibrations" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_free_body_has_motions_without_strain(graphpde) -> None:
+    done = graphpde("simulate", written('pde = "modal"\n' + BEAM + "modes = 4\n"), *QUIET).json
+    found = [row["frequency"] for row in done["final"].values()]
+    assert found[:3] == [0.0, 0.0, 0.0] and found[3] > 0.1
+
+
+def test_a_design_is_stiffer_than_an_even_grey(graphpde, tmp_path: Path) -> None:
+    meshio = pytest.importorskip("meshio")
+    text = """pde = "topology"
+mesh = { shape = "rectangle_quads", size = 0.125, width = 2.0, height = 1.0 }
+[coefficients]
+young = 1.0
+volume = 0.5
+steps = 20
+[boundary]
+left = 0.0
+right = { traction = [0.0, -1.0] }
+"""
+    done = graphpde("simulate", written(text), "-o", "run", "--json").json
+    assert done["final"]["compliance"]["end"] < 0.5 * done["final"]["compliance"]["full"]
+    assert done["certificates"]["volume"]["value"] < 1e-6
+    (density,) = meshio.read(tmp_path / "run" / "fields" / "design.vtu").cell_data["density"]
+    assert density.min() >= 0 and density.max() <= 1 and density.mean() == pytest.approx(0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("more", [(), ("--scheme", "split", "--stepper", "backward_euler")])
+def test_a_mixture_keeps_its_mass_and_loses_energy(graphpde, more: tuple[str, ...]) -> None:
+    line = ("--pde", "cahn-hilliard", "--set", "mesh.shape=rectangle", "mesh.size=0.125", "time.frames=5")
+    done = graphpde("simulate", *line, *more, *QUIET).json
+    assert done["certificates"]["mass drift"]["value"] < 1e-12
+    assert done["certificates"]["energy increase"]["value"] <= 1e-12
+    assert done["final"]["c"]["max"] > 0.5 and done["final"]["c"]["min"] < -0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('pde = "modal"\n' + BEAM.replace(", density = 3.0", ""), "vibrations need a density"),
+        ('pde = "modal"\n' + BEAM + "modes = 2.5\n", "modes = 2.5, expected a whole number"),
+        ('pde = "modal"\n' + BEAM + "modes = 0\n", "modes is 0"),
+        ('pde = "modal"\n' + BEAM + "[boundary]\nleft = { force = [1.0, 0.0] }\n", "does nothing to vibrations"),
+        ('pde = "modal"\n' + BEAM + "gravity = [0.0, -9.81]\n", "unknown key in [coefficients] 'gravity'"),
+        ('pde = "topology"\n' + BEAM + "volume = 1.5\n[boundary]\nleft = 0.0\nright.force = [0.0, 1.0]\n", "volume"),
+        ('pde = "topology"\n' + BEAM + "[boundary]\nleft = 0.0\n", "no load acts on the body"),
+        ('pde = "topology"\n' + BEAM + "[boundary]\nright = { force = [0.0, 1.0] }\n", "the body can still move"),
+        ('pde = "cahn-hilliard"\nmesh = { shape = "rectangle" }\n[coefficients]\nkappa = 0.0\n', "kappa = 0"),
+    ],
+)  # fmt: skip
+def test_refused_in_a_sentence(graphpde, text: str, says: str) -> None:
+    done = graphpde("simulate", written(text), "--pictures", "none")
+    assert done.code == 2 and len(done.err.strip().splitlines()) == 1
+    assert says in done.err
