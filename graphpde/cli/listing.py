@@ -149,9 +149,12 @@ def _materials() -> Rows:
     rows = []
     for name, m in MATERIALS.items():
         figures = [m.conductivity, m.density, m.heat_capacity, m.diffusivity, m.temperature]
+        figures += [m.young and m.young / 1e9, m.poisson, m.expansion and m.expansion * 1e6]
+        figures += [m.yield_strength and m.yield_strength / 1e6]
         rows.append((name, *("" if v is None else f"{v:.4g}" for v in figures), m.note, m.source))
-    units = ("k [W/(m K)]", "rho [kg/m^3]", "c [J/(kg K)]", "k/(rho c) [m^2/s]", "at T [K]")
-    return ("material", *units, "what it is", "source"), rows
+    heat = ("k [W/(m K)]", "rho [kg/m^3]", "c [J/(kg K)]", "k/(rho c) [m^2/s]", "at T [K]")
+    elastic = ("E [GPa]", "nu", "expansion [1e-6/K]", "yields at [MPa]")
+    return ("material", *heat, *elastic, "what it is", "source"), rows
 
 
 def _shapes() -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,19 +139,19 @@ def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
     for name, values in loaded.values.items():
         u0[:, pde.fields.index(name)] += values.to(u0)
     with torch.no_grad():
-        term = build_term(pde, space, config)
+        term, caveats = _told(pde, space, config)
         system = System(term, None, start)
         u0 = system.reset(start, u0)
     _require_finite(u0, pde)
     timings["assemble"] = time.perf_counter() - clock - timings["read the mesh"]
-    notes = (*loaded.notes, *pde.doubts(space, coefficients))
+    notes = (*loaded.notes, *caveats, *pde.doubts(space, coefficients))
     if config.steady:
         _require_level(config, space, system)
         times = start[None].cpu()
         return Setup(config, pde, space, term, system, u0, None, times, None, 1, timings, notes)
     config, schedule = plan_time(config, pde, space, system, u0)
-    stepper, times, dt, steps, control, remarks, warnings = schedule
-    notes = (*notes, *warnings)
+    stepper, times, dt, steps, control, remarks, doubts = schedule
+    notes = (*notes, *doubts)
     return Setup(config, pde, space, term, system, u0, stepper, times, dt, steps, timings, notes, control, remarks)
 
 
@@ -224,6 +225,14 @@ def _in_dimension(config: Config, kind: type[Pde]) -> Config:
     }
     initial, source = fitting(config.initial, "initial"), fitting(config.source, "source")
     return replace(config, boundary=rules, initial=initial or {}, source=source or {})
+
+
+def _told(pde: Pde, space: Space | CellSpace, config: Config) -> tuple[Sum, list[str]]:
+    """The terms, and what they warn of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        term = build_term(pde, space, config)
+    return term, list(dict.fromkeys(str(each.message) for each in caught))
 
 
 def build_term(pde: Pde, space: Space | CellSpace, config: Config) -> Sum:

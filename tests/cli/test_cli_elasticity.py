@@ -140,6 +140,14 @@ def test_refused_in_a_sentence(graphpde, here: Path, old: str, new: str, says: s
     assert re.search(says, done.err), done.err
 
 
+def test_locking_is_told_in_a_sentence(graphpde, here: Path) -> None:
+    text = BEAM.replace('"steel"', "{ young = 1e12, poisson = 0.499 }").replace("plane_stress", "plane_strain")
+    done = graphpde("simulate", written(text), "--element", "p1", *QUIET)
+    (said,) = [line for line in done.err.splitlines() if "lock" in line]
+    assert said.startswith("warning: poisson > 0.49 with elements of first order") and done.code == 0
+    assert any("lock" in each for each in done.json["warnings"])
+
+
 def test_a_surface_is_no_body(graphpde, here: Path) -> None:
     done = graphpde("simulate", "--pde", "elasticity", "--set", "mesh.shape=sphere")
     assert done.code == 2
