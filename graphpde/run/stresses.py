@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphpde.config import Setup
 from graphpde.ops.boundary import Exchange
-from graphpde.ops.elasticity import Elasticity, at_nodes, reactions, von_mises
+from graphpde.ops.elasticity import Elasticity, at_nodes, principal, reactions, von_mises
 
 _AXES = "xyz"
 
@@ -91,12 +91,14 @@ class StressReading:
     @property
     def names(self) -> tuple[str, ...]:
         """Of :meth:`arrays`."""
-        return ("von_mises", *(f"stress_{a}{b}" for a, b in self._pairs()), "reaction")
+        return ("von_mises", *(f"stress_{a}{b}" for a, b in self._pairs()), "principal_stress", "reaction")
 
     def arrays(self) -> dict[str, Tensor]:
-        """What other programs get beside the displacements, at the nodes: [n] and vectors [n, d]."""
+        """What other programs get beside the displacements, at the nodes: [n] and vectors [n, d]; the three principal
+        stresses, rising, as one."""
         parts = {f"stress_{a}{b}": self.stress[:, _AXES.index(a), _AXES.index(b)] for a, b in self._pairs()}
-        return {"von_mises": self.von_mises, **parts, "reaction": self.supports}
+        rising = principal(self.stress).values
+        return {"von_mises": self.von_mises, **parts, "principal_stress": rising, "reaction": self.supports}
 
     @staticmethod
     def _pairs() -> list[tuple[str, str]]:

@@ -66,6 +66,7 @@ def test_other_programs_get_stresses(graphpde, here: Path) -> None:
     assert np.allclose(data["von_mises"], 3.0) and np.allclose(data["stress_xx"], 3.0)
     assert np.abs(data["stress_xy"]).max() < 1e-10 and data["displacement"].shape[1] == 3
     assert np.allclose(data["displacement_x"].max(), 3.0 / 200.0)
+    assert np.allclose(data["principal_stress"], [0.0, 0.0, 3.0])
     assert np.allclose(data["reaction"].sum(0), [-3.0, 0.0, 0.0])
 
 
