@@ -17,6 +17,7 @@ from graphpde.run.frames import Frames
 from graphpde.run.measure import Moment
 from graphpde.run.mesh_kit import MeshKit
 from graphpde.run.running import Running
+from graphpde.run.show_code import Script, show_code, written
 from graphpde.solve.result import Result, Status
 from graphpde.viz import Certificate, Panel, Picture, Section, Table, plot_deformed, plot_multiples, save_figure
 from graphpde.viz.deformed import SEEN
@@ -57,6 +58,21 @@ class ModalKit(MeshKit):
             self._rows.append({"frequency": frequency, **masses})
         run.step = run.steps = len(found.values)
         return Result(shapes[..., 0], Status.CONVERGED, "modes", len(found.values))
+
+    def script(self, command: str) -> str:
+        return show_code(self.setup, command, self._lines)
+
+    def _lines(self, script: Script) -> list[str]:
+        count = repr(int(self.setup.config.coefficients["modes"]))
+        found = script.call("modes", "graphpde.ops.elasticity", "f", "pde.density(space, coefficients)", k=count)
+        return [
+            f"found = {found}",
+            "print(found.frequencies)",
+            "u = found.shapes[..., -1]  # the last of them, its largest displacement 1",
+            "u = u / u.norm(dim=1).max()",
+            "",
+            written(script, self.setup),
+        ]
 
     def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
         text = "modes are orthogonal by their mass"

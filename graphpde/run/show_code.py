@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
@@ -22,21 +22,23 @@ from graphpde.problems import Pde
 _LONG = 60  # letters of the initial values from which each gets a line of its own
 
 
-def show_code(setup: Setup, command: str = "") -> str:
+def show_code(setup: Setup, command: str = "", own: Callable[[Script], list[str]] | None = None) -> str:
     """The script; run in an empty folder it leaves ``u``, the final state [n, c], and a series of the saved moments.
+
+    Args:
+        own: lines that come to u otherwise than by a steady state or steps.
 
     Raises:
         ConfigError: a condition that the script has no words for.
     """
-    script = _Script()
+    script = Script()
     body = [
         *_mesh_and_space(script, setup),
         "",
         *_terms(script, setup),
         *_conditions(script, setup),
         "",
-        *_initial(script, setup),
-        *_solve(script, setup),
+        *(own(script) if own is not None else [*_initial(script, setup), *_solve(script, setup)]),
         *_left_out(setup),
     ]
     said = f"\n\nAs: {command}" if command else ""
@@ -46,7 +48,7 @@ def show_code(setup: Setup, command: str = "") -> str:
     return "\n".join([f'"""{title}\n"""', "", *script.imports(), "", *body]) + "\n"
 
 
-class _Script:
+class Script:
     """The names that a script imports, collected while its lines are written."""
 
     def __init__(self) -> None:
@@ -88,7 +90,7 @@ class _Script:
         return f"{self.use(name, module)}({', '.join(parts)})"
 
 
-def _mesh_and_space(script: _Script, setup: Setup) -> list[str]:
+def _mesh_and_space(script: Script, setup: Setup) -> list[str]:
     config, source = setup.config, setup.config.mesh
     if source.path is not None:
         form = None if source.format is None else script.value(source.format)
@@ -124,7 +126,7 @@ def _arguments(options: Mapping[str, str]) -> str:
     return "(" + ", ".join(f"{key}={value}" for key, value in options.items()) + ")"
 
 
-def _terms(script: _Script, setup: Setup) -> list[str]:
+def _terms(script: Script, setup: Setup) -> list[str]:
     """What moves the fields: a diffusion in so many words, anything else as the library builds it."""
     config, pde = setup.config, setup.pde
     coefficients = dict(config.coefficients)
@@ -180,7 +182,7 @@ def _only_diffusion(setup: Setup) -> bool:
     return len(parts) == 1 and type(parts[0][1]) is Diffusion and float(parts[0][0]) == 1.0
 
 
-def _conditions(script: _Script, setup: Setup) -> list[str]:
+def _conditions(script: Script, setup: Setup) -> list[str]:
     lines = []
     known = {"value", "inflow", "override", "robin", "side"}
     for place, rule in setup.config.boundary.items():
@@ -216,7 +218,7 @@ def _conditions(script: _Script, setup: Setup) -> list[str]:
     return lines
 
 
-def _initial(script: _Script, setup: Setup) -> list[str]:
+def _initial(script: Script, setup: Setup) -> list[str]:
     config, fields = setup.config, setup.pde.fields
     from_file = config.initial_from
     values: dict[str, Any] = dict(config.initial)
@@ -248,7 +250,14 @@ def _left_out(setup: Setup) -> list[str]:
     return ["", f"# not in this script: {', '.join(asked)}"] if asked else []
 
 
-def _solve(script: _Script, setup: Setup) -> list[str]:
+def written(script: Script, setup: Setup) -> str:
+    """The line that writes u."""
+    write, names = script.use("write_series", "graphpde.viz"), script.value(list(setup.pde.fields))
+    moment = "{name: space.at_points(u)[:, k] for k, name in enumerate(" + names + ")}"
+    return f'{write}("{setup.name}.pvd", [({float(setup.times[0])!r}, {moment})], names={names}, mesh=space.mesh)'
+
+
+def _solve(script: Script, setup: Setup) -> list[str]:
     config = setup.config
     names = script.value(list(setup.pde.fields))
     if setup.stepper is None:
@@ -256,12 +265,7 @@ def _solve(script: _Script, setup: Setup) -> list[str]:
         found = script.call("steady", "graphpde.dynamics", "f", "u0", t=repr(float(setup.times[0])),
                             method=script.value(config.solver.method), rtol=rtol)  # fmt: skip
         torch = script.use("torch", "torch")
-        write = script.use("write_series", "graphpde.viz")
-        moment = "{name: space.at_points(u)[:, k] for k, name in enumerate(" + names + ")}"
-        return [
-            f"with {torch}.no_grad():", f"    u = {found}.value", "",
-            f'{write}("{setup.name}.pvd", [({float(setup.times[0])!r}, {moment})], names={names}, mesh=space.mesh)',
-        ]  # fmt: skip
+        return [f"with {torch}.no_grad():", f"    u = {found}.value", "", written(script, setup)]
     torch, plan = script.use("torch", "torch"), config.time
     kind = type(setup.stepper).__name__
     options = {}

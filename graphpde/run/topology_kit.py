@@ -15,6 +15,7 @@ from graphpde.run.frames import Frames
 from graphpde.run.measure import Moment
 from graphpde.run.mesh_kit import MeshKit
 from graphpde.run.running import Running
+from graphpde.run.show_code import Script, show_code, written
 from graphpde.solve.result import Result, Status
 from graphpde.viz import Certificate, Picture, Section, plot_curves, plot_field, save_figure
 
@@ -49,6 +50,27 @@ class TopologyKit(MeshKit):
         write_mesh(run.folder.path / DESIGN, mesh.with_data(cell_data={"density": found.densities}))
         run.step = run.steps = found.steps
         return Result(u, Status.CONVERGED, "topology", found.steps)
+
+    def script(self, command: str) -> str:
+        return show_code(self.setup, command, self._lines)
+
+    def _lines(self, script: Script) -> list[str]:
+        given = self.setup.config.coefficients
+        densities = script.call("Densities", "graphpde.design", "mesh", script.value(given["radius"]))
+        design = script.call(
+            "minimise_compliance", "graphpde.design", "body", script.value(given["volume"]), densities,
+            material="material", steps=repr(int(given["steps"])),
+        )  # fmt: skip
+        method = script.value(self.setup.config.solver.method)
+        return [
+            f"body = {script.call('Compliance', 'graphpde.design', 'f', method=method)}",
+            f"material = {script.call('Simp', 'graphpde.design', script.value(given['penalty']))}",
+            f"design = {design}",
+            "print(design.compliance[-1])",
+            "u = body.displacement(material(design.densities)).detach()",
+            "",
+            written(script, self.setup),
+        ]
 
     def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
         found, volume = self.found, self.setup.config.coefficients["volume"]
