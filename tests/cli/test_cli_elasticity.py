@@ -141,6 +141,12 @@ def test_refused_in_a_sentence(graphpde, here: Path, old: str, new: str, says: s
     assert re.search(says, done.err), done.err
 
 
+def test_single_precision_promises_no_balance(graphpde, here: Path) -> None:
+    done = graphpde("simulate", written(BEAM), "--dtype", "float32", *QUIET).json
+    assert done["final"]["reaction on left"]["y"] == pytest.approx(1e6, rel=0.02)
+    assert done["certificates"]["equilibrium"]["target"] is None
+
+
 def test_locking_is_told_in_a_sentence(graphpde, here: Path) -> None:
     text = BEAM.replace('"steel"', "{ young = 1e12, poisson = 0.499 }").replace("plane_stress", "plane_strain")
     done = graphpde("simulate", written(text), "--element", "p1", *QUIET)
