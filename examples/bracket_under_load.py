@@ -39,7 +39,8 @@ bent = LOAD / section - LOAD * (SIZE - WIDE / 2) / modulus
 sunk = float(-u[x[:, 0] > SIZE - 1e-9, 1].mean())
 
 print(f"{3 * space.n} unknowns; the end sinks by {1e6 * sunk:.1f} um")
-print(f"largest von Mises stress {1e-6 * float(mises.max()):.1f} MPa in the inner corner, which is sharp: finer cells see more")
+peak = 1e-6 * float(mises.max())
+print(f"largest von Mises stress {peak:.1f} MPa in the inner corner, which is sharp: finer cells see more")
 print(f"outer fibre: {1e-6 * found:.2f} MPa, by beam theory {1e-6 * bent:.2f} MPa")
 print(f"the top carries {float(wall.force[1]):.6f} N of {LOAD:g} N, the load by {lost:.0e} of it")
 
@@ -47,6 +48,7 @@ if __name__ == "__main__":
     from graphpde.viz import plot_deformed, save_figure
 
     moved, shown = space.at_points(u), space.at_points(1e-6 * mises[:, None])[:, 0]
-    figure, _ = plot_deformed(space.mesh, moved, shown, label="von Mises stress", unit="MPa", title="A bracket under load")
+    words = {"label": "von Mises stress", "unit": "MPa", "title": "A bracket under load"}
+    figure, _ = plot_deformed(space.mesh, moved, shown, **words)
     save_figure(figure, "bracket_under_load.png")
     print("picture: bracket_under_load.png")
