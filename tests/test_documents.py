@@ -58,9 +58,10 @@ def test_the_commands_of_the_readme(clone: Path) -> None:
 
 
 def test_the_guide_to_solid_mechanics(clone: Path) -> None:
-    (problem,), (snippet,) = blocks("docs/mechanics.md", "toml"), blocks("docs/mechanics.md", "python")
-    Path("beam.toml").write_text(problem)
-    assert main(["simulate", "beam.toml", "--pictures", "none"]) == 0
+    (problem, heated), (snippet,) = blocks("docs/mechanics.md", "toml"), blocks("docs/mechanics.md", "python")
+    for text in (problem, heated):
+        Path("beam.toml").write_text(text)
+        assert main(["simulate", "beam.toml", "--pictures", "none"]) == 0
     free = problem.partition("[boundary.right]")[0].replace('"elasticity"', '"modal"')
     Path("modal.toml").write_text(free)
     assert main(["simulate", "modal.toml", "--pictures", "none"]) == 0

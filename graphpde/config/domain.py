@@ -7,6 +7,7 @@ from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.elements import ELEMENTS
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.space import Space
+from graphpde.problems import PDES
 
 CELLS = "dg0"
 NAMES = (*ELEMENTS, CELLS)
@@ -23,13 +24,14 @@ def open_space(config: Config, mesh: Mesh, channels: int) -> Space | CellSpace:
             leave cells out or overlap. UnknownName: no such set.
     """
     if config.element == CELLS:
-        return CellSpace(mesh, channels, periodic=config.periodic, density=_density(config))
+        return CellSpace(mesh, channels, periodic=config.periodic, density=density_of(config))
     element = None if config.element is None else ELEMENTS[config.element]()
-    return Space(mesh, element, channels, periodic=config.periodic, density=_density(config), reorder=None)
+    return Space(mesh, element, channels, periodic=config.periodic, density=density_of(config), reorder=None)
 
 
-def _density(config: Config) -> dict[str, float] | None:
-    """Capacity per volume where materials say it; a steady state has no use for it."""
-    if not config.materials or config.steady:
+def density_of(config: Config) -> dict[str, float] | None:
+    """Capacity per volume where materials say it; a steady state has no use for it, and the terms of bodies that deform
+    hold it themselves."""
+    if not config.materials or config.steady or PDES[config.pde].elastic:
         return None
     return {name: material.capacity for name, material in config.materials.items()}

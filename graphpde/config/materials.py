@@ -19,11 +19,10 @@ def read_materials(value: Any, where: str, pde: Pde, steady: bool) -> dict[str, 
     """
     if not (pde.conducts or pde.elastic):
         raise ConfigError(f"[{where}] holds materials, which {pde.name} does not read; leave it out")
-    needed = ("young", "poisson") if pde.elastic else ("conductivity",)
-    found = {name: _material(part, f"{where}.{name}", needed) for name, part in Section(value, where).values.items()}
+    found = {
+        name: _material(part, f"{where}.{name}", pde.figures) for name, part in Section(value, where).values.items()
+    }
     for name, material in found.items():
-        if pde.elastic:
-            continue
         missing = [key for key in ("density", "heat_capacity") if getattr(material, key) is None]
         if missing and not steady:
             raise ConfigError(

@@ -89,7 +89,8 @@ class Setup:
         """Unit of each field, of length and of time."""
         physical = {self.pde.fields[0]: "K"} if self.thermal else {}
         given = self.config.output.units
-        moved = dict.fromkeys(self.pde.fields, given["length"]) if self.pde.elastic and "length" in given else {}
+        long = [name for name in self.pde.fields if self.pde.elastic and self.pde.units[name] == "m"]
+        moved = dict.fromkeys(long, given.get("length", "m"))
         return {"length": "m", "time": "s", **self.pde.units, **moved, **physical, **given}
 
 
@@ -146,7 +147,7 @@ def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
     timings["assemble"] = time.perf_counter() - clock - timings["read the mesh"]
     notes = (*loaded.notes, *caveats, *pde.doubts(space, coefficients))
     if config.steady:
-        _require_level(config, space, system)
+        _require_level(config, pde, space, system)
         times = start[None].cpu()
         return Setup(config, pde, space, term, system, u0, None, times, None, 1, timings, notes)
     config, schedule = plan_time(config, pde, space, system, u0)
@@ -272,13 +273,19 @@ def _kinetics(chosen: ReactionChoice, space: Space | CellSpace, *, mean: bool = 
     return REACTIONS[chosen.name](**constants)
 
 
-def _require_level(config: Config, space: Space | CellSpace, system: System) -> None:
-    exchanging = any(rule.robin is not None for rule in config.boundary.values())
-    if system.fixed is None and not system.nonlinear and not exchanging and not PDES[config.pde].levelled:
+def _require_level(config: Config, pde: Pde, space: Space | CellSpace, system: System) -> None:
+    if pde.levelled or system.nonlinear or any(rule.robin is not None for rule in config.boundary.values()):
+        return
+    held, way = system.fixed is not None, "--bc NAME"
+    if pde.elastic:  # where displacements may be held alone
+        (field,) = pde.pushed_fields
+        held = any(field in (rule.value or {}) for rule in config.boundary.values())
+        way = f"--set boundary.NAME.{field}"
+    if not held:
         sets = ", ".join([f"'{name}'" for name in space.mesh.tags] + ["'boundary'"])
         raise ConditionError(
             f"a steady {config.pde} solution needs a value somewhere, or it is only known up to a constant; "
-            f"give one with --bc NAME=VALUE, or an exchange with --robin; the sets of '{space.mesh.name}' are {sets}"
+            f"give one with {way}=VALUE, or an exchange with --robin; the sets of '{space.mesh.name}' are {sets}"
         )
 
 

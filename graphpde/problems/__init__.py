@@ -21,6 +21,7 @@ from graphpde.problems.nonlinear import PLaplacianProblem, PorousMediumProblem
 from graphpde.problems.pde import PDES, Box, Coefficient, Pde
 from graphpde.problems.poisson import Poisson
 from graphpde.problems.reaction_diffusion import ReactionDiffusion
+from graphpde.problems.thermo_elastic import ThermoElasticProblem
 from graphpde.problems.topology import TopologyProblem
 from graphpde.problems.turing import BrusselatorProblem, GiererMeinhardtProblem, SchnakenbergProblem
 from graphpde.problems.values import FieldsAt, Vector, conductivity, initial_state
@@ -58,6 +59,7 @@ __all__ = [
     "SchnakenbergProblem",
     "StokesInSpace",
     "StokesProblem",
+    "ThermoElasticProblem",
     "TopologyProblem",
     "Vector",
     "WaveProblem",

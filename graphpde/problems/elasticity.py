@@ -55,7 +55,7 @@ class ElasticityProblem(Pde):
     equation = (
         "0 = div sigma + density gravity + f,  sigma = C(young, poisson, state) : (strain - expansion temperature I)"
     )
-    fields = displacement_channels(3)
+    fields: ClassVar[tuple[str, ...]] = displacement_channels(3)
     vectors: ClassVar[Mapping[str, tuple[str, ...]]] = {"displacement": displacement_channels(3)}
     units: ClassVar[Mapping[str, str]] = {**dict.fromkeys(displacement_channels(3), "m"), "stress": "Pa", "force": "N"}
     coefficients: ClassVar[Mapping[str, Coefficient]] = {
@@ -74,6 +74,7 @@ class ElasticityProblem(Pde):
     partly_held = True
     by_dimension = True
     elastic = True
+    figures: ClassVar[tuple[str, ...]] = ("young", "poisson")
 
     @classmethod
     def on(cls, mesh: Mesh) -> type[Pde]:

@@ -127,7 +127,7 @@ class Pde:
         side_rules: what a set may carry besides values, inflows and exchanges; :meth:`side` makes conditions of them.
         by_dimension: whether it has a field for each dimension of the mesh; ``fields`` are then those of space.
         conducts: whether materials can say its coefficient ``kappa``. with_materials: its equation then.
-        elastic: whether materials can say its moduli.
+        elastic: whether materials can say its moduli. figures: what materials must say then, or else.
         reaction: name of the reaction that belongs to it, or None; any PDE takes another one on top of its terms.
 
     Args:
@@ -152,6 +152,7 @@ class Pde:
     side_rules: ClassVar[tuple[str, ...]] = ()
     by_dimension: ClassVar[bool] = False
     elastic: ClassVar[bool] = False
+    figures: ClassVar[tuple[str, ...]] = ("conductivity",)
     stepper: str = "backward_euler"
     schemes: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[float] = 0.0

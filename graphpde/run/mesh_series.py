@@ -34,7 +34,7 @@ class FieldSeries:
         pde = self._frames.setup.pde
         return (*pde.fields, *pde.vectors)
 
-    def _arrays(self, u: Tensor) -> dict[str, Tensor]:
+    def _arrays(self, t: float, u: Tensor) -> dict[str, Tensor]:
         """Fields at the points of the mesh, then vectors with three components, as ParaView wants them."""
         pde, at_points = self._frames.setup.pde, self._frames.setup.space.at_points(u).cpu()
         out = {name: at_points[:, k] for k, name in enumerate(pde.fields)}
@@ -45,7 +45,7 @@ class FieldSeries:
 
     def add(self, t: float, u: Tensor) -> None:
         """Write the state u [n, c]."""
-        fields = self._arrays(u)
+        fields = self._arrays(t, u)
         for writer in (self._vtu, self._xdmf):
             if writer is not None:
                 writer.add(t, fields)
@@ -57,4 +57,5 @@ class FieldSeries:
         if self._xdmf is not None:
             rows = (self._frames.folder.path / METRICS).read_text(encoding="utf-8").splitlines()[:count]
             for k, row in enumerate(rows):
-                self._xdmf.add(json.loads(row)["t"], self._arrays(self._frames.saved(k)))
+                t = json.loads(row)["t"]
+                self._xdmf.add(t, self._arrays(t, self._frames.saved(k)))

@@ -49,7 +49,7 @@ def draw(frames: Frames, folder: Path, name: str = "final") -> list[Picture]:
     if setup.config.output.pictures == "none":
         return []
     captions = {name: (_field(frames, -1), f"{_names(setup)} at the end, {_when(frames, -1)}.")}
-    if setup.pde.algebraic:  # flows, whose velocities are no displacements
+    if setup.pde.algebraic and not setup.pde.elastic:  # flows, whose velocities are no displacements
         captions |= _streams(frames)
     if len(frames.moments) > 1:
         captions["frames"] = (_moments(frames), f"{_names(setup)} at several moments, in one colour scale.")
@@ -141,20 +141,21 @@ def _moments(frames: Frames) -> Figure:
 
 def _curves(frames: Frames) -> dict[str, tuple[Figure, str]]:
     """Integral, energy and range over time; a range that never changes says nothing and is left out."""
-    setup, moments, fields = frames.setup, frames.moments, frames.setup.pde.fields
+    setup, moments = frames.setup, frames.moments
+    fields = {k: name for k, name in enumerate(setup.pde.fields) if not (setup.pde.elastic and "displacement" in name)}
+    names = " and ".join(fields.values())
     t, axis = [m.t for m in moments], f"t [{setup.units['time']}]"
-    units = {setup.units[name] for name in fields}
+    units = {setup.units[name] for name in fields.values()}
     value = f"value [{units.pop()}]" if len(units) == 1 and units != {"1"} else "value"
-    mass = {f"integral of {name}": [m.mass[k] for m in moments] for k, name in enumerate(fields)}
-    out = {"mass": (plot_curves(t, mass, axis, "integral"), f"Integral of {_names(setup)} over the domain.")}
-    energy = [m.energy for m in moments]
-    positive = min(energy) > 0 and max(energy) > 20 * min(energy)
-    out["energy"] = (
-        plot_curves(t, {"energy": energy}, axis, "energy", log=positive),
-        f"Energy: {frames.meter.energy_text}.",
-    )
+    mass = {f"integral of {name}": [m.mass[k] for m in moments] for k, name in fields.items()}
+    out = {"mass": (plot_curves(t, mass, axis, "integral"), f"Integral of {names} over the domain.")}
+    if not setup.pde.elastic:  # whose fields have squares of different units
+        energy = [m.energy for m in moments]
+        positive = min(energy) > 0 and max(energy) > 20 * min(energy)
+        curves = plot_curves(t, {"energy": energy}, axis, "energy", log=positive)
+        out["energy"] = curves, f"Energy: {frames.meter.energy_text}."
     ends: dict[str, list[float]] = {}
-    for k, name in enumerate(fields):
+    for k, name in fields.items():
         ends |= {f"largest {name}": [m.high[k] for m in moments], f"smallest {name}": [m.low[k] for m in moments]}
     if setup.control is not None:
         later = [m for m in moments if m.dt]
@@ -162,7 +163,7 @@ def _curves(frames: Frames) -> dict[str, tuple[Figure, str]]:
         steps = plot_curves([m.t for m in later], taken, axis, f"d{axis}", log=True)
         out["steps"] = steps, "The step that led to each saved moment, fitted to its time."
     if any(max(y) - min(y) > 1e-3 * max(abs(v) for v in y) for y in ends.values()):
-        out["range"] = (plot_curves(t, ends, axis, value), f"Range of {_names(setup)}.")
+        out["range"] = (plot_curves(t, ends, axis, value), f"Range of {names}.")
     return out
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde import __version__, dynamics
 from graphpde.config import Setup
+from graphpde.config.domain import density_of
 from graphpde.config.schema import BoundaryRule
 from graphpde.dynamics import Adaptive
 from graphpde.errors import ConfigError
@@ -103,8 +104,9 @@ def _mesh_and_space(script: Script, setup: Setup) -> list[str]:
         named["element"] = f"{script.use('ELEMENTS', 'graphpde.mesh.elements')}[{script.value(config.element)}]()"
     if config.periodic:
         named["periodic"] = repr(tuple(tuple(pair) for pair in config.periodic))
-    if config.materials and not config.steady:
-        named["density"] = script.value({name: material.capacity for name, material in config.materials.items()})
+    density = density_of(config)
+    if density is not None:
+        named["density"] = script.value(density)
     kind = type(setup.space).__name__
     if kind not in ("Space", "CellSpace"):
         raise ConfigError(f"--show-code has no words for unknowns on a {kind}; use --dry-run to see the problem")

@@ -1,4 +1,4 @@
-"""The kit of bodies at rest: stresses and supports beside the displacements."""
+"""The kit of bodies at rest, at every moment where heat spreads in them: stresses and supports beside the fields."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class SolidKit(MeshKit):
         super().__init__(setup)
         self._read: StressReading | None = None
 
-    def read(self, u: Tensor) -> StressReading:
-        """A state [n, d], read once."""
-        if self._read is None or not torch.equal(self._read.u, u):
-            self._read = StressReading(self.setup, u)
+    def read(self, t: float, u: Tensor) -> StressReading:
+        """A state [n, c] at time t, read once."""
+        if self._read is None or self._read.t != t or not torch.equal(self._read.state, u):
+            self._read = StressReading(self.setup, u, t)
         return self._read
 
     @property
@@ -72,11 +72,14 @@ class SolidKit(MeshKit):
             factor, shown = readable(v["max"], unit)
             place = ", ".join(f"{v[a]:.4g}" for a in "xyz" if a in v)
             out.append(f"{what} {v['max'] * factor:.4g} {shown} at ({place})")
+        for name in (f for f in self.setup.pde.fields if not f.startswith("displacement")):
+            low, high = (f"{final[name][key]:.4g}" for key in ("min", "max"))
+            out.append(f"{name} between {low} and {high} {units[name]}")
         for key, each in final.items():
             if key.startswith(_REACTION):
                 force = list(each.values())
                 factor, shown = readable(max(map(abs, force)), self._force_unit)
-                parts = ", ".join(f"{f * factor:.4g}" for f in _rounded(force))
+                parts = ", ".join(f"{f * factor:.4g}" for f in force)
                 out.append(f"force of the support on '{key.removeprefix(_REACTION)}': ({parts}) {shown}")
         return out
 
@@ -130,13 +133,14 @@ class SolidKit(MeshKit):
 
     def _table(self) -> Section:
         found, axes = self.found, "xyz"[: self.found.body.dim]
-        rows = [[name, *(f"{f:.6g}" for f in _rounded(force))] for name, force in found.by_support().items()]
+        rows = [[name, *(f"{f:.6g}" for f in force)] for name, force in found.by_support().items()]
         head = ["support", *(f"force along {a} [{self._force_unit}]" for a in axes)]
         text = "What the supports hold against; loads and supports balance."
         return Section("Supports", text, [], [Table("", rows, head)], [])
 
     def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
-        return f"{self.size}, a state of rest: " + "; ".join(self.told(final))
+        took = "a state of rest" if self.setup.stepper is None else f"{run.step} steps of {self.setup.stepper.name}"
+        return f"{self.size}, {took}: " + "; ".join(self.told(final))
 
 
 class SolidSeries(FieldSeries):
@@ -150,9 +154,9 @@ class SolidSeries(FieldSeries):
         zero = torch.zeros_like(self._frames.setup.u0)
         return (*super()._names(), *StressReading(self._frames.setup, zero).names)
 
-    def _arrays(self, u: Tensor) -> dict[str, Tensor]:
-        out, space = super()._arrays(u), self._frames.setup.space
-        for name, values in self._kit.read(u).arrays().items():
+    def _arrays(self, t: float, u: Tensor) -> dict[str, Tensor]:
+        out, space = super()._arrays(t, u), self._frames.setup.space
+        for name, values in self._kit.read(t, u).arrays().items():
             each = values[:, None] if values.dim() == 1 else torch.nn.functional.pad(values, (0, 3 - values.shape[1]))
             at_points = space.at_points(each).cpu()
             out[name] = at_points[:, 0] if values.dim() == 1 else at_points
@@ -161,9 +165,3 @@ class SolidSeries(FieldSeries):
 
 def _at(place: Sequence[float]) -> dict[str, float]:
     return dict(zip("xyz", place, strict=False))
-
-
-def _rounded(force: Sequence[float]) -> list[float]:
-    """Without what is rounding beside the largest component."""
-    size = max(map(abs, force), default=0.0)
-    return [f if abs(f) > 1e-9 * size else 0.0 for f in force]

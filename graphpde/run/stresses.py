@@ -12,8 +12,10 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.ops.boundary import Exchange
 from graphpde.ops.elasticity import Elasticity, at_nodes, principal, reactions, von_mises
+from graphpde.ops.elasticity.swelling import Swelling
 
 _AXES = "xyz"
+_ROUNDING = 1e-9
 
 
 class Peak(NamedTuple):
@@ -27,18 +29,24 @@ class StressReading:
     """A state of a body at rest, read.
 
     Args:
-        setup: of an elasticity problem. u: displacements [n, d].
+        setup: of an elasticity problem. state: displacements, and what swells the body where it has that, [n, c].
+        t: the time of the loads.
+
+    Attributes:
+        u: the displacements [n, d]. body: what resists them.
     """
 
-    def __init__(self, setup: Setup, u: Tensor):
-        self.setup, self.u = setup, u
-        self.body = next(term for _, term in setup.system.linear if isinstance(term, Elasticity))
+    def __init__(self, setup: Setup, state: Tensor, t: float = 0.0):
+        self.setup, self.state, self.t = setup, state, t
+        self._form = next(term for _, term in setup.system.linear if isinstance(term, Elasticity | Swelling))
+        self.body: Elasticity = self._form.body if isinstance(self._form, Swelling) else self._form
+        self.u = state[:, : self.body.dim]
 
     @cached_property
     def stress(self) -> Tensor:
         """At the nodes [n, 3, 3]."""
         with torch.no_grad():
-            return at_nodes(self.body, self.body.stress(self.u))
+            return at_nodes(self._form, self._form.stress(self.state, self.t))
 
     @cached_property
     def von_mises(self) -> Tensor:
@@ -49,7 +57,26 @@ class StressReading:
     def supports(self) -> Tensor:
         """Forces of the supports at the nodes [n, d]; about an axis those of whole rings."""
         with torch.no_grad():
-            return self._turned * reactions(self.setup.term, self.u)
+            return self._turned * reactions(self.setup.term, self.state, t=self.t)[:, : self.body.dim]
+
+    @cached_property
+    def _size(self) -> Tensor:
+        """Of the forces at the nodes [n], beside which others are rounding: supports, loads, and what holds a swollen
+        body at its size."""
+        parts = [self.supports / self._turned, self._loads]
+        if isinstance(self._form, Swelling):
+            swollen = self.state.clone()
+            swollen[:, : self.body.dim] = 0.0
+            with torch.no_grad():
+                parts.append(self._form.operator(swollen)[:, : self.body.dim])
+        return torch.stack([f.norm(dim=1) for f in parts]).sum(0)
+
+    @cached_property
+    def _loads(self) -> Tensor:
+        now = torch.tensor(self.t, dtype=torch.float64, device=self.u.device)
+        with torch.no_grad():
+            load = self.setup.system.load(now, self.state)
+        return torch.zeros_like(self.u) if load is None else load[:, : self.body.dim]
 
     @property
     def _turned(self) -> float:
@@ -62,24 +89,26 @@ class StressReading:
         for held in () if system.fixed is None else system.fixed.constraints:
             forces = self.supports[held.nodes]
             kept = torch.zeros(forces.shape[1], dtype=torch.bool)
-            kept[list(range(len(kept)) if held.channels is None else held.channels)] = True
-            out[_place(held.label)] = torch.where(kept.to(forces.device), forces, 0.0).sum(0).tolist()
+            every = range(len(kept))
+            kept[[k for k in (every if held.channels is None else held.channels) if k in every]] = True
+            if bool(kept.any()):
+                out[_place(held.label)] = self._sum(torch.where(kept.to(forces.device), forces, 0.0))
         for factor, term in system.linear:
-            if isinstance(term, Exchange):
-                out[_place(term.what)] = (self._turned * factor * term.operator(self.u)).sum(0).tolist()
+            if isinstance(term, Exchange) and _holds(term, self.body.dim):
+                force = self._turned * factor * term.operator(self.state)[:, : self.body.dim]
+                out[_place(term.what)] = self._sum(force)
         return out
 
+    def _sum(self, forces: Tensor) -> list[float]:
+        """Of forces [k, d], without what is rounding."""
+        total = forces.sum(0)
+        return torch.where(total.abs() > _ROUNDING * self._turned * self._size.sum(), total, 0.0).tolist()
+
     def imbalance(self) -> float:
-        """Of loads and supports, as work on the motions without strain, by the sum of the moduli of the parts."""
-        zero = torch.zeros((), dtype=torch.float64, device=self.u.device)
-        with torch.no_grad():
-            load = self.setup.system.load(zero, self.u)
-        forces = self.supports / self._turned
-        parts = [forces] if load is None else [forces, load]
-        modes = self.body.rigid_modes().to(forces)
-        work = sum(torch.einsum("nd,ndq->q", f, modes) for f in parts)
-        size = sum(torch.einsum("nd,ndq->q", f.abs(), modes.abs()) for f in parts)
-        assert isinstance(work, Tensor) and isinstance(size, Tensor)
+        """Of loads and supports, as work on the motions without strain, by the size of the forces."""
+        modes = self.body.rigid_modes().to(self.u)
+        work = torch.einsum("nd,ndq->q", self.supports / self._turned + self._loads, modes)
+        size = self._size @ modes.norm(dim=1)
         return float((work.abs() / size.clamp_min(1e-300)).max())
 
     def largest(self, values: Tensor) -> Peak:
@@ -103,6 +132,12 @@ class StressReading:
     @staticmethod
     def _pairs() -> list[tuple[str, str]]:
         return [(a, b) for i, a in enumerate(_AXES) for b in _AXES[i:]]
+
+
+def _holds(exchange: Exchange, d: int) -> bool:
+    """Whether it pulls at the displacements, and does not only take heat."""
+    diagonal = exchange.operator.diagonal()
+    return diagonal is None or diagonal.dim() == 1 or bool(diagonal[:, :d].any())
 
 
 def _place(label: str) -> str:

@@ -20,6 +20,7 @@ from graphpde.solve.direct import Factor
 from graphpde.solve.implicit_gradient import implicit, lists_all, solved
 from graphpde.solve.krylov import KRYLOV, Preconditioner
 from graphpde.solve.null_space import NullSpace
+from graphpde.solve.one_way import OneWay, is_one_way
 from graphpde.solve.recent import Recent
 from graphpde.solve.result import Result, Status
 from graphpde.solve.saddle import Saddle, is_saddle
@@ -40,7 +41,8 @@ class LinearSolver:
             the operator indefinite, else gmres; saddle points (flows) directly up to n (entries per row)^2 = 1e8.
         rtol: relative residual of the Krylov methods.
         precondition: for the Krylov methods; default Jacobi, for saddle points blocks
-            (:class:`graphpde.solve.saddle.Saddle`), and in "auto" multigrid where it is worth its hierarchy,
+            (:class:`graphpde.solve.saddle.Saddle`), for heated bodies too
+            (:class:`graphpde.solve.one_way.OneWay`), and in "auto" multigrid where it is worth its hierarchy,
             see :class:`graphpde.solve.automatic.Automatic`.
         remember: solutions that the Krylov methods keep to start the next solve from, see
             :class:`graphpde.solve.recent.Recent`; 0 starts from x0 alone.
@@ -86,9 +88,9 @@ class LinearSolver:
         self._automatic = Automatic(self._one, rtol) if free else None
         self.null_space = None if null_space is None else self._open(null_space)
         self._factor = Factor(self._one) if self.method == "direct" else None
-        self._saddles: dict[bool, Saddle] = {}
+        self._triangular: dict[bool, Preconditioner] = {}
         blocks = self.method != "direct" and precondition is None and null_space is None
-        self._block_triangular = blocks and is_saddle(self.a)
+        self._block_triangular = blocks and (is_saddle(self.a) or is_one_way(self.a))
         self._recent = Recent(remember)
         self.remembers = self._factor is None and remember > 0
 
@@ -119,7 +121,7 @@ class LinearSolver:
                     start = self._columns(x0)[0]
                 if a.channels > 1 and flat.shape[1] != a.channels:
                     raise InputError(f"a batched solve with {a.channels} per-channel operators needs method='direct'")
-                near = self._saddle(transposed) if self._block_triangular else self._preconditioner(b)
+                near = self._blocks(transposed) if self._block_triangular else self._preconditioner(b)
                 if self.null_space is not None:
                     start = None if start is None else self.null_space.removed(start)
                     near = self.null_space.around(near)
@@ -139,15 +141,21 @@ class LinearSolver:
             return self.solve(r, transposed=transposed).value
         with torch.no_grad():
             flat, back = self._columns(r)
-            return back(self._saddle(transposed)(flat))
+            return back(self._blocks(transposed)(flat))
+
+    def _blocks(self, transposed: bool) -> Preconditioner:
+        if transposed not in self._triangular:
+            self._triangular[transposed] = self._saddle(transposed) if is_saddle(self.a) else self._one_way(transposed)
+        return self._triangular[transposed]
 
     def _saddle(self, transposed: bool) -> Saddle:
-        if transposed not in self._saddles:
-            matrix = self._one.to_scipy(0)
-            like = self._one.diagonal()
-            assert like is not None
-            self._saddles[transposed] = Saddle(matrix.T if transposed else matrix, self.a.channels, like.detach())
-        return self._saddles[transposed]
+        matrix, like = self._one.to_scipy(0), self._one.diagonal()
+        assert like is not None
+        return Saddle(matrix.T if transposed else matrix, self.a.channels, like.detach())
+
+    def _one_way(self, transposed: bool) -> OneWay:
+        assert isinstance(self.a, BlockSparse)
+        return OneWay(self.a, self.rtol, transposed=transposed)
 
     def _open(self, null_space: Tensor | str) -> NullSpace:
         if self.method == "direct":

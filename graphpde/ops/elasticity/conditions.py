@@ -28,10 +28,12 @@ class PressureLoad(Neumann):
     Args:
         where: a named set of facets, facet numbers or a predicate.
         pressure: force per area, a number or f(x [k, d], t) -> [k]; positive presses.
+        beside: channels of the state after the displacements, which it does not push.
     """
 
-    def __init__(self, where: Where, pressure: Field):
+    def __init__(self, where: Where, pressure: Field, *, beside: int = 0):
         super().__init__(where, pressure)
+        self.beside = beside
 
     def bind(self, domain: Graph) -> Load:
         """The load on a space.
@@ -47,6 +49,7 @@ class PressureLoad(Neumann):
         if width != 1:
             raise ConditionError(f"{what} has {width} components, expected one number a point; Neumann takes tractions")
         normals = torch.cat([n.flatten(0, 1) for n in unit_normals(space, ids, degree)]).to(space.device, space.dtype)
+        normals = torch.nn.functional.pad(normals, (0, self.beside))
         return Load(space, self.inflow, where=self.where, what=what, times=-normals)
 
 

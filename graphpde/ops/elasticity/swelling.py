@@ -150,6 +150,10 @@ class ThermoElasticity(Swelling):
             raise InputError(f"absolute = {absolute:g}, expected a temperature >= 0")
         super().__init__(body, float(absolute), conductivity=conductivity, capacity=capacity)
 
+    def near_null(self) -> Tensor:
+        """Those of the body [n, d + 1, q], without the temperature."""
+        return torch.nn.functional.pad(self.body.near_null(), (0, 0, 0, 1))
+
     def swell(self, p: Values, like: Tensor) -> Tensor:
         alpha = p["expansion"]
         alpha = alpha[..., None] if isinstance(alpha, Tensor) and alpha.dim() else alpha
