@@ -47,7 +47,7 @@ class Compliance:
         if body.temperature is not None:
             raise InputError("a temperature loads the body by its stiffness, which is sought; give other loads")
         f.refuse_free()
-        self.space, self._points = body.domain, body.points
+        self.space, self._points, self._near_null = body.domain, body.points, body.near_null()
         still = torch.zeros(self.space.n, body.dim, dtype=self.space.dtype, device=self.space.device)
         if f.fixed is not None and bool(f.fixed.value(now, still).any()):
             raise ConditionError(
@@ -71,7 +71,7 @@ class Compliance:
             factors[block.ids][:, None, None, None, None] * a
             for block, a in zip(self._points.blocks, self.stiffest, strict=True)
         ]
-        k = self._points.in_blocks(local, symmetric=True)
+        k = self._points.in_blocks(local, symmetric=True, near_null=self._near_null)
         return k if self._springs is None else k + self._springs
 
     def displacement(self, factors: Tensor) -> Tensor:
