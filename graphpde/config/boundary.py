@@ -1,8 +1,9 @@
-"""The tables [boundary.NAME]: a value, an inflow or an exchange with the surroundings on each named set."""
+"""The tables [boundary.NAME]: a value, an inflow or an exchange with the surroundings on each named set; several of
+them, beside loads and springs, on the sides of bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphpde.config.by_field import ByField, by_field, every_field
@@ -26,14 +27,17 @@ def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
     """The rule of every set; ``outer = 0.0`` is short for ``[boundary.outer] value = 0.0``, and so are fields by name.
 
     Raises:
-        ConfigError: none or several of a value, an inflow and an exchange on one set, or fields left out.
+        ConfigError: none of a value, an inflow and an exchange on one set, several where the PDE has no ``side_rules``,
+            or fields left out.
     """
     out = {}
     held = by_field if pde.partly_held else every_field
     for name, rule in Section(value, where).values.items():
-        whole = isinstance(rule, Mapping) and not (rule and set(rule) <= set(pde.held_fields))
+        fields = isinstance(rule, Mapping) and rule and set(rule) <= set(pde.held_fields)
+        whole = isinstance(rule, Mapping) and (pde.partly_held or not fields)
         section = Section(rule if whole else {"value": rule}, f"{where}.{name}")
         given = section.take("value", lambda v, at: held(v, at, _fields(v, pde), _TIME, pde.name), None)
+        given = _components(section, given, pde) if pde.partly_held else given
         inflow = section.take("inflow", lambda v, at: by_field(v, at, pde.pushed_fields, _TIME, pde.name), None)
         robin = section.take("robin", lambda v, at: _robin(v, at, pde), None)
         override = section.take("override", truth, False)
@@ -42,15 +46,26 @@ def read_boundary(value: Any, where: str, pde: Pde) -> dict[str, BoundaryRule]:
         section.close()
         kinds = [kind for kind, part in zip(KINDS, (given, inflow, robin), strict=True) if part is not None]
         kinds += sides
-        if len(kinds) != 1:
+        if not kinds or (len(kinds) > 1 and not pde.side_rules):
             got = f"both {' and '.join(_ARTICLE[k] for k in kinds)}" if kinds else "neither a value nor an inflow"
             raise ConfigError(f"{where}.{name} has {got}, expected one of {', '.join((*KINDS, *pde.side_rules))}")
         if override and given is None:
             raise ConfigError(
                 f"{where}.{name} overrides with {_ARTICLE[kinds[0]]}, which takes nothing from other sets; leave it out"
             )
-        out[str(name)] = BoundaryRule(given, inflow, override, robin, next(iter(sides.items()), None))
+        out[str(name)] = BoundaryRule(given, inflow, override, robin, sides)
     return out
+
+
+def _components(section: Section, given: ByField | None, pde: Pde) -> ByField | None:
+    """The value, or the fields that stand in its place beside other rules."""
+    found = {name: section.take(name, quantity(_TIME), None) for name in pde.held_fields}
+    fields = {name: part for name, part in found.items() if part is not None}
+    if fields and given is not None:
+        raise ConfigError(
+            f"{section.path} has a value and {', '.join(fields)} beside it; give the components inside of value"
+        )
+    return fields or given
 
 
 _ARTICLE = {"value": "a value", "inflow": "an inflow", "robin": "a robin condition"}
@@ -120,17 +135,27 @@ def _times(a: float | Formula, b: float | Formula) -> float | Formula:
     return Formula(" * ".join(texts), _TIME)
 
 
-def condition(
+def conditions(
     place: str, rule: BoundaryRule, pde: Pde, space: Space | CellSpace, coefficients: Mapping[str, Any]
-) -> Condition:
-    """The condition that a rule stands for."""
-    if rule.side is not None:
-        return pde.side(place, *rule.side, space, coefficients)
+) -> Iterator[Condition]:
+    """The conditions that a rule stands for.
+
+    Raises:
+        ConfigError: loads or springs where everything that they could move is held.
+    """
+    moved = {part for parts in pde.vectors.values() for part in parts}
+    if rule.sides and moved <= set(rule.value or ()):
+        raise ConfigError(
+            f"boundary.{place} holds every displacement, so its {' and '.join(rule.sides)} can do nothing; "
+            f"leave one of them out"
+        )
+    for side in rule.sides.items():
+        yield pde.side(place, *side, space, coefficients)
     if rule.inflow is not None:
-        return Neumann(place, as_field(rule.inflow, pde.fields))
+        yield Neumann(place, as_field(rule.inflow, pde.fields))
     if rule.robin is not None:
-        return Robin(place, *(as_field(part, pde.fields) for part in rule.robin))
-    assert rule.value is not None
-    if pde.partly_held:
-        return pde.held_parts(place, rule.value, override=rule.override)
-    return pde.held(place, as_field(rule.value, pde.held_fields), override=rule.override)
+        yield Robin(place, *(as_field(part, pde.fields) for part in rule.robin))
+    if rule.value is not None and pde.partly_held:
+        yield pde.held_parts(place, rule.value, override=rule.override)
+    elif rule.value is not None:
+        yield pde.held(place, as_field(rule.value, pde.held_fields), override=rule.override)

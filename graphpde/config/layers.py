@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 from graphpde.config.initial_from import FieldFile
 from graphpde.errors import ConfigError
 
-_KINDS = ("value", "inflow", "robin", "traction", "force", "pressure", "symmetry", "spring")
+_KINDS = ("value", "inflow", "robin")
 """Of a condition: one excludes the others."""
+_STAR = re.compile(r"(?<![^.])\s*\*\s*(?![^.])")
+"""A part of a key that stands for the rest of the cells."""
 _SAID = ("kappa", "young", "poisson", "density", "expansion")
 """Coefficients that materials say as well."""
 LARGEST = 10_000_000  # bytes of a problem file; more is not one
@@ -118,7 +121,7 @@ def _tables(value: Any) -> Mapping[str, Any]:
 def assign(setting: str) -> dict[str, Any]:
     """The tables of one ``key.path=value`` of the command line; a value that is not TOML is text.
 
-    ``time.dt=0.1``, ``initial.u=exp(-x**2)``, ``boundary."a name".value=1``.
+    ``time.dt=0.1``, ``initial.u=exp(-x**2)``, ``boundary."a name".value=1``, ``materials.*.young=2e11``.
 
     Raises:
         ConfigError: no ``=``, or a key that TOML does not know.
@@ -126,6 +129,7 @@ def assign(setting: str) -> dict[str, Any]:
     key, equals, value = setting.partition("=")
     if not equals or not key.strip() or not value.strip():
         raise ConfigError(f"'{setting}' is not KEY=VALUE; write the key, =, and the value without spaces")
+    key = _STAR.sub('"*"', key)
     for written in (value, json.dumps(value)):
         try:
             found = tomllib.loads(f"{key} = {written}")

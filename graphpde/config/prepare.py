@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from graphpde.config.adapt import choose_indicator
-from graphpde.config.boundary import condition
+from graphpde.config.boundary import conditions
 from graphpde.config.domain import open_space
 from graphpde.config.initial_from import Loaded, load_fields
 from graphpde.config.schedule import plan_time
@@ -245,7 +245,8 @@ def build_term(pde: Pde, space: Space | CellSpace, config: Config) -> Sum:
     if config.reaction is not None:
         total = total + Reaction(_kinetics(config.reaction, space))
     for place, rule in config.boundary.items():
-        total = total + condition(place, rule, pde, space, config.coefficients)
+        for condition in conditions(place, rule, pde, space, config.coefficients):
+            total = total + condition
     return pde.completed(total, space)
 
 

@@ -37,15 +37,15 @@ class MeshSource:
 class BoundaryRule:
     """What holds on a named set: a value, an inflow, or kappa du/dn + a u = g (``robin`` = a, g), for each field.
 
-    ``override``: the value wins where the set shares nodes with another one. ``side``: one of the rules that the PDE
-    has besides, with its value.
+    ``override``: the value wins where the set shares nodes with another one. ``sides``: those of the rules that the PDE
+    has besides, with their values.
     """
 
     value: ByField | None = None
     inflow: ByField | None = None
     override: bool = False
     robin: tuple[ByField, ByField] | None = None
-    side: tuple[str, Any] | None = None
+    sides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,7 @@ def _rule(rule: BoundaryRule, pde: type[Pde]) -> dict[str, Any]:
         out["inflow"] = plain(rule.inflow, pushed)
     if rule.robin is not None:
         out["robin"] = {key: plain(part, pushed) for key, part in zip(("a", "g"), rule.robin, strict=True)}
-    if rule.side is not None:
-        out[rule.side[0]] = _plain(rule.side[1])
+    out |= {key: _plain(part) for key, part in rule.sides.items()}
     return out | ({"override": True} if rule.override else {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
@@ -185,39 +185,38 @@ def _only_diffusion(setup: Setup) -> bool:
 
 
 def _conditions(script: Script, setup: Setup) -> list[str]:
-    lines = []
-    known = {"value", "inflow", "override", "robin", "side"}
-    for place, rule in setup.config.boundary.items():
-        odd = [
-            f.name for f in dataclass_fields(BoundaryRule) if f.name not in known and getattr(rule, f.name) is not None
-        ]
-        if odd:
-            raise ConfigError(f"--show-code has no words for {odd[0]} on '{place}'; use --dry-run to see the problem")
-        if rule.inflow is not None:
-            condition = script.call(
-                "Neumann", "graphpde.ops", script.value(place), script.field(rule.inflow, setup.pde.fields)
-            )
-        elif rule.side is not None:
-            given = ", ".join(script.value(part) for part in (place, *rule.side))
-            condition = f"pde.side({given}, space, coefficients)"
-        elif rule.robin is not None:
-            both = [script.field(part, setup.pde.fields) for part in rule.robin]
-            condition = script.call("Robin", "graphpde.ops", script.value(place), *both)
-        else:
-            assert rule.value is not None
-            override, held, channels = "True" if rule.override else None, list(setup.pde.fields), None
-            if setup.pde.partly_held:
-                held = [name for name in held if name in rule.value]
-                channels = repr([setup.pde.fields.index(name) for name in held])
-            value = script.field(rule.value, held)
-            condition = script.call(
-                "Dirichlet", "graphpde.ops", script.value(place), value, override=override, channels=channels
-            )
-        lines.append(f"f = f + {condition}")
+    lines = [
+        f"f = f + {condition}"
+        for place, rule in setup.config.boundary.items()
+        for condition in _of_rule(script, setup, place, rule)
+    ]
     for level in (c for c in setup.term.conditions if isinstance(c, Pressure)):
         assert isinstance(level.where, Tensor)
         lines.append(f"f = f + {script.call('Pressure', 'graphpde.ops', repr(level.where.tolist()), '0.0')}")
     return lines
+
+
+def _of_rule(script: Script, setup: Setup, place: str, rule: BoundaryRule) -> Iterator[str]:
+    """The conditions of one set, as graphpde.config.boundary makes them."""
+    known, fields = {"value", "inflow", "override", "robin", "sides"}, setup.pde.fields
+    odd = [f.name for f in dataclass_fields(BoundaryRule) if f.name not in known and getattr(rule, f.name) is not None]
+    if odd:
+        raise ConfigError(f"--show-code has no words for {odd[0]} on '{place}'; use --dry-run to see the problem")
+    for side in rule.sides.items():
+        given = ", ".join(script.value(part) for part in (place, *side))
+        yield f"pde.side({given}, space, coefficients)"
+    if rule.inflow is not None:
+        yield script.call("Neumann", "graphpde.ops", script.value(place), script.field(rule.inflow, fields))
+    if rule.robin is not None:
+        both = [script.field(part, fields) for part in rule.robin]
+        yield script.call("Robin", "graphpde.ops", script.value(place), *both)
+    if rule.value is not None:
+        override, held, channels = "True" if rule.override else None, list(fields), None
+        if setup.pde.partly_held:
+            held = [name for name in held if name in rule.value]
+            channels = repr([fields.index(name) for name in held])
+        value = script.field(rule.value, held)
+        yield script.call("Dirichlet", "graphpde.ops", script.value(place), value, override=override, channels=channels)
 
 
 def _initial(script: Script, setup: Setup) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.config import Setup
+from graphpde.errors import SolveError
 from graphpde.ops.boundary import Exchange
 from graphpde.ops.elasticity import Elasticity, at_nodes, principal, reactions, von_mises
 from graphpde.ops.elasticity.swelling import Swelling
@@ -50,8 +51,18 @@ class StressReading:
 
     @cached_property
     def von_mises(self) -> Tensor:
-        """At the nodes [n]."""
-        return von_mises(self.stress)
+        """At the nodes [n].
+
+        Raises:
+            SolveError: they are beyond the numbers.
+        """
+        found = von_mises(self.stress)
+        if not bool(torch.isfinite(found).all()):
+            raise SolveError(
+                f"the von Mises stress is not finite at {int((~torch.isfinite(found)).sum())} of {len(found)} nodes: "
+                f"forces or moduli are beyond all numbers; check their units"
+            )
+        return found
 
     @cached_property
     def supports(self) -> Tensor:

@@ -85,6 +85,21 @@ def test_what_a_side_may_carry(graphpde, here: Path, rule: str, moved: float) ->
     assert found["max" if moved > 0 else "min"] == pytest.approx(moved, rel=1e-9)
 
 
+@pytest.mark.parametrize("on_the_line", [False, True])
+def test_a_side_may_carry_several_things(graphpde, here: Path, on_the_line: bool) -> None:
+    """A plate of unit length stretched across by e_y = 0.01, pulled and pressed on one side by s = 5 - 2."""
+    text = BLOCK.replace("poisson = 0.25", 'poisson = 0.25\nstate = "plane_strain"').replace("box", "rectangle")
+    text = text.replace("front = { symmetry = true }\n", "")
+    text = text.replace("left =", "top = { displacement_y = 0.01 }\nleft =")
+    rule, more = "traction = [5.0, 0.0]\npressure = 2.0\n", []
+    if on_the_line:
+        rule, more = "traction = [5.0, 0.0]\n", ["--set", "boundary.right.pressure=2.0"]
+    final = graphpde("simulate", written(text + rule), *more, *QUIET).json["final"]
+    nu, young = 0.25, 200.0
+    strain = (1 - nu**2) / young * 3.0 - nu / (1 - nu) * (0.01 + nu * (1 + nu) / young * 3.0)
+    assert final["displacement_x"]["max"] == pytest.approx(strain, rel=1e-9)
+
+
 def test_a_spring_a_weight_and_heat(graphpde, here: Path) -> None:
     text = BLOCK.replace("poisson = 0.25", "poisson = 0.0\ndensity = 2.0\ngravity = [5.0, 0.0, 0.0]")
     done = graphpde(
@@ -125,7 +140,9 @@ def test_sets_by_a_statement_and_a_script(graphpde, here: Path) -> None:
         ('state = "plane_stress"', "temperature = 3.0\nexpansion = 1e-5", "expansion"),
         ("[0.0, -1e6]", "[0.0, -1e6, 0.0]", "has 3 components, expected 2"),
         ("force = [0.0, -1e6]", "force = 3.0", "expected one number for each axis"),
-        ("force = [0.0, -1e6]", "force = [0.0, 1.0]\npressure = 2.0", "both a force and a pressure"),
+        ("left = 0.0", "left = { value = 0.0, pressure = 1.0 }", "left holds every displacement, so its pressure can do"),
+        ("left = 0.0", "left = { value = 0.0, displacement_x = 1.0 }", "a value and displacement_x beside it"),
+        ("force = [0.0, -1e6]", "override = true", "neither a value nor an inflow"),
         ("force = [0.0, -1e6]", "displacement_z = 1.0", "speaks of displacement_z, and the mesh lies in the plane"),
         ("force = [0.0, -1e6]", "symmetry = false", "is false; leave it out"),
         ("force = [0.0, -1e6]", "spring = [1.0, 2.0, 3.0]", "has 3 numbers, expected one, or 2"),
