@@ -140,7 +140,7 @@ def test_sets_by_a_statement_and_a_script(graphpde, here: Path) -> None:
         ('state = "plane_stress"', "temperature = 3.0\nexpansion = 1e-5", "expansion"),
         ("[0.0, -1e6]", "[0.0, -1e6, 0.0]", "has 3 components, expected 2"),
         ("force = [0.0, -1e6]", "force = 3.0", "expected one number for each axis"),
-        ("left = 0.0", "left = { value = 0.0, pressure = 1.0 }", "left holds every displacement, so its pressure can do"),
+        ("left = 0.0", "left = { value = 0.0, pressure = 1.0 }", "holds every displacement, so its pressure can do"),
         ("left = 0.0", "left = { value = 0.0, displacement_x = 1.0 }", "a value and displacement_x beside it"),
         ("force = [0.0, -1e6]", "override = true", "neither a value nor an inflow"),
         ("force = [0.0, -1e6]", "displacement_z = 1.0", "speaks of displacement_z, and the mesh lies in the plane"),
