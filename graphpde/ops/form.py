@@ -15,7 +15,7 @@ from graphpde.mesh.space import Space
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes, gradient, slopes, slopes_of_energy, slopes_of_linear
 from graphpde.ops.term import LinearTerm, Term
-from graphpde.ops.values import evaluate
+from graphpde.ops.values import at_least, evaluate
 from graphpde.registry import Registry
 from graphpde.typing import check_shape
 
@@ -158,7 +158,7 @@ class Form(Term):
             elif isinstance(value, Tensor) and value.dim():
                 value = (value if len(value) == 1 else value[block.ids])[:, None]
                 value = value[..., None] if value.dim() == 2 else value
-            found[name] = value
+            found[name] = at_least(value, block.points.dtype) if isinstance(value, Tensor) else value
         return found
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Term:

@@ -28,6 +28,7 @@ def evaluate(value: Field, x: Tensor, t: Tensor | float, what: str = "value") ->
             raise
         raise ConditionError(f"{what} is a function of position and the graph has none; give node positions") from None
     v = torch.as_tensor(given, dtype=None if isinstance(given, Tensor) else x.dtype, device=x.device)
+    v = at_least(v, x.dtype)
     k = x.shape[0]
     if v.dim() == 0:
         return v.expand(k, 1)
@@ -38,6 +39,11 @@ def evaluate(value: Field, x: Tensor, t: Tensor | float, what: str = "value") ->
         return v.expand(k, -1)
     row = f"[{k}] (one a point)" if callable(value) else "[c]"
     raise ConditionError(f"{what} has shape {list(v.shape)} at {k} points, expected one number, {row} or [{k}, c]")
+
+
+def at_least(v: Tensor, dtype: torch.dtype) -> Tensor:
+    """In this precision or better: data in single precision must not spoil what is computed in double."""
+    return v.to(torch.promote_types(v.dtype, dtype))
 
 
 def positions(domain: Graph, nodes: Tensor | None = None) -> Tensor:

@@ -89,3 +89,9 @@ def test_a_body_that_grows_freely_stores_nothing() -> None:
     hot = Elasticity(space, 1e3, 0.3, kind="plane_stress", expansion=1e-2, temperature=10.0)
     assert float(hot.energy(0.1 * space.pos)) <= 1e-25
     assert float(hot.energy(0 * space.pos)) == pytest.approx(1e3 / 0.7 * 0.1**2)
+
+
+@pytest.mark.parametrize("read", [principal, von_mises, max_shear, hydrostatic_pressure])
+def test_stresses_have_three_axes(read) -> None:
+    with pytest.raises(ShapeError, match=r"stress has shape \[4, 2, 2\], expected \[\*, 3, 3\]"):
+        read(torch.zeros(4, 2, 2))

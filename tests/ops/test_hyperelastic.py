@@ -138,6 +138,9 @@ def test_loads_in_steps_end_where_one_step_does() -> None:
     branch = load_steps(terms, zero)
     assert branch.parameters[0] == 0 and branch.parameters[-1] == 1 and len(branch.values) > 2
     assert torch.allclose(branch.values[-1], steady(terms, zero, t=1.0).value, atol=1e-8)
+    at_once = NeoHookean(space, YOUNG, NU) + Dirichlet("left", 0.0) + Source(space, -2 * YOUNG)
+    with pytest.raises(SolveError, match="no state of rest at t = 0: .*; let the loads grow with t from zero"):
+        load_steps(at_once, zero)
     linear = Elasticity(space, YOUNG, NU) + Dirichlet("left", 0.0) + Neumann("right", pull)
     assert torch.allclose(load_steps(linear, zero).values[-1], steady(linear, zero, t=1.0).value, atol=1e-10)
 

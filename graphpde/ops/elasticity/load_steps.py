@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
+from graphpde.errors import SolveError
 from graphpde.ops.system import System
 from graphpde.solve.continuation import Branch, continuation
 from graphpde.solve.linear import LinearSolver
@@ -60,5 +61,8 @@ def load_steps(terms: Any, u0: Tensor, *, stop: float = 1.0, step: float | None 
         return f.pin(-1.0 * f.linearise(t, carried(float(t)) + w))
 
     found = continuation(residual, torch.zeros_like(u0), 0.0, stop, jacobian=jacobian, step=step, rtol=rtol)
+    if not found.values:
+        told = f"no state of rest at t = 0: {found.reason.partition(': ')[2]}; let the loads grow with t from zero"
+        raise SolveError(told, found)
     states = [carried(t) + w for t, w in zip(found.parameters, found.values, strict=True)]
     return replace(found, values=states).checked()

@@ -12,6 +12,7 @@ from graphpde.core.relation import Relation
 from graphpde.errors import ShapeError
 from graphpde.mesh.blocks import Block
 from graphpde.ops.form import Form
+from graphpde.typing import check_shape
 
 
 class Principal(NamedTuple):
@@ -29,8 +30,11 @@ def principal(stress: Tensor) -> Principal:
     """Eigenvalues and eigenvectors of stresses (or strains) [*, 3, 3].
 
     Their gradients are finite where the values differ.
+
+    Raises:
+        ShapeError: other shapes; likewise of all that is read off stresses.
     """
-    return Principal(*torch.linalg.eigh(stress))
+    return Principal(*torch.linalg.eigh(_checked(stress)))
 
 
 def von_mises(stress: Tensor) -> Tensor:
@@ -42,13 +46,13 @@ def von_mises(stress: Tensor) -> Tensor:
 
 def max_shear(stress: Tensor) -> Tensor:
     """Half of what the largest principal stress exceeds the least by, [*, 3, 3] -> [*]."""
-    values = torch.linalg.eigvalsh(stress)
+    values = torch.linalg.eigvalsh(_checked(stress))
     return (values[..., 2] - values[..., 0]) / 2
 
 
 def hydrostatic_pressure(stress: Tensor) -> Tensor:
     """Minus the mean of the normal stresses, [*, 3, 3] -> [*]; positive where the body is pressed together."""
-    return -stress.diagonal(dim1=-2, dim2=-1).mean(-1)
+    return -_checked(stress).diagonal(dim1=-2, dim2=-1).mean(-1)
 
 
 def at_nodes(form: Form, values: Sequence[Tensor]) -> Tensor:
@@ -99,3 +103,7 @@ def _fitted(block: Block, value: Tensor, x: Tensor, linear: bool) -> Tensor:
     arm = block.points - middle
     slope = torch.linalg.solve((arm * w[..., None]).mT @ arm, (arm * w[..., None]).mT @ value)
     return mean + (x.to(value) - middle) @ slope
+
+
+def _checked(stress: Tensor) -> Tensor:
+    return check_shape(stress, "* i j", "stress", i=3, j=3)
