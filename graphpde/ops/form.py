@@ -15,7 +15,7 @@ from graphpde.mesh.space import Space
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes, gradient, slopes, slopes_of_energy, slopes_of_linear
 from graphpde.ops.term import LinearTerm, Term
-from graphpde.ops.values import at_least, evaluate
+from graphpde.ops.values import at_least, evaluate, require_each
 from graphpde.registry import Registry
 from graphpde.typing import check_shape
 
@@ -160,6 +160,17 @@ class Form(Term):
                 value = value[..., None] if value.dim() == 2 else value
             found[name] = at_least(value, block.points.dtype) if isinstance(value, Tensor) else value
         return found
+
+    @torch.no_grad()
+    def _require(self, name: str, fine: Callable[[Tensor], Tensor], expected: str, told: str | None = None) -> None:
+        """Refuse a coefficient with a value that is not fine at t = 0, by its name or as ``told``.
+
+        Raises:
+            InputError: with the first cell, and what was expected.
+        """
+        start, points = torch.zeros((), dtype=torch.float64, device=self.domain.device), self.points
+        for k, block in enumerate(points.blocks):
+            require_each(told or name, self._at(start, k, points)[name], block.ids, fine, expected)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Term:
         self._points = None

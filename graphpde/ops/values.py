@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphpde.core.graph import Graph
-from graphpde.errors import ConditionError
+from graphpde.errors import ConditionError, InputError
 from graphpde.typing import Field
 
 
@@ -76,6 +77,21 @@ def require_finite(v: Tensor, what: str) -> Tensor:
         first = bad.reshape(bad.shape[0], -1).any(1).nonzero()[0, 0] if v.dim() else torch.tensor(0)
         raise ConditionError(f"{what} is not finite at {int(bad.sum())} places, first at index {int(first)}")
     return v
+
+
+def require_each(name: str, value: Any, cells: Tensor, fine: Callable[[Tensor], Tensor], expected: str) -> None:
+    """Refuse values, a number or [m, ...] on these cells [m], that are not fine.
+
+    Raises:
+        InputError: what, the first cell, the value there, what was expected.
+    """
+    v = torch.as_tensor(value, dtype=torch.float64).detach()
+    bad = ~(fine(v) & torch.isfinite(v))
+    if not bool(bad.any()):
+        return
+    first = bad.reshape(len(v), -1).any(1).nonzero()[0, 0] if v.dim() else 0
+    where = f" in cell {int(cells[first])}" if v.dim() and len(v) == len(cells) > 1 else ""
+    raise InputError(f"{name} is {float(v[bad][0]):g}{where}, expected {expected}")
 
 
 def spread(v: Tensor, like: Tensor, what: str) -> Tensor:

@@ -136,6 +136,8 @@ def test_refusals() -> None:
     space = SPACES["triangles"]()
     with pytest.raises(InputError, match=r"wells = \(1, 0\), expected two concentrations in ascending order"):
         CahnHilliard(space, wells=(1.0, 0.0))
+    with pytest.raises(InputError, match="kappa is 0, expected finite numbers > 0"):
+        CahnHilliard(space, kappa=0.0)
     form = CahnHilliard(space)
     with pytest.raises(ShapeError, match=r"the concentration has shape \[49, 2\], expected \[\*, 49, 1\]"):
         form.start(torch.zeros(49, 2, dtype=F64))

@@ -11,7 +11,6 @@ from torch import Tensor
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
 from graphpde.ops.elasticity.linear import checked_space, displacement_channels
-from graphpde.ops.elasticity.orthotropic import require
 from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, Energy, Local, Values
 
@@ -58,11 +57,8 @@ class NeoHookean(Energy):
             raise InputError(f"kind='{kind}' in {space.mesh.space_dim} dimensions, expected '{fits}'")
         super().__init__(space, young=young, poisson=poisson, **options)
         self.kind, self.channels = fits, displacement_channels(space.mesh.space_dim)
-        zero, points = torch.zeros((), dtype=torch.float64, device=space.device), self.points
-        for k, block in enumerate(points.blocks):
-            p = self._at(zero, k, points)
-            require("young", p["young"], block.ids, lambda v: v > 0, "finite numbers > 0: force per area")
-            require("poisson", p["poisson"], block.ids, lambda v: (v > -1) & (v < 0.5), "numbers between -1 and 1/2")
+        self._require("young", lambda v: v > 0, "finite numbers > 0: force per area")
+        self._require("poisson", lambda v: (v > -1) & (v < 0.5), "numbers between -1 and 1/2")
 
     def density(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Tensor:
         first, shear = _lame(p)

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError, LockingCaveat
 from graphpde.mesh.space import Space
-from graphpde.ops.elasticity.orthotropic import Orthotropic, require
+from graphpde.ops.elasticity.orthotropic import Orthotropic
 from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
 from graphpde.ops.values import evaluate
@@ -95,16 +95,15 @@ class Elasticity(LinearForm):
                 f"'{self.domain.mesh.name}' reaches x = {float(x.min()):g}, expected x >= 0: the first coordinate is "
                 f"the distance from the axis"
             )
-        zero, points, soft = torch.zeros((), dtype=torch.float64, device=self.domain.device), self.points, False
-        for k, block in enumerate(points.blocks):
-            p = self._at(zero, k, points)
-            if self.material is not None:
+        zero, points = torch.zeros((), dtype=torch.float64, device=self.domain.device), self.points
+        given = [self._at(zero, k, points) for k in range(len(points.blocks))]
+        if self.material is not None:
+            for p, block in zip(given, points.blocks, strict=True):
                 self.material.check(p, block.ids, self.kind)
-            else:
-                nu = torch.as_tensor(p["poisson"], dtype=torch.float64)
-                require("young", p["young"], block.ids, lambda v: v > 0, "finite numbers > 0: force per area")
-                require("poisson", nu, block.ids, lambda v: (v > -1) & (v < 0.5), "numbers between -1 and 1/2")
-                soft = soft or bool((nu > 0.49).any())
+            return
+        self._require("young", lambda v: v > 0, "finite numbers > 0: force per area")
+        self._require("poisson", lambda v: (v > -1) & (v < 0.5), "numbers between -1 and 1/2")
+        soft = any(bool((torch.as_tensor(p["poisson"]) > 0.49).any()) for p in given)
         if soft and self.kind != "plane_stress" and self.domain.element.degree == 1:
             warnings.warn(
                 "poisson > 0.49 with elements of first order: the body hardly changes its volume, and they lock, which "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.ops.form import Coefficient, Values
+from graphpde.ops.values import require_each
 
 _PAIRS = ((0, 1), (0, 2), (1, 2))
 
@@ -114,34 +115,19 @@ class Orthotropic:
         like = torch.zeros((), dtype=torch.float64, device=ids.device)
         for name in self.coefficients:
             if name.startswith(("young", "shear")):
-                require(name, p[name], ids, lambda v: v > 0, "finite numbers > 0: force per area")
+                require_each(name, p[name], ids, lambda v: v > 0, "finite numbers > 0: force per area")
         used = 2 if kind == "plane_stress" else 3
         compliance = self.compliance(p, like)[..., :used, :used]
         scale = compliance.diagonal(dim1=-2, dim2=-1).rsqrt()
         least = torch.linalg.eigvalsh(scale[..., :, None] * compliance * scale[..., None, :])[..., 0]
         bound = "nu12^2 < E1 / E2" if used == 2 else "nu_ij^2 < E_i / E_j, and numbers that suit each other"
-        require(
+        require_each(
             "the least eigenvalue of the compliance",
             least,
             ids,
             lambda v: v > 1e-12,
             f"a positive definite one: {bound}",
         )
-
-
-def require(name: str, value: Any, ids: Tensor, fine: Callable[[Tensor], Tensor], expected: str) -> None:
-    """Refuse values, a number or [m, ...] on the cells ``ids``, that are not fine.
-
-    Raises:
-        InputError: what, the first cell, the value there, what was expected.
-    """
-    v = torch.as_tensor(value, dtype=torch.float64).detach()
-    bad = ~(fine(v) & torch.isfinite(v))
-    if not bool(bad.any()):
-        return
-    first = bad.reshape(len(v), -1).any(1).nonzero()[0, 0] if v.dim() else 0
-    where = f" in cell {int(ids[first])}" if v.dim() and len(v) == len(ids) > 1 else ""
-    raise InputError(f"{name} is {float(v[bad][0]):g}{where}, expected {expected}")
 
 
 def _numbered(name: str, given: Any, ends: Sequence[str], counts: Sequence[int]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Taken one after the other they are ``Staggered`` of graphpde.dynamics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -18,7 +18,6 @@ from graphpde.core.jacobian import Action
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
 from graphpde.ops.elasticity.linear import Elasticity
-from graphpde.ops.elasticity.orthotropic import require
 from graphpde.ops.elasticity.rigid import refuse_free_motions
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
 from graphpde.ops.incompressible import at_corners, between, corner_means
@@ -36,9 +35,13 @@ class Swelling(LinearForm):
     Args:
         body: the elastic body, without a temperature of its own.
         share: of the work of b that feeds the field. coefficients: "capacity" and "conductivity", among others.
+
+    Attributes:
+        field: the name of s. told: how messages name the coefficients, where by other names.
     """
 
     field: ClassVar[str] = ""
+    told: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, body: Elasticity, share: float = 1.0, **coefficients: Coefficient):
         if not isinstance(body, Elasticity):
@@ -50,11 +53,8 @@ class Swelling(LinearForm):
         self.channels = (*body.channels, self.field)
         self.algebraic = body.channels
         self.axisymmetric = body.axisymmetric
-        zero, points = torch.zeros((), dtype=torch.float64, device=self.domain.device), self.points
-        for k, block in enumerate(points.blocks):
-            p = self._at(zero, k, points)
-            require("capacity", p["capacity"], block.ids, lambda v: v >= 0, "finite numbers >= 0")
-            require("conductivity", p["conductivity"], block.ids, lambda v: v > 0, "finite numbers > 0")
+        self._require("capacity", lambda v: v >= 0, "finite numbers >= 0", self.told.get("capacity"))
+        self._require("conductivity", lambda v: v > 0, "finite numbers > 0", self.told.get("conductivity"))
 
     def swell(self, p: Values, like: Tensor) -> Tensor:
         """b, the stress [3, 3] or [m, q, 3, 3] that holds the size of a body with s = 1."""
@@ -188,6 +188,7 @@ class PoroElasticity(Swelling):
     }
     reference = "Biot 1941, J. Appl. Phys. 12, 155-164"
     field = "pressure"
+    told: ClassVar = {"conductivity": "permeability", "capacity": "storage"}
 
     def __init__(
         self, body: Elasticity, permeability: Coefficient = 1.0, storage: Coefficient = 0.0, biot: float = 1.0

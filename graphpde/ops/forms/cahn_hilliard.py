@@ -43,7 +43,7 @@ class CahnHilliard(Form):
         degree: as for :class:`~graphpde.ops.form.Form`; default: 4 times that of the element, for c^4.
 
     Raises:
-        InputError: wells that are not in ascending order.
+        InputError: wells that are not in ascending order, coefficients that are not positive.
 
     Reference: Cahn and Hilliard 1958, J. Chem. Phys. 28; Eyre 1998, MRS Proceedings 529.
     """
@@ -70,6 +70,8 @@ class CahnHilliard(Form):
         low, high = wells
         if not -float("inf") < low < high < float("inf"):
             raise InputError(f"wells = ({low:g}, {high:g}), expected two concentrations in ascending order")
+        for name in ("mobility", "kappa", "barrier"):
+            self._require(name, lambda v: v > 0, "finite numbers > 0")
         self.wells, self.split = (float(low), float(high)), split
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:

@@ -35,7 +35,7 @@ class ElectroThermal(Form):
         options: ``degree``, as for :class:`~graphpde.ops.form.Form`.
 
     Raises:
-        InputError: a conductivity that is not a positive number at ``around``.
+        InputError: a conductivity that is not a positive number at ``around``, other coefficients below zero.
 
     Reference: Kohlrausch 1900, Annalen der Physik 306; Cimatti 1989, Quart. Appl. Math. 47, 117-121.
     """
@@ -56,6 +56,8 @@ class ElectroThermal(Form):
         **options: Any,
     ):
         super().__init__(domain, thermal=thermal, capacity=capacity, **options)
+        self._require("thermal", lambda v: v > 0, "finite numbers > 0")
+        self._require("capacity", lambda v: v >= 0, "finite numbers >= 0")
         self.electric = electric
         at = torch.full((1, 1), float(around), dtype=self.domain.dtype, device=self.domain.device)
         self.usual = float(self.sigma(at).detach())
