@@ -150,13 +150,24 @@ class Robin(Placed):
 class Exchange(LinearTerm):
     r"""-\int a u N_i over facets, and a load beside it; on a graph -a_i u_i.
 
-    With lumped mass the boundary is lumped as well, so that it brings no new extrema.
+    With lumped mass the boundary is lumped as well, so that it brings no new extrema. ``first``: how many channels it
+    speaks of where the state has more; None = all.
     """
 
-    def __init__(self, domain: Graph, a: Field, inflow: Load, where: Where, what: str, *, axisymmetric: bool = False):
+    def __init__(
+        self,
+        domain: Graph,
+        a: Field,
+        inflow: Load,
+        where: Where,
+        what: str,
+        *,
+        axisymmetric: bool = False,
+        first: int | None = None,
+    ):
         super().__init__()
         self.domain, self.a, self.inflow, self.what, self.where = domain, a, inflow, what, where
-        self.axisymmetric = axisymmetric
+        self.axisymmetric, self.first = axisymmetric, first
         self._kept = None if is_learned(a) else self._build()
 
     @property
@@ -173,6 +184,20 @@ class Exchange(LinearTerm):
     def check(self, t: Tensor) -> None:
         """Refuse an inflow that is not finite at time t."""
         self.inflow.check(t)
+
+    def within(self, channels: int) -> Exchange:
+        d = self.first
+        if d is None or channels <= d:
+            return self
+        assert self.domain is not None
+        given, more = self.a, (0, channels - d)
+
+        def of_places(x: Tensor, t: Tensor) -> Tensor:
+            return torch.nn.functional.pad(evaluate(given, x, t, self.what).expand(len(x), d), more)
+
+        constant = None if callable(given) else torch.as_tensor(given, dtype=torch.float64).expand(d)
+        a = of_places if constant is None else torch.nn.functional.pad(constant, more)
+        return Exchange(self.domain, a, self.inflow, self.where, self.what, axisymmetric=self.axisymmetric)
 
     def about_axis(self) -> Exchange:
         if self.axisymmetric:

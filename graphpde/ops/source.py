@@ -25,6 +25,7 @@ class Load(LinearTerm):
         vector: t -> [n, c] overrides the integration. what: for messages.
         times: what f is multiplied by where it is evaluated, [q, 1 or c] at the points of ``domain.quadrature(where)``,
             or at the nodes where f is given there.
+        partial: whether channels that ``times`` lacks have no load; else the state must have as many.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Load(LinearTerm):
         vector: Callable[[Tensor], Tensor] | None = None,
         what: str = "source",
         times: Tensor | None = None,
+        partial: bool = False,
     ):
         super().__init__()
         self.domain, self.f, self.where, self.what = domain, f, where, what
-        self._vector, self._times = vector, times
+        self._vector, self._times, self._partial = vector, times, partial
         self._rule: Quadrature | None = None
         if isinstance(domain, Space) and vector is None and not (where is None and _per_node(f, domain.n)):
             self._rule = domain.quadrature(where)
@@ -67,6 +69,14 @@ class Load(LinearTerm):
         """
         if self._constant is None:
             require_finite(self._at(t).detach(), f"{self.what} at t={float(t):.6g}")
+
+    def within(self, channels: int) -> Load:
+        more = 0 if self._times is None or not self._partial else channels - self._times.shape[1]
+        if more <= 0:
+            return self
+        assert self.domain is not None
+        times = torch.nn.functional.pad(self._times, (0, more))  # type: ignore[arg-type]
+        return Load(self.domain, self.f, where=self.where, what=self.what, times=times)
 
     def about_axis(self) -> Load:
         if self.axisymmetric or self._vector is not None:

@@ -78,6 +78,8 @@ class System:
                 constraints.append(bound)
             else:
                 parts.append((1.0, bound))
+        named = [len(term.channels) for _, term in parts if isinstance(term, Form) and term.channels]
+        parts = [(factor, term.within(named[0])) for factor, term in parts] if named else parts
         if any(term.axisymmetric for _, term in parts):
             parts = [(factor, term.about_axis()) for factor, term in parts]
         for _, term in parts:

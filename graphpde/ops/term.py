@@ -98,6 +98,10 @@ class Term(nn.Module):
         """
         return self
 
+    def within(self, channels: int) -> Term:
+        """The term on a state of so many channels, where it may speak of the first ones alone."""
+        return self
+
     def about_axis(self) -> Term:
         """The term beside one that is axisymmetric: with the radius, the first coordinate, in its integrals.
 

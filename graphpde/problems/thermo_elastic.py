@@ -10,10 +10,9 @@ import torch
 
 from graphpde.core.graph import Graph
 from graphpde.mesh.mesh import Mesh
-from graphpde.ops.boundary import Neumann, Robin
+from graphpde.ops.boundary import Neumann
 from graphpde.ops.elasticity import (
     Elasticity,
-    ElasticSupport,
     PressureLoad,
     ThermoElasticity,
     checked_space,
@@ -104,12 +103,7 @@ class ThermoElasticProblem(ElasticityProblem):
 
     def side(self, place: str, rule: str, value: Any, space: Graph, coefficients: Mapping[str, Plain]) -> Condition:
         found = super().side(place, rule, value, space, coefficients)
-        if isinstance(found, PressureLoad):
-            return PressureLoad(place, value, beside=1)
-        if isinstance(found, ElasticSupport):
-            each = torch.as_tensor(found.a, dtype=torch.float64).expand(checked_space(space).mesh.space_dim)
-            return Robin(place, torch.nn.functional.pad(each, (0, 1)))
-        if isinstance(found, Neumann):
+        if isinstance(found, Neumann) and not isinstance(found, PressureLoad):
             assert isinstance(found.inflow, FieldsAt)
             return Neumann(place, FieldsAt([*found.inflow.parts, 0.0]))
         return found

@@ -14,7 +14,15 @@ from graphpde.dynamics import BackwardEuler, Staggered, TrBdf2, evolve, steady
 from graphpde.errors import ConditionError, InputError
 from graphpde.mesh import Space, interval, jittered, random_square, rectangle
 from graphpde.ops import Diffusion, Dirichlet, ElectroThermal, Neumann, Robin, System
-from graphpde.ops.elasticity import Elasticity, Orthotropic, PoroElasticity, ThermoElasticity
+from graphpde.ops.elasticity import (
+    Elasticity,
+    ElasticSupport,
+    Orthotropic,
+    PoroElasticity,
+    PressureLoad,
+    Symmetry,
+    ThermoElasticity,
+)
 
 F64 = torch.float64
 NOW = torch.zeros((), dtype=F64)
@@ -283,6 +291,21 @@ def test_soil_and_water_that_compresses_one_after_the_other() -> None:
     for groups in (([0, 1], [2]), ([2], [0, 1])):
         _, order = orders(terms, zeros(space), lambda groups=groups: Staggered(*groups), 2, end)
         assert order == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("kind", ("plane_strain", "axisymmetric"))
+@pytest.mark.parametrize("stiffness", (4.0, torch.tensor([1.0, 4.0]), lambda x, t: 4 + 0 * x[:, 0]))
+def test_pressure_and_springs_leave_the_temperature_alone(kind: str, stiffness: object) -> None:
+    """A block warmed by T rises on its springs by alpha T p and sinks by p / E; they neither heat nor cool it."""
+    space = Space(rectangle(4, 4), "p2")
+    body = Elasticity(space, 20.0, 0.0, kind=kind, expansion=0.1)
+    heated = ThermoElasticity(body, 5.0, 1.0) + Dirichlet("right", 3.0, channels=(2,)) + Symmetry("left")
+    u = steady(
+        heated + Symmetry("right") + PressureLoad("top", 2.0) + ElasticSupport("bottom", stiffness), zeros(space)
+    ).value
+    assert torch.allclose(u[:, 2], torch.full_like(u[:, 2], 3.0))
+    y = space.pos[:, 1]
+    assert torch.allclose(u[:, 1], -2.0 / 4.0 + (0.3 - 0.1) * y, atol=1e-10)
 
 
 # refusals

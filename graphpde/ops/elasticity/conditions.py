@@ -25,15 +25,15 @@ from graphpde.typing import Field
 class PressureLoad(Neumann):
     """The traction -p n on ``where``, n outwards: a pressure of the undeformed body.
 
+    Fields beside the displacements, a temperature or the pressure of water, it leaves alone.
+
     Args:
         where: a named set of facets, facet numbers or a predicate.
         pressure: force per area, a number or f(x [k, d], t) -> [k]; positive presses.
-        beside: channels of the state after the displacements, which it does not push.
     """
 
-    def __init__(self, where: Where, pressure: Field, *, beside: int = 0):
+    def __init__(self, where: Where, pressure: Field):
         super().__init__(where, pressure)
-        self.beside = beside
 
     def bind(self, domain: Graph) -> Load:
         """The load on a space.
@@ -49,8 +49,7 @@ class PressureLoad(Neumann):
         if width != 1:
             raise ConditionError(f"{what} has {width} components, expected one number a point; Neumann takes tractions")
         normals = torch.cat([n.flatten(0, 1) for n in unit_normals(space, ids, degree)]).to(space.device, space.dtype)
-        normals = torch.nn.functional.pad(normals, (0, self.beside))
-        return Load(space, self.inflow, where=self.where, what=what, times=-normals)
+        return Load(space, self.inflow, where=self.where, what=what, times=-normals, partial=True)
 
 
 class Symmetry(Condition):
@@ -91,7 +90,7 @@ class Symmetry(Condition):
 
 
 class ElasticSupport(Robin):
-    """Springs on ``where`` that pull back with -k u: a bed, a soft mount.
+    """Springs on ``where`` that pull back with -k u: a bed, a soft mount. They pull at displacements alone.
 
     Args:
         where: a named set of facets, facet numbers or a predicate.
@@ -121,7 +120,7 @@ class ElasticSupport(Robin):
         d = space.mesh.space_dim
         if isinstance(self.a, Tensor) and self.a.numel() not in (1, d):
             raise ConditionError(f"{what} has {self.a.numel()} stiffnesses, expected one, or one for each axis: {d}")
-        return Exchange(space, self.a, Neumann(self.where, 0.0).bind(space), self.where, what)
+        return Exchange(space, self.a, Neumann(self.where, 0.0).bind(space), self.where, what, first=d)
 
 
 def _outer_facets(space: Space, where: Where, what: str) -> Tensor:
