@@ -98,16 +98,25 @@ def summed(parts: Sequence[tuple[Scalar, Separable]]) -> Separable:
     def total(half: str, among: Sequence[tuple[Scalar, Separable]]) -> Half:
         return lambda t, x: reduce(add, (factor * getattr(term, half)(t, x) for factor, term in among))
 
-    own = [term.label for _, term in parts if term._drift is None]
+    refuse_moved_twice([term for _, term in parts])
+    slow = [(factor, term) for factor, term in parts if term.splits]
+    whole = Separable(total("fast", parts), total("drift", parts), total("slow", slow) if slow else None)
+    whole.constrained = any(term.constrained for _, term in parts)
+    return whole
+
+
+def refuse_moved_twice(terms: Sequence[Term]) -> None:
+    """Refuse several terms each of which would move the positions by the momenta, all together too fast.
+
+    Raises:
+        InputError: names two of them.
+    """
+    own = [term.label for term in terms if isinstance(term, Separable) and term._drift is None]
     if len(own) > 1:
         raise InputError(
             f"{own[0]} and {own[1]} both move the positions by their momenta, expected one term that does; give what "
             f"only pushes as Force(kick)"
         )
-    slow = [(factor, term) for factor, term in parts if term.splits]
-    whole = Separable(total("fast", parts), total("drift", parts), total("slow", slow) if slow else None)
-    whole.constrained = any(term.constrained for _, term in parts)
-    return whole
 
 
 def halves(u: Tensor) -> tuple[Tensor, Tensor]:

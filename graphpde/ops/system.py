@@ -23,6 +23,7 @@ from graphpde.ops.constraint import Constraint, Fixed
 from graphpde.ops.finite_volume_conditions import split, through_facets
 from graphpde.ops.form import Form
 from graphpde.ops.noise import SDE, Noise
+from graphpde.ops.separable import refuse_moved_twice
 from graphpde.ops.source import Load
 from graphpde.ops.term import LinearTerm, Mass, Sum, Term, common_mass, divide_by_mass, times_mass
 from graphpde.solve.linear import LinearSolver
@@ -85,6 +86,7 @@ class System:
         for _, term in parts:
             if isinstance(term, Load | Exchange):
                 term.check(t)
+        refuse_moved_twice([term for _, term in parts])
         self.linear = [(factor, term) for factor, term in parts if isinstance(term, LinearTerm)]
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
         self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]

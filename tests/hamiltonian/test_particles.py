@@ -135,7 +135,7 @@ def test_forces_are_added_to_particles(stepper: str) -> None:
     one = evolve(system + Force(lambda t, q: -field.pull(q)), u, [0.0, 1.0], stepper=stepper, dt=0.05).final
     assert torch.allclose(one, evolve(whole, u, [0.0, 1.0], stepper=stepper, dt=0.05).final, atol=1e-13)
     with pytest.raises(InputError, match="Particles and Particles both move the positions by their momenta"):
-        evolve(system + whole, u, [0.0, 1.0], stepper="leapfrog", dt=0.05)
+        evolve(system + whole, u, [0.0, 1.0], stepper=stepper, dt=0.05)
 
 
 def test_a_slow_force_beside_particles() -> None:
