@@ -17,7 +17,9 @@ _KINDS = ("value", "inflow", "robin")
 """Of a condition: one excludes the others."""
 _STAR = re.compile(r"(?<![^.])\s*\*\s*(?![^.])")
 """A part of a key that stands for the rest of the cells."""
-_SAID = ("kappa", "young", "poisson", "density", "expansion")
+_FIGURES = ("young", "poisson", "density", "expansion", "conductivity")
+"""Coefficients that are figures of a material, of which it has others beside them."""
+_SAID = ("kappa", "capacity", *_FIGURES)
 """Coefficients that materials say as well."""
 LARGEST = 10_000_000  # bytes of a problem file; more is not one
 
@@ -67,9 +69,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with what ``over`` says on top: tables merge key by key, anything else replaces.
 
     What cannot stand beside what is new goes: another kind of mesh, an inflow where a value is given now (or the
-    reverse), the parameters of another reaction, initial values where a file gives them now,
-    a conductivity where materials are given now (or the reverse), the limits of adaptive steps where ``rtol = 0`` asks
-    for equal ones.
+    reverse), the parameters of another reaction, initial values where a file gives them now, a conductivity where
+    materials are given now (or the reverse; a modulus is then that of every material), the limits of adaptive steps
+    where ``rtol = 0`` asks for equal ones.
     """
     merged: dict[str, Any] = copy.deepcopy(dict(base))
     if "mesh" in over and _kind_of_mesh(merged.get("mesh")) != _kind_of_mesh(over["mesh"]):
@@ -83,11 +85,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     if "materials" in over and isinstance(merged.get("coefficients"), dict):
         for name in _SAID:
             merged["coefficients"].pop(name, None)
-    if any(name in _tables(over.get("coefficients")) for name in _SAID):
+    if "kappa" in _tables(over.get("coefficients")):
         merged.pop("materials", None)
     mine = merged.get("materials")
-    for name, figures in _tables(over.get("materials")).items():
-        if isinstance(mine, dict) and isinstance(mine.get(name), str) and isinstance(figures, Mapping):
+    figures = {name: value for name, value in _tables(over.get("coefficients")).items() if name in _FIGURES}
+    if isinstance(mine, dict) and figures:  # young = 2e9 is short for that of every material
+        over = {**over, "coefficients": {k: v for k, v in over["coefficients"].items() if k not in figures}}
+        over["materials"] = _merged({name: dict(figures) for name in mine}, _tables(over.get("materials")))
+    for name, each in _tables(over.get("materials")).items():
+        if isinstance(mine, dict) and isinstance(mine.get(name), str) and isinstance(each, Mapping):
             mine[name] = {"material": mine[name]}  # all = "steel" is short for that
     if _tables(over.get("time")).get("rtol") == 0 and isinstance(merged.get("time"), dict):
         merged["time"] = {k: v for k, v in merged["time"].items() if k not in ("rtol", "atol", "dt_min", "dt_max")}

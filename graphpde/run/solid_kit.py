@@ -21,6 +21,7 @@ from graphpde.solve.result import Result
 from graphpde.viz import Certificate, Picture, Section, Table, plot_deformed, save_figure
 
 _BALANCED = 1e-8
+_PLACE = ("at_x", "at_y", "at_z")
 _REACTION = "reaction on "
 
 
@@ -55,9 +56,11 @@ class SolidKit(MeshKit):
     def final(self, moment: Moment) -> dict[str, dict[str, float]]:
         found, peak = self.found, self.found.largest(self.found.von_mises)
         moved = found.largest(found.u.norm(dim=1))
-        out = super().final(moment)
-        out["displacement"] = {"max": moved.value, **_at(moved.place)}
-        out["von_mises"] = {"max": peak.value, "min": float(found.von_mises.min()), **_at(peak.place)}
+        out = {
+            "displacement": {"max": moved.value, **_at(moved.place)},
+            "von_mises": {"max": peak.value, "min": float(found.von_mises.min()), **_at(peak.place)},
+            **super().final(moment),
+        }
         for name, force in found.by_support().items():
             out[_REACTION + name] = dict(zip("xyz", force, strict=False))
         return out
@@ -70,7 +73,7 @@ class SolidKit(MeshKit):
         ):
             v = final[key]
             factor, shown = readable(v["max"], unit)
-            place = ", ".join(f"{v[a]:.4g}" for a in "xyz" if a in v)
+            place = ", ".join(f"{v[a]:.4g}" for a in _PLACE if a in v)
             out.append(f"{what} {v['max'] * factor:.4g} {shown} at ({place})")
         for name in (f for f in self.setup.pde.fields if not f.startswith("displacement")):
             low, high = (f"{final[name][key]:.4g}" for key in ("min", "max"))
@@ -164,4 +167,4 @@ class SolidSeries(FieldSeries):
 
 
 def _at(place: Sequence[float]) -> dict[str, float]:
-    return dict(zip("xyz", place, strict=False))
+    return dict(zip(_PLACE, place, strict=False))

@@ -49,7 +49,7 @@ def test_a_beam_bends_as_it_should(graphpde, here: Path) -> None:
     final = done["final"]
     bending, shear = 1e6 * 4**3 / (3 * 2.07e11 / 12), 1.2 * 1e6 * 4 / (2.07e11 / 2.6)
     assert final["displacement"]["max"] == pytest.approx(bending + shear, rel=0.02)
-    assert (final["displacement"]["x"], final["displacement"]["y"]) in ((4.0, 0.0), (4.0, 1.0))
+    assert (final["displacement"]["at_x"], final["displacement"]["at_y"]) in ((4.0, 0.0), (4.0, 1.0))
     assert final["reaction on left"]["y"] == pytest.approx(1e6, rel=1e-9)
     assert abs(final["reaction on left"]["x"]) < 1e-3
     assert done["certificates"]["equilibrium"]["value"] < 1e-8
@@ -98,6 +98,14 @@ def test_a_side_may_carry_several_things(graphpde, here: Path, on_the_line: bool
     nu, young = 0.25, 200.0
     strain = (1 - nu**2) / young * 3.0 - nu / (1 - nu) * (0.01 + nu * (1 + nu) / young * 3.0)
     assert final["displacement_x"]["max"] == pytest.approx(strain, rel=1e-9)
+
+
+def test_a_modulus_on_the_line_is_that_of_every_material(graphpde, here: Path) -> None:
+    written(BEAM.replace('"steel"', '"aluminium"'))
+    asked = graphpde("simulate", "problem.toml", "--set", "coefficients.poisson=0.1", *QUIET).json["final"]
+    written(BEAM.replace('"steel"', '{ material = "aluminium", poisson = 0.1 }'))
+    expected = graphpde("simulate", "problem.toml", *QUIET).json["final"]
+    assert asked["displacement"] == expected["displacement"]
 
 
 def test_a_spring_a_weight_and_heat(graphpde, here: Path) -> None:
