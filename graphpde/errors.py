@@ -103,6 +103,10 @@ class LockingCaveat(UserWarning):
     """Elements of first order are too stiff for a body that hardly changes its volume."""
 
 
+class RoundingCaveat(UserWarning):
+    """Rounding may be seen in the digits that are shown."""
+
+
 class SolveError(GraphpdeError, RuntimeError):
     """A solver stopped without a usable answer; ``result`` holds what it had."""
 

@@ -9,19 +9,20 @@ from graphpde.config.section import Section, number, text
 from graphpde.errors import ConfigError
 from graphpde.problems import Pde
 from graphpde.problems.materials import FIGURES, MATERIALS, Material
+from graphpde.problems.units import Units, units_of_bodies
 
 
-def read_materials(value: Any, where: str, pde: Pde, steady: bool) -> dict[str, Material]:
-    """Material of every named set of cells; "*" is the rest.
+def read_materials(value: Any, where: str, pde: Pde, steady: bool, units: Mapping[str, str]) -> dict[str, Material]:
+    """Material of every named set of cells; "*" is the rest. Those of bodies are told in ``units``, figures as given.
 
     Raises:
         ConfigError: the PDE reads no materials, or a figure is missing or not positive. UnknownName: no such material.
     """
     if not (pde.conducts or pde.elastic):
         raise ConfigError(f"[{where}] holds materials, which {pde.name} does not read; leave it out")
-    found = {
-        name: _material(part, f"{where}.{name}", pde.figures) for name, part in Section(value, where).values.items()
-    }
+    told = units_of_bodies(units) if pde.elastic else Units()
+    parts = Section(value, where).values.items()
+    found = {name: _material(part, f"{where}.{name}", pde.figures, told) for name, part in parts}
     for name, material in found.items():
         missing = [key for key in ("density", "heat_capacity") if getattr(material, key) is None]
         if missing and not steady:
@@ -32,10 +33,10 @@ def read_materials(value: Any, where: str, pde: Pde, steady: bool) -> dict[str, 
     return found
 
 
-def _material(value: Any, where: str, needed: Sequence[str]) -> Material:
+def _material(value: Any, where: str, needed: Sequence[str], units: Units) -> Material:
     """A name, or a table of figures that may start from a name: {material = "steel", conductivity = 45}."""
     if isinstance(value, str):
-        return _complete(MATERIALS[text(value, where)], where, needed)
+        return _complete(MATERIALS[text(value, where)].in_units(units), where, needed)
     if not isinstance(value, Mapping):
         shown = ", ".join(f"{key} = ..." for key in (*needed, "density"))
         raise ConfigError(
@@ -47,7 +48,7 @@ def _material(value: Any, where: str, needed: Sequence[str]) -> Material:
     section.close()
     given: dict[str, Any] = {key: figure for key, figure in read.items() if figure is not None}
     if name in MATERIALS or (name and any(key not in given for key in needed)):
-        base = MATERIALS[name]
+        base = MATERIALS[name].in_units(units)
     else:
         base = Material(name or "as given")
     if any(getattr(base, key) != figure for key, figure in given.items()):

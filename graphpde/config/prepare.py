@@ -32,6 +32,7 @@ from graphpde.ops.system import System
 from graphpde.ops.term import Sum
 from graphpde.ops.values import evaluate, positions
 from graphpde.problems import PDES, Pde, initial_state
+from graphpde.problems.units import units_of_bodies
 from graphpde.problems.values import as_field
 
 
@@ -89,9 +90,12 @@ class Setup:
         """Unit of each field, of length and of time."""
         physical = {self.pde.fields[0]: "K"} if self.thermal else {}
         given = self.config.output.units
-        long = [name for name in self.pde.fields if self.pde.elastic and self.pde.units[name] == "m"]
-        moved = dict.fromkeys(long, given.get("length", "m"))
-        return {"length": "m", "time": "s", **self.pde.units, **moved, **physical, **given}
+        told = {"length": "m", "time": "s", **self.pde.units, **physical}
+        if self.pde.elastic:
+            bodies = units_of_bodies(given)
+            told |= dict.fromkeys([name for name, unit in told.items() if unit == "m"], bodies.length)
+            told |= {"stress": bodies.stress, "force": bodies.force}
+        return {**told, **given}
 
 
 def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
@@ -116,9 +120,7 @@ def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
         space = space.to(config.device, dtype)
     config = replace(config, reaction=_reaction(config, kind))
     pde = kind(None if config.reaction is None else _kinetics(config.reaction, space, mean=True), config.scheme)
-    coefficients = {**pde.default_coefficients(space), **config.coefficients}
-    if config.materials:
-        coefficients |= kind.of_materials(config.materials)
+    coefficients = _coefficients(config, pde, space)
     loaded = Loaded({}, [])
     if config.initial_from is not None:
         loaded = load_fields(config.initial_from, pde.fields, space, config.initial)
@@ -272,6 +274,22 @@ def _kinetics(chosen: ReactionChoice, space: Space | CellSpace, *, mean: bool = 
             at_nodes = evaluate(value, positions(space), 0.0, name)[:, 0]
             constants[name] = float(at_nodes.mean()) if mean else at_nodes
     return REACTIONS[chosen.name](**constants)
+
+
+def _coefficients(config: Config, pde: Pde, space: Space | CellSpace) -> dict[str, Any]:
+    """All of them: the defaults, what is given, what materials say.
+
+    Raises:
+        ConfigError: a body of one's own of which nobody says what it is made of; shapes alone are of steel.
+    """
+    own = config.mesh.path is not None or bool(config.output.units)
+    if pde.elastic and own and not config.materials and "young" not in config.coefficients:
+        raise ConfigError(
+            f'nothing says what \'{config.mesh.label}\' is made of; give [materials], such as "*" = "steel" '
+            f"('graphpde list materials'), or coefficients.young and poisson"
+        )
+    found = {**pde.default_coefficients(space), **config.coefficients}
+    return found | (pde.of_materials(config.materials) if config.materials else {})
 
 
 def _require_level(config: Config, pde: Pde, space: Space | CellSpace, system: System) -> None:

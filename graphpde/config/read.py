@@ -49,9 +49,9 @@ def read_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"{pde.name} has no time; remove [time]")
     if "mesh" not in values:
         raise ConfigError('the problem has no mesh; give mesh = "file", --mesh FILE, or [mesh] with a shape')
-    nothing: tuple[ByField, float | None] = ({}, None)
-    initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), nothing)
+    initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), ({}, None))
     source = _initial_from(values.get("initial"))
+    output = top.take("output", lambda v, where: read_output(v, where, pde), Output())
     config = Config(
         mesh=top.take("mesh", _mesh, MeshSource()),
         pde=pde.name,
@@ -63,7 +63,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         scheme=top.take("scheme", lambda v, where: _scheme(v, where, pde), None),
         periodic=top.take("periodic", _periodic, ()),
         sets=top.take("sets", _sets, {}),
-        materials=top.take("materials", lambda v, where: read_materials(v, where, pde, steady), {}),
+        materials=top.take("materials", lambda v, where: read_materials(v, where, pde, steady, output.units), {}),
         coefficients=top.take("coefficients", lambda v, where: _coefficients(v, where, pde), {}),
         initial=initial,
         initial_from=source,
@@ -72,7 +72,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         source=top.take("source", lambda v, where: by_field(v, where, pde.pushed_fields, SPACE_TIME, pde.name), {}),
         reaction=top.take("reaction", lambda v, where: _reaction(v, where, pde), None),
         time=top.take("time", read_time, TimePlan()),
-        output=top.take("output", lambda v, where: read_output(v, where, pde), Output()),
+        output=output,
         solver=top.take("solver", _solver, Solver()),
         adapt=top.take("adapt", read_adapt, None),
     )

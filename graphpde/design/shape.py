@@ -142,7 +142,7 @@ def minimise_shape(
     here, longest = search.at(mesh), 0.5 * mesh_size(mesh)
     history, reason, converged = [here], f"{steps} steps were allowed", False
     for _ in range(steps):
-        if not here.fall > 1e-12 * abs(here.value):
+        if not here.size > 0 or not here.fall * longest / here.size > 1e-12 * abs(here.value):
             reason, converged = "no direction leads downhill", True
             break
         moved, step, barrier = search.down(here, longest / here.size)

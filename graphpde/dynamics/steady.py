@@ -13,6 +13,7 @@ from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse, as_m
 from graphpde.dynamics.blame import blamed
 from graphpde.errors import ConditionError, InputError, SolveError
 from graphpde.mesh.space import Space
+from graphpde.ops.elasticity.linear import Elasticity
 from graphpde.ops.system import System
 from graphpde.solve.implicit_gradient import implicit
 from graphpde.solve.krylov import Preconditioner
@@ -37,8 +38,9 @@ def steady(
         term: a term or sum. u0: shape and initial guess [n, c].
         domain: when no term has one. t: the time loads and values are taken at.
         method: linear solver. rtol: of iterative solves.
-        null_space: "constants" where a linear problem may leave the level of a component open, or null vectors [n, q],
-            see :class:`graphpde.solve.linear.LinearSolver`; the level is then that of u0, in the mean by measure.
+        null_space: "constants" where a linear problem may leave the level of a component open, "rigid" where a body
+            may move without strain, or null vectors [n, q] or [n, c, q], see
+            :class:`graphpde.solve.linear.LinearSolver`; the level is then that of u0, in the mean by measure.
 
     Returns:
         The result with status, residuals and reason; ``value`` [n, c] is differentiable by one adjoint
@@ -74,6 +76,8 @@ def _found(f: System, now: Tensor, u0: Tensor, method: str, rtol: float, null_sp
     if null_space is None:
         _refuse_floating(f, matrix)
         f.refuse_free()
+    if isinstance(null_space, str) and null_space == "rigid":
+        null_space = _rigid(f)
     load = f.load(now, u0)
     b = torch.zeros_like(u0) if load is None else load.expand_as(u0)
     if f.fixed is not None:
@@ -88,10 +92,21 @@ def _found(f: System, now: Tensor, u0: Tensor, method: str, rtol: float, null_sp
 
 
 def _at_level(value: Tensor, u0: Tensor, free: Tensor, f: System) -> Tensor:
-    """``value`` moved along the null vectors ``free`` [n, q] to the mean of u0 by measure."""
+    """``value`` moved along the null vectors ``free`` [n, q], or [n c, q], to the mean of u0 by measure."""
     measure = getattr(f.domain, "measure", None)
-    weighted = free if measure is None else free * measure.to(free)[:, None]
-    return value + free @ torch.linalg.solve(weighted.mT @ free, weighted.mT @ (u0 - value))
+    coupled = len(free) // value.shape[-2]  # channels that a vector spans
+    weight = None if measure is None else measure.to(free).repeat_interleave(coupled)[:, None]
+    weighted = free if weight is None else free * weight
+    shape = (*value.shape[:-2], len(free), -1)
+    apart = weighted.mT @ (u0 - value).reshape(shape)
+    return value + (free @ torch.linalg.solve(weighted.mT @ free, apart)).reshape(value.shape)
+
+
+def _rigid(f: System) -> Tensor:
+    found = [term.rigid_modes().detach() for _, term in f.linear if isinstance(term, Elasticity)]
+    if len(found) != 1 or f.fixed is not None:
+        raise InputError(f"null_space='rigid' is for one Elasticity that nothing holds, got {f.label}")
+    return found[0]
 
 
 def _newton(f: System, t: Tensor, starts: tuple[Tensor, ...], method: str, rtol: float) -> Result:

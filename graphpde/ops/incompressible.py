@@ -298,6 +298,16 @@ def corner_means(space: Space) -> Sparse:
     return Sparse(relation, -present * share[dst], torch.where(count > 0, space.measure, 0.0))
 
 
+def to_corners(space: Space) -> LinearOperator:
+    """R^T: loads tested with quadratic functions as those tested with the linear ones of the corners, R = 1 at corners,
+    the mean of the corners beside elsewhere."""
+    means = corner_means(space)
+    between = means.diag > 0
+    _, dst = means.relation.pairs()
+    share = torch.where(between, 1 / space.measure.clamp_min(torch.finfo(space.dtype).tiny), 0.0)
+    return Sparse(means.relation, -means.weight * share[dst], (~between).to(means.diag)).transpose()
+
+
 def level_is_free(total: Sum, space: Space) -> bool:
     """Whether the pressure of a flow is only known up to a constant: adding one moves no free velocity.
 

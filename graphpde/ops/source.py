@@ -25,7 +25,7 @@ class Load(LinearTerm):
         vector: t -> [n, c] overrides the integration. what: for messages.
         times: what f is multiplied by where it is evaluated, [q, 1 or c] at the points of ``domain.quadrature(where)``,
             or at the nodes where f is given there.
-        partial: whether channels that ``times`` lacks have no load; else the state must have as many.
+        partial: whether channels that ``times`` or ``vector`` lack have no load; else the state must have as many.
     """
 
     def __init__(
@@ -71,11 +71,14 @@ class Load(LinearTerm):
             require_finite(self._at(t).detach(), f"{self.what} at t={float(t):.6g}")
 
     def within(self, channels: int) -> Load:
-        more = 0 if self._times is None or not self._partial else channels - self._times.shape[1]
-        if more <= 0:
+        if not self._partial:
             return self
         assert self.domain is not None
-        times = torch.nn.functional.pad(self._times, (0, more))  # type: ignore[arg-type]
+        vector, times = self._vector, self._times
+        if vector is not None:
+            return Load(self.domain, self.f, what=self.what, vector=lambda t: _widened(vector(t), channels))
+        assert times is not None
+        times = _widened(times, channels)
         return Load(self.domain, self.f, where=self.where, what=self.what, times=times)
 
     def about_axis(self) -> Load:
@@ -123,6 +126,11 @@ class Source(Load):
 
     def __init__(self, domain: Any, f: Field):
         super().__init__(as_graph(domain), f, what="source")
+
+
+def _widened(v: Tensor, channels: int) -> Tensor:
+    """[k, c] followed by zeros up to so many channels."""
+    return torch.nn.functional.pad(v, (0, max(channels - v.shape[1], 0)))
 
 
 def _per_node(f: Field, n: int) -> bool:

@@ -25,7 +25,7 @@ from graphpde.ops.form import Form
 from graphpde.ops.noise import SDE, Noise
 from graphpde.ops.separable import refuse_moved_twice
 from graphpde.ops.source import Load
-from graphpde.ops.term import LinearTerm, Mass, Sum, Term, common_mass, divide_by_mass, times_mass
+from graphpde.ops.term import Free, LinearTerm, Mass, Sum, Term, common_mass, divide_by_mass, times_mass
 from graphpde.solve.linear import LinearSolver
 from graphpde.typing import Scalar
 
@@ -87,6 +87,7 @@ class System:
             if isinstance(term, Load | Exchange):
                 term.check(t)
         refuse_moved_twice([term for _, term in parts])
+        _refuse_other_tests([term for _, term in parts])
         self.linear = [(factor, term) for factor, term in parts if isinstance(term, LinearTerm)]
         self.rates = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is None]
         self.weak = [(c, term) for c, term in parts if not isinstance(term, LinearTerm) and term.domain is not None]
@@ -161,7 +162,11 @@ class System:
     def load(self, t: Tensor, like: Tensor) -> Tensor | None:
         """The sum of the loads b(t) [n, c], or None."""
         loads = [(factor, term.load(t, like)) for factor, term in self.linear]
-        return _total([_times(factor, b) for factor, b in loads if b is not None])
+        total = _total([_times(factor, b) for factor, b in loads if b is not None])
+        tests = next((term.last_tests for _, term in self.linear if term.last_tests is not None), None)
+        if total is None or tests is None:
+            return total
+        return torch.cat([total[..., :-1], tests(total[..., -1:])], -1)
 
     def rest(self, t: Tensor, u: Tensor) -> Tensor | None:
         """The nonlinear part N(t, u) of the weak form, or None."""
@@ -255,17 +260,30 @@ class System:
             parts.append(jacobian if self.mass is None else _weighted(self.mass, jacobian))
         return _total(parts) if parts else Diagonal(u.new_zeros(u.shape[-2]))
 
-    def refuse_free(self) -> None:
-        """Refuse at rest what a term knows to be free: see :meth:`graphpde.ops.term.Term.refuse_free`.
+    def free(self) -> Free | None:
+        """What a term knows to be free at rest, see :meth:`graphpde.ops.term.Term.free`; None: no term knows.
 
-        Beside a nonlinear term nothing is refused: what that holds, such as a contact, cannot be told.
+        Beside a nonlinear term nothing is known: what that holds, such as a contact, cannot be told.
         """
         if len(self.rates) + len(self.weak) > 1:
-            return
+            return None
         held = None if self.fixed is None else self.fixed.mask
         for _, term in self.weak if self.nonlinear else self.linear:
             found = zip(self.linear, self._operators, strict=True)
-            term.refuse_free(held, [each for (_, other), each in found if each is not None and other is not term])
+            free = term.free(held, [each for (_, other), each in found if each is not None and other is not term])
+            if free is not None:
+                return free
+        return None
+
+    def refuse_free(self) -> None:
+        """Refuse what is free at rest.
+
+        Raises:
+            ConditionError: names it.
+        """
+        free = self.free()
+        if free is not None and free.motions:
+            raise ConditionError(free.told)
 
     def reset(self, t: Tensor, u: Any) -> Any:
         """u with the Dirichlet values at time t."""
@@ -358,3 +376,15 @@ def _total(parts: list[Any]) -> Any:
     for part in parts[1:]:
         total = total + part
     return total
+
+
+def _refuse_other_tests(terms: Sequence[Term]) -> None:
+    """Refuse an exchange of a field that is tested with functions of its own."""
+    own = next((term for term in terms if term.last_tests is not None), None)
+    for term in terms if own is not None else ():
+        diagonal = term.operator.diagonal() if isinstance(term, Exchange) else None
+        if diagonal is not None and bool((diagonal if diagonal.dim() == 1 else diagonal[:, -1]).any()):
+            raise ConditionError(
+                f"the {term.label} exchanges a field of {own.label} that is linear on a space of second order; "  # type: ignore[union-attr]
+                f"give values or inflows there, or take element='p1'"
+            )

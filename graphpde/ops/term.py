@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import mul
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,15 @@ from graphpde.solve.linear import solve
 from graphpde.typing import Scalar, check_spreads
 
 Mass = Tensor | LinearOperator | None
+
+
+class Free(NamedTuple):
+    """What nothing fixes at rest: how many ways there are, and a sentence that names some, "" for none."""
+
+    motions: int
+    told: str
+
+
 Factor = Scalar | tuple[Scalar, ...]
 
 
@@ -40,6 +49,7 @@ class Term(nn.Module):
         carries_flux: whether given inflows through the boundary of a cell space enter through this term.
         takes_in: whether what is added to it becomes part of it.
         axisymmetric: whether its integrals are those of a body about the axis x = 0, per radian.
+        last_tests: what makes loads on the last channel those of the functions that it is tested with; None: nothing.
     """
 
     domain: Graph | None = None
@@ -49,6 +59,7 @@ class Term(nn.Module):
     carries_flux: bool = False
     takes_in: bool = False
     axisymmetric: bool = False
+    last_tests: LinearOperator | None = None
     algebraic: tuple[str, ...] = ()
 
     @property
@@ -119,15 +130,13 @@ class Term(nn.Module):
         """The term where the nodes of ``fixed`` [n] bool take given values, whatever F is there; default: itself."""
         return self
 
-    def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
-        """Refuse at rest what nothing fixes, beyond the level of a field without Dirichlet nodes; default: nothing.
+    def free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> Free | None:
+        """What nothing fixes at rest, beyond the level of a field without Dirichlet nodes; None: not known.
 
         Args:
             held: entries with given values, bool [n] or [n, c]. supports: operators of the linear terms beside this.
-
-        Raises:
-            ConditionError: names what is free.
         """
+        return None
 
     def defect(self, t: Tensor, u: Tensor) -> str:
         """What is wrong with a state at which F is not finite, a sentence; default: nothing that the term knows of."""

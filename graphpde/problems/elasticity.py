@@ -20,6 +20,7 @@ from graphpde.ops.elasticity import (
     KINDS,
     Elasticity,
     ElasticSupport,
+    PointLoad,
     PressureLoad,
     Symmetry,
     checked_space,
@@ -119,6 +120,9 @@ class ElasticityProblem(Pde):
     def terms(self, space: Graph, coefficients: Mapping[str, Plain]) -> Sum:
         checked = checked_space(space)
         given = dict(coefficients)
+        state, fits = given.get("state"), KINDS[:-1] if checked.mesh.dim == 2 else KINDS[-1:]
+        if state is not None and state not in fits:
+            raise ConfigError(f"state = '{state}' in {checked.mesh.dim} dimensions, expected one of: {', '.join(fits)}")
         temperature = given.get("temperature")
         if temperature is not None and "expansion" not in given:
             raise ConfigError("temperature is given without expansion, which says what it does; give both")
@@ -175,8 +179,11 @@ class ElasticityProblem(Pde):
             if len(each) not in (1, d):
                 raise ConfigError(f"the spring on '{place}' has {len(each)} numbers, expected one, or {d}, one an axis")
             return ElasticSupport(place, float(each[0]) if len(each) == 1 else each)
+        turned = coefficients.get("state") == "axisymmetric"
+        if rule == "force" and checked.mesh.tag(place).dim == 0:
+            return PointLoad(place, [float(v) / (2 * math.pi if turned else 1) for v in value])
         if rule == "force":
-            size = _size(checked, place, turned=coefficients.get("state") == "axisymmetric")
+            size = _size(checked, place, turned=turned)
             value = [v / size for v in value]
         return Neumann(place, FieldsAt(value))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from graphpde.errors import InputError
+from graphpde.errors import ConfigError, InputError
+from graphpde.problems.units import LENGTHS, STRESSES, Units
 from graphpde.registry import Registry
 
 
@@ -54,13 +55,39 @@ class Material(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The figures with their units, on one line."""
-        told = {"k": (self.conductivity, " W/(m K)"), "rho": (self.density, " kg/m^3")}
-        told |= {"c": (self.heat_capacity, " J/(kg K)"), "E": (self.young, " Pa"), "nu": (self.poisson, "")}
-        told |= {"expansion": (self.expansion, " 1/K"), "yields at": (self.yield_strength, " Pa")}
+        """The figures in SI units, on one line."""
+        return self.told(Units())
+
+    def told(self, units: Units) -> str:
+        """The figures in these units, on one line."""
+        si = units.metres == 1 and units.pascals == 1
+        spread, heat = ("W/(m K)", "J/(kg K)") if si else (f"{units.force}/(s K)", f"{units.length}^2/(s^2 K)")
+        told = {"k": (self.conductivity, f" {spread}"), "rho": (self.density, f" {units.density}")}
+        told |= {"c": (self.heat_capacity, f" {heat}"), "E": (self.young, f" {units.stress}"), "nu": (self.poisson, "")}
+        told |= {"expansion": (self.expansion, " 1/K"), "yields at": (self.yield_strength, f" {units.stress}")}
         parts = [f"{key} = {value:g}{unit}" for key, (value, unit) in told.items() if value is not None]
         held = f" at {self.temperature:g} K" if self.temperature is not None else ""
         return f"{self.name}: {', '.join(parts)}{held}" + (f"; {self.source}" if self.source else "")
+
+    def in_units(self, units: Units) -> Material:
+        """A material of the table with its figures in other units that go together.
+
+        Raises:
+            ConfigError: units that are not known.
+        """
+        metres, pascals = units.metres, units.pascals
+        if not (metres > 0 and pascals > 0):
+            raise ConfigError(
+                f"'{self.name}' cannot be told in output.units of length ({units.length}) and stress ({units.stress}), "
+                f"which are not known; give its figures (young, poisson, ...), or take {', '.join(LENGTHS)} and "
+                f"{', '.join(STRESSES)}"
+            )
+        sizes = {"young": 1 / pascals, "yield_strength": 1 / pascals, "density": metres**2 / pascals}
+        sizes |= {"conductivity": 1 / (pascals * metres**2), "heat_capacity": 1 / metres**2}
+        given = {key: getattr(self, key) for key in sizes}
+        # rounded as they are written, so that a problem file says the same as the run
+        told: dict[str, Any] = {k: float(f"{v * sizes[k]:.12g}") for k, v in given.items() if v is not None}
+        return self._replace(**told)
 
     def as_dict(self) -> dict[str, Any]:
         """As a problem file writes it."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.samples import Samples
+from graphpde.problems.units import Units, units_of_bodies
 from graphpde.run.frames import Frames
 from graphpde.run.manifest import versions
 from graphpde.viz import (
@@ -196,7 +197,8 @@ def _problem(setup: Setup) -> dict[str, Any]:
     for name, value in plain.get("coefficients", {}).items():
         rows[name] = _line(value)
     for name, material in setup.config.materials.items():
-        rows[f"material of '{name}'"] = material.text
+        units = units_of_bodies(setup.config.output.units) if setup.pde.elastic else Units()
+        rows[f"material of '{name}'"] = material.told(units)
     for name, value in plain.get("reaction", {}).items():
         rows[f"reaction {name}"] = value
     for section in ("initial", "source"):

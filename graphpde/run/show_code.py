@@ -17,6 +17,8 @@ from graphpde.dynamics import Adaptive
 from graphpde.errors import ConfigError
 from graphpde.formula import Formula
 from graphpde.ops.diffusion import Diffusion
+from graphpde.ops.elasticity import Elasticity
+from graphpde.ops.elasticity.swelling import Swelling
 from graphpde.ops.incompressible import Pressure
 from graphpde.problems import Pde
 
@@ -251,11 +253,32 @@ def _left_out(setup: Setup) -> list[str]:
     return ["", f"# not in this script: {', '.join(asked)}"] if asked else []
 
 
-def written(script: Script, setup: Setup) -> str:
-    """The line that writes u."""
-    write, names = script.use("write_series", "graphpde.viz"), script.value(list(setup.pde.fields))
-    moment = "{name: space.at_points(u)[:, k] for k, name in enumerate(" + names + ")}"
-    return f'{write}("{setup.name}.pvd", [({float(setup.times[0])!r}, {moment})], names={names}, mesh=space.mesh)'
+def written(script: Script, setup: Setup, moments: str | None = None, more: Mapping[str, str] | None = None) -> str:
+    """The line that writes u: at the start of the times, or at ``moments`` with {} for the fields; with ``more`` fields
+    [n] by name, as code."""
+    write, fields, more = script.use("write_series", "graphpde.viz"), list(setup.pde.fields), more or {}
+    moment = "name: space.at_points(u)[:, k] for k, name in enumerate(" + script.value(fields) + ")"
+    if more:
+        others = ", ".join(f'"{name}": space.at_points({values}[:, None])[:, 0]' for name, values in more.items())
+        moment = "**{" + moment + "}, " + others
+    series = (moments or f"({float(setup.times[0])!r}, {{}})").replace("{}", "{" + moment + "}")
+    names = script.value([*fields, *more])
+    return f'{write}("{setup.name}.pvd", [{series}], names={names}, mesh=space.mesh)'
+
+
+def _stresses(script: Script, setup: Setup) -> list[str]:
+    """The lines that read a body at rest; none for anything else."""
+    k = next((k for k, (_, term) in enumerate(setup.term.parts) if isinstance(term, Elasticity | Swelling)), None)
+    if k is None:
+        return []
+    at_nodes, found = (script.use(name, "graphpde.ops.elasticity") for name in ("at_nodes", "von_mises"))
+    moved = "u" if isinstance(setup.term.parts[k][1], Elasticity) else f"u[:, :{setup.space.mesh.dim}]"
+    return [
+        f"    body = f.parts[{k}][1]",
+        f"    stress = {found}({at_nodes}(body, body.stress(u, {float(setup.times[0])!r})))",
+        f'print("largest displacement", float({moved}.norm(dim=1).max()))',
+        'print("largest von Mises stress", float(stress.max()))',
+    ]
 
 
 def _solve(script: Script, setup: Setup) -> list[str]:
@@ -266,7 +289,9 @@ def _solve(script: Script, setup: Setup) -> list[str]:
         found = script.call("steady", "graphpde.dynamics", "f", "u0", t=repr(float(setup.times[0])),
                             method=script.value(config.solver.method), rtol=rtol)  # fmt: skip
         torch = script.use("torch", "torch")
-        return [f"with {torch}.no_grad():", f"    u = {found}.value", "", written(script, setup)]
+        read = _stresses(script, setup)
+        more = {"von_mises": "stress"} if read else {}
+        return [f"with {torch}.no_grad():", f"    u = {found}.value", *read, "", written(script, setup, more=more)]
     torch, plan = script.use("torch", "torch"), config.time
     kind = type(setup.stepper).__name__
     options = {}

@@ -21,6 +21,7 @@ from graphpde.solve.result import Result
 from graphpde.viz import Certificate, Picture, Section, Table, plot_deformed, save_figure
 
 _BALANCED = 1e-8
+_YIELD = "yield strength"
 _PLACE = ("at_x", "at_y", "at_z")
 _REACTION = "reaction on "
 
@@ -61,6 +62,8 @@ class SolidKit(MeshKit):
             "von_mises": {"max": peak.value, "min": float(found.von_mises.min()), **_at(peak.place)},
             **super().final(moment),
         }
+        if found.strained is not None:
+            out[_YIELD] = {"share": found.strained.share}
         for name, force in found.by_support().items():
             out[_REACTION + name] = dict(zip("xyz", force, strict=False))
         return out
@@ -75,6 +78,8 @@ class SolidKit(MeshKit):
             factor, shown = readable(v["max"], unit)
             place = ", ".join(f"{v[a]:.4g}" for a in _PLACE if a in v)
             out.append(f"{what} {v['max'] * factor:.4g} {shown} at ({place})")
+        if _YIELD in final:
+            out.append(f"at most {100 * final[_YIELD]['share']:.3g} % of a yield strength")
         for name in (f for f in self.setup.pde.fields if not f.startswith("displacement")):
             low, high = (f"{final[name][key]:.4g}" for key in ("min", "max"))
             out.append(f"{name} between {low} and {high} {units[name]}")
@@ -93,14 +98,13 @@ class SolidKit(MeshKit):
 
     def doubts(self, moments: Sequence[Moment], certificates: Sequence[Certificate]) -> list[str]:
         out = super().doubts(moments, certificates)
-        peak = self.found.largest(self.found.von_mises).value
-        soft = [m for m in self.setup.config.materials.values() if m.yield_strength is not None]
-        weak = min(soft, key=lambda m: m.yield_strength or 0.0, default=None)
-        if weak is not None and weak.yield_strength is not None and peak > weak.yield_strength:
-            low, high = (readable(v, self.setup.units["stress"]) for v in (weak.yield_strength, peak))
+        worst = self.found.strained
+        if worst is not None and worst.share > 1 and worst.material.yield_strength is not None:
+            limit = worst.material.yield_strength
+            low, high = (readable(v, self.setup.units["stress"]) for v in (limit, worst.stress))
             out.append(
-                f"stresses reach {peak * high[0]:.4g} {high[1]}, and {weak.name} yields at "
-                f"{weak.yield_strength * low[0]:.4g} {low[1]}: a law of small elastic strains says too much there"
+                f"stresses in {worst.material.name} reach {worst.stress * high[0]:.4g} {high[1]}, and it yields at "
+                f"{limit * low[0]:.4g} {low[1]}: a law of small elastic strains says too much there"
             )
         size = float((self.setup.space.mesh.points.amax(0) - self.setup.space.mesh.points.amin(0)).norm())
         moved = float(self.found.u.norm(dim=1).max())

@@ -14,6 +14,7 @@ from graphpde.errors import SolveError
 from graphpde.ops.boundary import Exchange
 from graphpde.ops.elasticity import Elasticity, at_nodes, principal, reactions, von_mises
 from graphpde.ops.elasticity.swelling import Swelling
+from graphpde.problems.materials import Material
 
 _AXES = "xyz"
 _ROUNDING = 1e-9
@@ -24,6 +25,14 @@ class Peak(NamedTuple):
 
     value: float
     place: list[float]
+
+
+class Strained(NamedTuple):
+    """Where a material comes nearest to its yield strength: share of it, von Mises stress there, and the material."""
+
+    share: float
+    stress: float
+    material: Material
 
 
 class StressReading:
@@ -63,6 +72,26 @@ class StressReading:
                 f"forces or moduli are beyond all numbers; check their units"
             )
         return found
+
+    @cached_property
+    def strained(self) -> Strained | None:
+        """Where stresses come nearest to the yield strength of their own material; None where no one is known."""
+        materials, space = self.setup.config.materials, self.body.domain
+        known = {name: m.yield_strength for name, m in materials.items()}
+        if not any(known.values()):
+            return None
+        limit = space.cell_values({name: v or math.inf for name, v in known.items()}, "yield_strength")
+        number = space.cell_values({name: float(k) for k, name in enumerate(known)}, "yield_strength")
+        worst = None
+        with torch.no_grad():
+            for block, stress in zip(self._form.points.blocks, self._form.stress(self.state, self.t), strict=True):
+                most = von_mises(stress).amax(1)
+                share = most / limit[block.ids].to(most)
+                k = int(share.argmax())
+                if worst is None or float(share[k]) > worst.share:
+                    name = list(known)[int(number[block.ids[k]])]
+                    worst = Strained(float(share[k]), float(most[k]), materials[name])
+        return worst
 
     @cached_property
     def supports(self) -> Tensor:

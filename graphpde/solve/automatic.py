@@ -47,7 +47,7 @@ class Automatic:
         if result.status is Status.MAX_ITERATIONS and self._undecided:
             self._decide()
             result = _joined(result, self._tried(b, result.value))
-        if result.status is Status.BREAKDOWN:
+        if result.status is Status.BREAKDOWN and self.a.near_null is None:
             self.method, self.hierarchy = "minres", None
             result = self._tried(b, start)
         return result

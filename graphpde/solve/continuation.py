@@ -64,6 +64,7 @@ def continuation(
     step: float | None = None,
     smallest: float = 1e-6,
     rtol: float = 1e-9,
+    noise: Callable[[Tensor, Tensor], float] | None = None,
 ) -> Branch:
     """Solutions of F(u, p) = 0 for p from ``start`` to ``stop``, each found by Newton's method from the last two.
 
@@ -73,6 +74,7 @@ def continuation(
     Args:
         residual: F(u, p), u [n, c], p a tensor []. u0: guess at ``start``.
         jacobian: dF/du at (u, p); by automatic differentiation where none is given. step: the first, default a tenth.
+        noise: what rounding leaves in F(u, p), see :func:`graphpde.solve.newton.newton`.
 
     Raises:
         InputError: start equals stop, or a step that does not lead from one to the other.
@@ -81,7 +83,7 @@ def continuation(
     step = 0.1 * way if step is None else step
     if way == 0 or not step * way > 0:
         raise InputError(f"step = {step:g} does not lead from {start:g} to {stop:g}")
-    found = _solved(residual, jacobian, u0, start, rtol)
+    found = _solved(residual, jacobian, u0, start, rtol, noise)
     if not found.converged:
         return Branch([], [], found.status, f"no solution at p = {start:g}: {found.reason}")
     parameters, values, refused = [start], [found.value], 0
@@ -91,7 +93,7 @@ def continuation(
         guess = u
         if len(values) > 1:  # along the secant
             guess = u + (ahead - p) / (p - parameters[-2]) * (u - values[-2])
-        found = _solved(residual, jacobian, guess, ahead, rtol)
+        found = _solved(residual, jacobian, guess, ahead, rtol, noise)
         if not found.converged:
             refused += 1
             step *= _SHORTER
@@ -105,10 +107,18 @@ def continuation(
     return Branch(parameters, values, Status.CONVERGED, f"reached p = {stop:g}", [], refused)
 
 
-def _solved(residual: Residual, jacobian: Jacobian | None, guess: Tensor, p: float, rtol: float) -> Result:
+def _solved(
+    residual: Residual,
+    jacobian: Jacobian | None,
+    guess: Tensor,
+    p: float,
+    rtol: float,
+    noise: Callable[[Tensor, Tensor], float] | None = None,
+) -> Result:
     at = guess.new_tensor(p)
     slope = None if jacobian is None else lambda u: jacobian(u, at)
-    return newton(lambda u: residual(u, at), slope, guess, rtol=rtol, max_iterations=12)
+    left = None if noise is None else lambda u: noise(u, at)
+    return newton(lambda u: residual(u, at), slope, guess, rtol=rtol, max_iterations=12, noise=left)
 
 
 class _Point(NamedTuple):

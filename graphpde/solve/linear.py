@@ -24,8 +24,10 @@ from graphpde.solve.one_way import OneWay, is_one_way
 from graphpde.solve.recent import Recent
 from graphpde.solve.result import Result, Status
 from graphpde.solve.saddle import Saddle, is_saddle
+from graphpde.typing import check_shape
 
 _DIRECT_WORK = 4e6  # n (entries per row)^2: about 80k unknowns in the plane and 18k in space factor in seconds
+_LAST_WORK = 2e8  # the same where nothing else has converged
 _SADDLE_WORK = 1e8  # the same where the alternative needs hundreds of iterations: about 80k unknowns in the plane
 _FEW, _NARROW = 25_000, 150  # unknowns and entries per row up to which quadratic elements do, too
 
@@ -48,8 +50,8 @@ class LinearSolver:
             :class:`graphpde.solve.recent.Recent`; 0 starts from x0 alone.
         null_space: of a singular symmetric operator, null vectors [n, q] or "constants" for one on each connected
             component that nothing holds, see :class:`graphpde.solve.null_space.NullSpace`; of coupled channels
-            vectors [n c, q], the channels of a node side by side. The solution is orthogonal to them, and a right-hand
-            side that is not ends with ``INCONSISTENT``.
+            vectors [n, c, q], or [n c, q] with the channels of a node side by side. The solution is orthogonal to them,
+            and a right-hand side that is not ends with ``INCONSISTENT``.
 
     The result is differentiable in b and in every tensor of ``a`` (reverse mode, again and again; twice where ``a`` is
     known by its action): backward is one solve with the transposed operator, see
@@ -130,6 +132,9 @@ class LinearSolver:
                 else:
                     result = self._automatic.solve(flat, start)
                     self.method = self._automatic.method
+                    if not result.converged and is_small(self.a, _LAST_WORK):
+                        self._factor, self.method = Factor(self._one), "direct"
+                        result = self._factor.solve(flat, transposed=transposed)
                 if result.status is Status.CONVERGED and not transposed:
                     self._recent.add(flat, result.value)
             value = result.value if self.null_space is None else self.null_space.removed(result.value)
@@ -165,6 +170,8 @@ class LinearSolver:
                 f"null_space = '{null_space}' of an operator that couples channels is not known; give the null vectors "
                 f"[{self._one.n}, q] themselves"
             )
+        if isinstance(null_space, Tensor) and null_space.dim() == 3:
+            null_space = check_shape(null_space, "n c q", "the null space", n=self.a.n, c=self.a.channels).flatten(0, 1)
         return NullSpace(self._one, null_space)
 
     def _columns(self, b: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -203,15 +210,15 @@ def solve(a: LinearOperator, b: Tensor, *, method: str = "auto", rtol: float = 1
     return LinearSolver(a, method=method, rtol=rtol)(b)
 
 
-def is_small(a: LinearOperator) -> bool:
-    """Whether the matrix is known and few enough to be factored, see :class:`LinearSolver`."""
+def is_small(a: LinearOperator, most: float = _DIRECT_WORK) -> bool:
+    """Whether the matrix is known and has few enough entries to be factored, see :class:`LinearSolver`."""
     if isinstance(a, Sparse | BlockSparse):
         c = a.channels if isinstance(a, BlockSparse) else 1
         per_row = c * (a.relation.n_edges / max(a.n, 1) + 1)
         work = c * a.n * per_row**2
-        if work <= _DIRECT_WORK or is_saddle(a):
-            return work <= _SADDLE_WORK
-        return c * a.n <= _FEW and per_row <= _NARROW
+        if work <= most or is_saddle(a):
+            return work <= max(most, _SADDLE_WORK)
+        return c * a.n <= _FEW and per_row <= (_NARROW if not is_one_way(a) else _NARROW / 3)
     if a.n > 20_000:
         return False
     try:

@@ -16,6 +16,7 @@ from graphpde.solve.linear import LinearSolver
 from graphpde.solve.result import Result, Status
 
 _SHORTEST = 1e-12  # part of a correction below which rounding decides whether the residual falls
+_LITTLE = 1e-3  # of the first residual, down to which rounding must not hide it
 _PATIENCE = 20  # GMRES iterations that are still cheaper than a factorisation
 
 
@@ -64,40 +65,44 @@ def newton(
     u0: Tensor,
     *,
     rtol: float = 1e-10,
-    atol: float = 1e-13,
     max_iterations: int = 40,
     precondition: Preconditioner | None = None,
     scale: float | None = None,
+    noise: Callable[[Tensor], float] | None = None,
 ) -> Result:
     """Solve residual(u) = 0 for u [n, c] from ``u0``.
 
     Each correction solves J d = -residual to a tolerance that tightens with the residual (Eisenstat and Walker 1996,
     choice 2) and is shortened until the residual norm falls. Stops at ||residual|| <= max(rtol ||residual(u0)||,
-    floor): what the rounding of the parts of the residual leaves, of norm ``scale``, or, when that is not given, atol
-    times the largest |u| (at least 1) for each unknown.
+    floor): what the rounding of the parts of the residual leaves, of norm ``scale``, or, when that is not given,
+    ``noise(u)``, by default what the residual changes by where every unknown moves by its last digit
+    (:func:`rounding`). So it does not depend on units.
 
     Without a ``jacobian``, GMRES takes its products from :func:`graphpde.solve.derivative.derivative`.
     ``precondition`` is approximately its inverse; :class:`Corrector` says when it is used.
 
     Returns:
         The result; ``STAGNATION`` where no step along the correction lowers the residual, which points at a singular
-        Jacobian or at no root nearby.
+        Jacobian or at no root nearby, or where unknowns have run away until their rounding hides it.
     """
     corrector, slope = Corrector(precondition), jacobian or partial(derivative, residual)
     u = u0
     r = residual(u)
     first = float(r.norm())
-    size = r.numel() ** 0.5
     eps = torch.finfo(r.dtype).eps
     history = [1.0 if first else 0.0]
     if not first < float("inf"):
         return Result(u, Status.NON_FINITE, "the residual of the initial guess is not finite", 0, [first])
+    noise = noise or partial(rounding, residual)
+    start = floor = 4 * (noise(u) if scale is None else eps * scale)
     for k in range(max_iterations + 1):
         norm = float(r.norm())
-        floor = atol * size * max(1.0, float(u.abs().max()) if u.numel() else 1.0) if scale is None else 4 * eps * scale
-        goal = max(rtol * first, floor)
+        goal = max(rtol * first, start, min(floor, _LITTLE * first))
         if norm <= goal:
             return Result(u, Status.CONVERGED, f"Newton residual {norm:.1e} <= {goal:.1e}", k, history)
+        if norm <= floor:
+            reason = f"the unknowns grew to {float(u.abs().max()):.1e} at residual {norm:.1e}; is their level fixed?"
+            return Result(u, Status.STAGNATION, reason, k, history)
         if k == max_iterations:
             break
         forcing = min(1e-2, max(0.1 * goal / norm, 0.5 * (norm / first) ** 2))
@@ -107,16 +112,28 @@ def newton(
             return Result(u, Status.NON_FINITE, reason, k, history)
         u, r, accepted = _line_search(residual, u, step.value, norm)
         history.append(float(r.norm()) / first)
+        floor = floor if scale is not None else 4 * noise(u)
         if not accepted:
-            last = f"at residual {float(r.norm()):.1e}"
-            if float(r.norm()) <= 100 * goal:  # rounding keeps the residual from falling further
-                return Result(u, Status.CONVERGED, f"Newton stagnated {last}", k + 1, history)
-            reason = f"Newton made no progress {last}; take a smaller step or a better initial guess"
-            return Result(u, Status.STAGNATION, reason, k + 1, history)
+            return _stagnated(u, float(r.norm()), max(goal, min(floor, _LITTLE * first)), k + 1, history)
     reason = (
         f"residual {norm:.1e} after {max_iterations} Newton iterations; take a smaller step or a better initial guess"
     )
     return Result(u, Status.MAX_ITERATIONS, reason, max_iterations, history)
+
+
+def _stagnated(u: Tensor, norm: float, goal: float, k: int, history: list[float]) -> Result:
+    """The result where no step lowers the residual: converged where rounding keeps it from falling further."""
+    if norm <= 100 * goal:
+        return Result(u, Status.CONVERGED, f"Newton stagnated at residual {norm:.1e}", k, history)
+    reason = f"Newton made no progress at residual {norm:.1e}; take a smaller step or a better initial guess"
+    return Result(u, Status.STAGNATION, reason, k, history)
+
+
+def rounding(residual: Callable[[Tensor], Tensor], u: Tensor) -> float:
+    """How much a residual at ``u`` changes where every unknown moves by its last digit, up or down."""
+    signs = torch.cos(2.0 * torch.arange(u.numel(), dtype=u.dtype, device=u.device)).sign().reshape(u.shape)
+    change = float((residual(u + torch.finfo(u.dtype).eps * signs * u) - residual(u)).norm())
+    return change if change < float("inf") else 0.0
 
 
 def _line_search(

@@ -108,6 +108,58 @@ def test_a_modulus_on_the_line_is_that_of_every_material(graphpde, here: Path) -
     assert asked["displacement"] == expected["displacement"]
 
 
+def test_millimetres_and_named_materials(graphpde, here: Path) -> None:
+    """The same beam in mm, N and MPa, its steel taken from the table; and the run's own file says the same again."""
+    one = graphpde("simulate", written(BEAM), *QUIET).json["final"]
+    text = BEAM.replace("size = 0.25, width = 4.0, height = 1.0", "size = 250, width = 4000, height = 1000")
+    written(text.replace("-1e6", "-1e3") + '[output.units]\nlength = "mm"\n')
+    done = graphpde("simulate", "problem.toml", "-o", "mm", *QUIET).json
+    again = graphpde("simulate", "mm/config.toml", *QUIET).json
+    for each in (done["final"], again["final"]):
+        assert each["displacement"]["max"] == pytest.approx(1e3 * one["displacement"]["max"], rel=1e-9)
+        assert each["von_mises"]["max"] == pytest.approx(1e-6 * one["von_mises"]["max"], rel=1e-9)
+        assert each["yield strength"]["share"] == pytest.approx(one["yield strength"]["share"], rel=1e-9)
+    graphpde("simulate", "problem.toml", "-o", "report")
+    page = (here / "report" / "report.html").read_text()
+    assert "E = 207000 MPa" in page and "N/mm" in page
+
+
+def test_each_material_yields_by_itself(graphpde, here: Path) -> None:
+    """Steel at the wall, aluminium at the end: what the steel bears is no matter of the aluminium."""
+    points = [(x, y) for y in (0, 1) for x in range(5)]
+    cells = [(k, k + 1, k + 6, k + 5) for k in range(4)]
+    deck = ["*NODE", *(f"{k + 1}, {x}, {y}" for k, (x, y) in enumerate(points)), "*ELEMENT, TYPE=CPS4, ELSET=ST"]
+    deck += [f"{k + 1}, " + ", ".join(str(n + 1) for n in cells[k]) for k in (0, 1)]
+    deck += ["*ELEMENT, TYPE=CPS4, ELSET=AL"]
+    deck += [f"{k + 1}, " + ", ".join(str(n + 1) for n in cells[k]) for k in (2, 3)]
+    (here / "two.inp").write_text("\n".join([*deck, "*NSET, NSET=TIP", "5, 10", ""]))
+    text = """pde = "elasticity"
+mesh = "two.inp"
+[sets]
+wall = "x < 0.001"
+[materials]
+ST = "steel"
+AL = "aluminium"
+[boundary]
+wall = 0.0
+[boundary.TIP]
+force = [0.0, -2e6]
+"""
+    done = graphpde("simulate", written(text), *QUIET)
+    assert 34e6 < done.json["final"]["von_mises"]["max"] < 250e6 and "yields" not in done.err
+    assert done.json["final"]["reaction on wall"]["y"] == pytest.approx(2e6, rel=1e-9)
+    done = graphpde("simulate", written(text.replace("-2e6", "-6e6")), *QUIET)
+    assert "stresses in aluminium reach" in done.err and "it yields at 34 MPa" in done.err
+    left = graphpde("simulate", written(text.replace('ST = "steel"\n', "")))
+    assert left.code == 2 and "have no young; name them or give '*'" in left.err
+
+
+def test_a_mesh_of_ones_own_needs_a_material(graphpde, here: Path) -> None:
+    text = 'pde = "elasticity"\nmesh = { shape = "rectangle" }\n[output.units]\nlength = "mm"\n'
+    done = graphpde("simulate", written(text))
+    assert done.code == 2 and "nothing says what 'rectangle' is made of; give [materials]" in done.err
+
+
 def test_a_spring_a_weight_and_heat(graphpde, here: Path) -> None:
     text = BLOCK.replace("poisson = 0.25", "poisson = 0.0\ndensity = 2.0\ngravity = [5.0, 0.0, 0.0]")
     done = graphpde(
@@ -143,7 +195,7 @@ def test_sets_by_a_statement_and_a_script(graphpde, here: Path) -> None:
         ('"*" = "steel"', '"*" = "water"', "nothing is known of the young of 'water'"),
         ('"*" = "steel"', '"*" = "steal"', "steel"),
         ('"*" = "steel"', 'part = "steel"', "part"),
-        ('state = "plane_stress"', 'state = "solid"', "expected one of: plane_strain, plane_stress, axisymmetric"),
+        ('state = "plane_stress"', 'state = "solid"', "state = 'solid' in 2 dimensions, expected one of: plane_strain"),
         ('state = "plane_stress"', 'young = 1.0', r"both \[materials\] and coefficients.young say the young"),
         ('state = "plane_stress"', "temperature = 3.0\nexpansion = 1e-5", "expansion"),
         ("[0.0, -1e6]", "[0.0, -1e6, 0.0]", "has 3 components, expected 2"),

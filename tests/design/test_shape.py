@@ -72,6 +72,13 @@ def test_a_hole_becomes_the_ellipse_that_evens_the_stress() -> None:
     assert wide / high == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize("unit", [1e-16, 1e12])
+def test_the_way_down_does_not_depend_on_units(unit: float) -> None:
+    one, other = (minimise_shape(pierced(0.3), "hole0", lambda m, s=s: s * stretched(m), steps=3) for s in (1.0, unit))
+    assert len(other.objective) == len(one.objective) == 4
+    assert other.objective[-1] == pytest.approx(unit * one.objective[-1], rel=1e-6)
+
+
 def test_a_hole_that_is_best_stays_as_it_is() -> None:
     mesh = pierced()
     found = minimise_shape(mesh, "hole0", lambda mesh: stretched(mesh, 1.0, 1.0), change=1e-5)

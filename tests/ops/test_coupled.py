@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from graphpde.dynamics import BackwardEuler, Staggered, TrBdf2, evolve, steady
-from graphpde.errors import ConditionError, InputError
+from graphpde.errors import ConditionError, InputError, SolveError
 from graphpde.mesh import Space, interval, jittered, random_square, rectangle
-from graphpde.ops import Diffusion, Dirichlet, ElectroThermal, Neumann, Robin, System
+from graphpde.ops import Diffusion, Dirichlet, ElectroThermal, Neumann, Robin, Source, System
 from graphpde.ops.elasticity import (
     Elasticity,
     ElasticSupport,
@@ -285,6 +285,24 @@ def test_the_pressure_is_linear_between_corners() -> None:
         assert torch.allclose(u[block.dofs[:, 3 + k], 2], mean, atol=1e-10)
 
 
+@pytest.mark.parametrize("element", ("p1", "p2"))
+def test_water_that_enters(element: str) -> None:
+    """Through a side p = q x / k, from inside p = f (x - x^2 / 2) / k at the corners; leaks need linear elements."""
+    space = Space(rectangle(16, 1, height=0.05), element)
+    soil = PoroElasticity(Elasticity(space, 1.0, 0.2), 0.5, 1.0) + Dirichlet("left", 0.0)
+    corners, x = space.dof_of_point, space.pos[:, 0]
+    u = steady(soil + Neumann("right", torch.tensor([0.0, 0.0, 3.0])), zeros(space)).value
+    assert torch.allclose(u[:, 2], 6 * x, atol=1e-10)
+    u = steady(soil + Source(space, torch.tensor([0.0, 0.0, 3.0])), zeros(space)).value
+    assert torch.allclose(u[corners, 2], (6 * (x - x**2 / 2))[corners], atol=4e-3)
+    leak = soil + Robin("right", torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 0.0, 3.0]))
+    if element == "p1":
+        assert torch.allclose(steady(leak, zeros(space)).value[:, 2], 2 * x, atol=1e-10)
+        return
+    with pytest.raises(ConditionError, match="exchanges a field of PoroElasticity that is linear on a space of second"):
+        steady(leak, zeros(space))
+
+
 def test_soil_and_water_that_compresses_one_after_the_other() -> None:
     space, terms, stiff = column("p1", 8 / (YOUNG * 1.35))
     end = 0.5 / stiff
@@ -308,6 +326,21 @@ def test_pressure_and_springs_leave_the_temperature_alone(kind: str, stiffness: 
     assert torch.allclose(u[:, 1], -2.0 / 4.0 + (0.3 - 0.1) * y, atol=1e-10)
 
 
+@pytest.mark.parametrize("sweeps", (1, 3))
+@pytest.mark.parametrize("groups", (([0, 1], [2]), ([2], [0, 1])))
+def test_groups_that_drive_each_other_apart_are_an_error(groups: Any, sweeps: int) -> None:
+    space, terms, stiff = column("p1")
+    with pytest.raises(SolveError, match="the groups of staggered drive each other apart: .*; solve them together"):
+        evolve(terms, zeros(space), [0.0, 1 / stiff], stepper=Staggered(*groups, sweeps=sweeps), dt=0.1 / stiff)
+
+
+def test_a_current_without_a_ground_is_an_error() -> None:
+    space = Space(rectangle(8, 8))
+    loose = ElectroThermal(space) + Neumann("left", torch.tensor([1.0, 0.0])) + Dirichlet("right", 1.0, channels=(1,))
+    with pytest.raises(SolveError, match="the unknowns grew to .*; is their level fixed"):
+        steady(loose, zeros(space, 2))
+
+
 # refusals
 
 
@@ -329,7 +362,7 @@ def test_refusals() -> None:
         PoroElasticity(body)
     with pytest.raises(InputError, match="the electric conductivity is -1 at 300, expected a finite number > 0"):
         ElectroThermal(space, -1.0)
-    with pytest.raises(ConditionError, match="the body can still .* turn about z; hold that by Dirichlet"):
+    with pytest.raises(ConditionError, match="the body can still .* turn about z; hold that by a value"):
         steady(sum(warm(0.0, 1.0), ThermoElasticity(body)), zeros(space))
     for groups in ([[0, 1]], [[0], [2]], [[0], [0, 1]], [[0], []]):
         with pytest.raises(InputError, match="groups of channels are .*, expected two or more that hold each"):

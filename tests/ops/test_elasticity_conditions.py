@@ -13,7 +13,15 @@ from graphpde.dynamics import steady
 from graphpde.errors import ConditionError, InputError
 from graphpde.mesh import CellSpace, Mesh, Space, annulus_sector, box, interval, jittered, rectangle
 from graphpde.ops import Diffusion, Dirichlet, Neumann, Robin, Source, Sum, System
-from graphpde.ops.elasticity import Elasticity, ElasticSupport, PressureLoad, Symmetry
+from graphpde.ops.elasticity import (
+    Elasticity,
+    ElasticSupport,
+    PointLoad,
+    PressureLoad,
+    Symmetry,
+    ThermoElasticity,
+    reactions,
+)
 
 F64 = torch.float64
 START = torch.zeros((), dtype=F64)
@@ -168,3 +176,27 @@ def test_gradients_reach_the_places_of_the_nodes() -> None:
         return (at_rest(total + ElasticSupport("bottom", 2.0), space) ** 2).sum()
 
     assert torch.autograd.gradcheck(sinks, (mesh.points.clone().requires_grad_(),), atol=1e-7)
+
+
+def test_forces_on_nodes() -> None:
+    """They add up to what is given, on a state with a temperature too; half of it on each of two corners is a traction
+    on the side between them, where elements are linear."""
+    space = Space(rectangle(1, 1))
+    held = Elasticity(space, 1.0, 0.0) + Dirichlet("left", 0.0)
+    ends = (space.pos[:, 0] > 0.5).nonzero()[:, 0]
+    force = torch.tensor([3.0, -1.0], dtype=F64)
+    zero = torch.zeros(space.n, 2, dtype=F64)
+    one = steady(held + PointLoad(ends, force), zero).value
+    assert torch.allclose(one, steady(held + Neumann("right", force), zero).value, atol=1e-12)
+    assert torch.allclose(reactions(held + PointLoad(ends, force), one).sum(0), -force, atol=1e-12)
+    heated = ThermoElasticity(Elasticity(space, 1.0, 0.0)) + Dirichlet("left", 0.0) + PointLoad(ends, force)
+    both = steady(heated, torch.zeros(space.n, 3, dtype=F64)).value
+    assert torch.allclose(both[:, :2], one, atol=1e-12) and float(both[:, 2].abs().max()) < 1e-12
+    later = held + PointLoad(ends, lambda t: t * force)
+    assert torch.allclose(steady(later, zero, t=2.0).value, 2 * one, atol=1e-12)
+    for bad, told in (
+        (torch.ones(3), r"has shape \[3\], expected \[2\]"),
+        (torch.tensor([1.0, math.nan]), "not finite"),
+    ):
+        with pytest.raises(ConditionError, match=told):
+            System(held + PointLoad(ends, bad), None, START)

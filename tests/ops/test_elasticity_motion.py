@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from graphpde.dynamics import Leapfrog, Newmark, evolve, steady
 from graphpde.dynamics.evolve import longest_stable_step
-from graphpde.errors import InputError, StepTooLong
+from graphpde.errors import InputError, RoundingCaveat, StepTooLong
 from graphpde.mesh import CellSpace, Space, box, interval, jittered, rectangle
 from graphpde.ops import Diffusion, Dirichlet, Energy, Neumann, Reaction, Robin, Source, System
 from graphpde.ops.elasticity import Elasticity, ElasticSupport, Elastodynamics, effective_masses, modes
@@ -190,6 +191,36 @@ def test_a_slender_beam_bends_as_euler_and_bernoulli_say() -> None:
     found = modes(held, 7800.0, k=3)
     for root, omega in zip((1.8751040687, 4.6940911330, 7.8547574382), found.angular.tolist(), strict=True):
         assert omega == pytest.approx(root**2 * math.sqrt(210e9 * 0.02**2 / 12 / 7800), rel=5e-3)
+
+
+@pytest.mark.parametrize(("height", "warned"), [(1e-2, False), (1e-3, False), (5e-4, True)])
+def test_a_blade_that_is_held_has_no_rigid_motion(height: float, warned: bool) -> None:
+    """Its slowest value is (height / length)^4 of the largest; where rounding shows, that is said."""
+    space = Space(rectangle(100, 1, width=1.0, height=height, cells="quad"), "q2")
+    blade = Elasticity(space, 2e11, 0.3, kind="plane_stress") + Dirichlet("left", 0.0)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        found = modes(blade, 8000.0, k=3)
+    theory = 1.875104**2 / (2 * math.pi) * height * (2e11 / 12 / 8000.0) ** 0.5
+    assert found.rigid == 0
+    assert float(found.frequencies[0]) == pytest.approx(theory, rel=0.1 if warned else 0.002)
+    assert [w.category for w in seen] == [RoundingCaveat] * warned
+
+
+def test_rigid_motions_of_a_periodic_body() -> None:
+    for sides, count in ([("left", "right")], 2), ([("left", "right"), ("bottom", "top")], 2):
+        body = Elasticity(Space(rectangle(6, 4), periodic=sides), 1.0, 0.3)
+        found = modes(body, 1.0, k=4)
+        assert found.rigid == count and bool((found.values[count:] > 1e-3).all())
+        assert body.rigid_modes().shape[-1] == count
+
+
+def test_frequencies_in_single_precision() -> None:
+    space = Space(rectangle(6, 2, width=3.0), "p2")
+    exact = modes(Elasticity(space, 100.0, 0.3) + Dirichlet("left", 0.0), 1.0, k=3).frequencies
+    small = space.to(dtype=torch.float32)
+    found = modes(Elasticity(small, 100.0, 0.3) + Dirichlet("left", 0.0), 1.0, k=3).frequencies
+    assert found.dtype == torch.float32 and torch.allclose(found.double(), exact, rtol=1e-3)
 
 
 def test_all_modes_carry_all_of_the_mass() -> None:

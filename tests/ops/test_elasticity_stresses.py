@@ -95,3 +95,15 @@ def test_a_body_that_grows_freely_stores_nothing() -> None:
 def test_stresses_have_three_axes(read) -> None:
     with pytest.raises(ShapeError, match=r"stress has shape \[4, 2, 2\], expected \[\*, 3, 3\]"):
         read(torch.zeros(4, 2, 2))
+
+
+@pytest.mark.parametrize("cells", ["quad", "hexahedron"])
+def test_linear_stresses_come_out_of_bilinear_cells(cells: str) -> None:
+    """Bending: u = (x y, -x^2 / 2) has the stress E y along x, exactly, at every node."""
+    space = Space(rectangle(3, 2, cells="quad") if cells == "quad" else box(3, 2, 2, cells="hexahedron"), "q1")
+    body = Elasticity(space, 5.0, 0.0)
+    x, y = space.pos[:, 0], space.pos[:, 1]
+    u = torch.zeros_like(space.pos)
+    u[:, 0] = x * y
+    found = at_nodes(body, body.stress(u))
+    assert torch.allclose(found[:, 0, 0], 5.0 * y, atol=1e-12)

@@ -59,15 +59,20 @@ def corner(space: Space, *place: float) -> torch.Tensor:
 
 PLANE, SOLID = Space(rectangle(4, 4), "p2"), Space(box(3, 3, 3))
 ROUND = Space(rectangle(3, 3))
+PERIODIC = Space(rectangle(4, 4, width=1e-3, height=1e-3), "p2", periodic=[("left", "right")])
+CHANNEL = Space(box(3, 3, 3), periodic=[("left", "right")])
 
 
 @pytest.mark.parametrize(
     ("space", "conditions", "told"),
     [
-        (PLANE, [], "the body can still move along x and y and turn about z; hold that by Dirichlet"),
+        (PLANE, [], "the body can still move along x and y and turn about z; hold that by a value, a"),
         (PLANE, [Symmetry("left")], "can still move along y;"),
         (PLANE, [Dirichlet(corner(PLANE, 1, 1), 0.0)], "can still turn about z;"),
         (PLANE, [ElasticSupport("left", torch.tensor([1.0, 0.0]))], "can still move along y;"),
+        (PERIODIC, [], "can still move along x and y;"),
+        (PERIODIC, [Symmetry("bottom")], "can still move along x;"),
+        (CHANNEL, [], "can still move along x, y and z and turn about x;"),
         (SOLID, [], "can still move along x, y and z and turn about x, y and z;"),
         (SOLID, [Symmetry("left")], "can still move along y and z and turn about x;"),
         (SOLID, [Symmetry("left"), Symmetry("front")], "can still move along z;"),
@@ -80,7 +85,7 @@ ROUND = Space(rectangle(3, 3))
     ],
 )
 def test_what_is_free_is_named(space: Space, conditions: list[Any], told: str) -> None:
-    pull = Neumann("right", torch.eye(space.mesh.space_dim, dtype=F64)[0])
+    pull = Neumann("top", torch.eye(space.mesh.space_dim, dtype=F64)[0])
     total = Sum.of(Elasticity(space, 1e9, 0.3), pull, *conditions)
     with pytest.raises(ConditionError, match=told):
         steady(total, torch.zeros(space.n, space.mesh.space_dim, dtype=F64))
@@ -93,6 +98,7 @@ def test_what_is_free_is_named(space: Space, conditions: list[Any], told: str) -
         [Dirichlet(corner(PLANE, 0, 0), 0.0), Dirichlet(corner(PLANE, 0, 1), 0.0, channels=[0])],
         [ElasticSupport("left", 1e3)],
         [Symmetry("left"), ElasticSupport("bottom", torch.tensor([0.0, 1e3]))],
+        [ElasticSupport("left", torch.tensor([1e9, 1.0]))],
     ],
 )
 def test_just_enough_is_enough(conditions: list[Any]) -> None:

@@ -1,6 +1,6 @@
 """Bodies that deform."""
 
-from graphpde.ops.elasticity.conditions import ElasticSupport, PressureLoad, Symmetry
+from graphpde.ops.elasticity.conditions import ElasticSupport, PointLoad, PressureLoad, Symmetry
 from graphpde.ops.elasticity.hyperelastic import NeoHookean
 from graphpde.ops.elasticity.linear import KINDS, Elasticity, checked_space, displacement_channels
 from graphpde.ops.elasticity.load_steps import load_steps
@@ -8,7 +8,7 @@ from graphpde.ops.elasticity.modes import Modes, effective_masses, modes
 from graphpde.ops.elasticity.motion import Elastodynamics
 from graphpde.ops.elasticity.orthotropic import Orthotropic
 from graphpde.ops.elasticity.resultants import Resultant, reactions, resultant
-from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
+from graphpde.ops.elasticity.rigid import free_motions, rigid_modes
 from graphpde.ops.elasticity.stresses import (
     Principal,
     at_nodes,
@@ -27,6 +27,7 @@ __all__ = [
     "Modes",
     "NeoHookean",
     "Orthotropic",
+    "PointLoad",
     "PoroElasticity",
     "PressureLoad",
     "Principal",
@@ -37,13 +38,13 @@ __all__ = [
     "checked_space",
     "displacement_channels",
     "effective_masses",
+    "free_motions",
     "hydrostatic_pressure",
     "load_steps",
     "max_shear",
     "modes",
     "principal",
     "reactions",
-    "refuse_free_motions",
     "resultant",
     "rigid_modes",
     "von_mises",

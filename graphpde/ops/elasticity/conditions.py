@@ -6,6 +6,8 @@ radius: they are given per area (volume) of the turned body, and forces are per 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from graphpde.ops.constraint import Constraint
 from graphpde.ops.elasticity.linear import checked_space
 from graphpde.ops.source import Load
 from graphpde.ops.term import Condition
-from graphpde.ops.values import evaluate
+from graphpde.ops.values import evaluate, require_finite
 from graphpde.typing import Field
 
 
@@ -50,6 +52,40 @@ class PressureLoad(Neumann):
             raise ConditionError(f"{what} has {width} components, expected one number a point; Neumann takes tractions")
         normals = torch.cat([n.flatten(0, 1) for n in unit_normals(space, ids, degree)]).to(space.device, space.dtype)
         return Load(space, self.inflow, where=self.where, what=what, times=-normals, partial=True)
+
+
+class PointLoad(Condition):
+    """A total force, shared evenly by the nodes of ``where``: what other programs know as loads of nodes.
+
+    Stresses beside a single node grow with every finer mesh; forces of the supports do not.
+
+    Args:
+        where: a named set, node numbers or a predicate. force: [d], or f(t) -> [d]; about an axis per radian.
+
+    Raises:
+        ConditionError: not d finite components. InputError: not a body.
+    """
+
+    def __init__(self, where: Where, force: Any):
+        self.where, self.force, self.place = where, force, Placed(where).place
+
+    def bind(self, domain: Graph) -> Load:
+        """The load on a space."""
+        space, what = checked_space(domain), f"force on {self.place}"
+        nodes = torch.unique(space.nodes_of(self.where))
+        d = space.mesh.space_dim
+
+        def vector(t: Tensor) -> Tensor:
+            given = self.force(t) if callable(self.force) else self.force
+            force = require_finite(torch.as_tensor(given, dtype=space.dtype, device=space.device), what)
+            if force.shape != (d,):
+                raise ConditionError(
+                    f"{what} has shape {list(force.shape)}, expected [{d}]: one component for each axis"
+                )
+            return force.new_zeros(space.n, d).index_copy(0, nodes, (force / len(nodes)).expand(len(nodes), d))
+
+        vector(torch.zeros((), dtype=torch.float64, device=space.device))
+        return Load(space, self.force if callable(self.force) else 0.0, vector=vector, what=what, partial=True)
 
 
 class Symmetry(Condition):

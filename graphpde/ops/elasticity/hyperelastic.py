@@ -11,8 +11,9 @@ from torch import Tensor
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
 from graphpde.ops.elasticity.linear import checked_space, displacement_channels
-from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
+from graphpde.ops.elasticity.rigid import free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, Energy, Local, Values
+from graphpde.ops.term import Free
 
 
 class NeoHookean(Energy):
@@ -137,8 +138,8 @@ class NeoHookean(Energy):
     def near_null(self) -> Tensor:
         return self.rigid_modes().detach()
 
-    def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
-        refuse_free_motions(self.domain, held, supports)
+    def free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> Free:
+        return free_motions(self.domain, held, supports)
 
 
 def volume_change(grad: Tensor) -> Tensor:

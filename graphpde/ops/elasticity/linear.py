@@ -13,8 +13,9 @@ from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError, LockingCaveat
 from graphpde.mesh.space import Space
 from graphpde.ops.elasticity.orthotropic import Orthotropic
-from graphpde.ops.elasticity.rigid import refuse_free_motions, rigid_modes
+from graphpde.ops.elasticity.rigid import free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
+from graphpde.ops.term import Free
 from graphpde.ops.values import evaluate
 from graphpde.typing import Field
 
@@ -77,7 +78,7 @@ class Elasticity(LinearForm):
             raise InputError(f"kind='{kind}' in {space.mesh.space_dim} dimensions, expected one of: {', '.join(fits)}")
         self.material = young if isinstance(young, Orthotropic) else None
         given = {"young": young, "poisson": poisson} if self.material is None else self.material.coefficients
-        super().__init__(space, expansion=expansion, **given, **options)
+        super().__init__(space, **given, expansion=expansion, **options)
         self.channels = displacement_channels(space.mesh.space_dim)
         self.axisymmetric = self.kind == "axisymmetric"
         self.homogeneous = not self.axisymmetric
@@ -227,8 +228,8 @@ class Elasticity(LinearForm):
         """Motions [n, d, q] that hardly strain a small part: those of the plane about an axis, too."""
         return rigid_modes(self.domain).detach()
 
-    def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
-        refuse_free_motions(self.domain, held, supports, axisymmetric=self.axisymmetric)
+    def free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> Free:
+        return free_motions(self.domain, held, supports, axisymmetric=self.axisymmetric)
 
 
 def checked_space(domain: Any) -> Space:

@@ -14,6 +14,7 @@ from graphpde.errors import SolveError
 from graphpde.ops.system import System
 from graphpde.solve.continuation import Branch, continuation
 from graphpde.solve.linear import LinearSolver
+from graphpde.solve.newton import rounding
 
 
 @torch.no_grad()
@@ -53,14 +54,21 @@ def load_steps(terms: Any, u0: Tensor, *, stop: float = 1.0, step: float | None 
         inside = solver.solve(fixed.lift(a.matvec, torch.zeros_like(u0), values - fixed.take(u0))).checked().value
         return fixed.put(u0 + inside, values)
 
-    def residual(w: Tensor, t: Tensor) -> Tensor:
-        r = -f(t, carried(float(t)) + w)
+    def force(u: Tensor, t: Tensor) -> Tensor:
+        r = -f(t, u)
         return r if fixed is None else fixed.clear(r)
+
+    def residual(w: Tensor, t: Tensor) -> Tensor:
+        return force(carried(float(t)) + w, t)
 
     def jacobian(w: Tensor, t: Tensor) -> LinearOperator:
         return f.pin(-1.0 * f.linearise(t, carried(float(t)) + w))
 
-    found = continuation(residual, torch.zeros_like(u0), 0.0, stop, jacobian=jacobian, step=step, rtol=rtol)
+    def noise(w: Tensor, t: Tensor) -> float:
+        return rounding(lambda u: force(u, t), carried(float(t)) + w)
+
+    zero = torch.zeros_like(u0)
+    found = continuation(residual, zero, 0.0, stop, jacobian=jacobian, step=step, rtol=rtol, noise=noise)
     if not found.values:
         told = f"no state of rest at t = 0: {found.reason.partition(': ')[2]}; let the loads grow with t from zero"
         raise SolveError(told, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,14 @@ from torch import Tensor
 from graphpde.core.block_operator import BlockSparse, Interleaved
 from graphpde.core.combined import pin
 from graphpde.core.linear_operator import Diagonal, LinearOperator, Sparse
-from graphpde.errors import InputError
+from graphpde.errors import InputError, RoundingCaveat
 from graphpde.ops.elasticity.motion import START, Elastodynamics, Swing
 from graphpde.ops.system import System
 from graphpde.solve.eigen import eigenpairs
 from graphpde.solve.krylov import Preconditioner
 
-_REST = 1e-13  # of the stiffness over the mass of single nodes: eigenvalues below it are rounding
+_REST = 1e-13  # of the stiffness over the mass of single nodes: values below it are rounding where nobody knows
+_GROWN = 2.0  # times the rounding of ``_scale``: what is left in values
 _FACTORED = 40_000  # unknowns from which multigrid takes the place of a factorisation
 
 
@@ -29,7 +31,7 @@ class Modes:
     Attributes:
         values: squared angular frequencies in rising order [k], in 1/time^2; differentiable.
         shapes: [n, d, k], phi^T M phi = 1, the largest entry of each positive. mass: lumped [n] or an operator.
-        rigid: how many leave the body as it is: their values are 0.
+        rigid: how many of these leave the body as it is: their values are 0.
     """
 
     values: Tensor
@@ -55,7 +57,7 @@ def modes(
     *,
     k: int = 6,
     around: Tensor | None = None,
-    rtol: float = 1e-11,
+    rtol: float | None = None,
     method: str = "auto",
 ) -> Modes:
     """The k slowest vibrations K phi = omega^2 M phi of a body; what conditions hold stays at rest, loads do nothing.
@@ -64,11 +66,13 @@ def modes(
         body: as for :class:`~graphpde.ops.elasticity.motion.Elastodynamics`, or such a motion, which has its density.
         density: as there; the mass is lumped or consistent as chosen for the space.
         k: how many, motions without strain of a free body included. around: displacements [n, d] about which a body
-            that is not linear swings; default none. rtol, method: as for :func:`graphpde.solve.eigen.eigenpairs`.
+            that is not linear swings; default none. rtol, method: as for :func:`graphpde.solve.eigen.eigenpairs`;
+            default 1e-11, in single precision 6e-5.
 
     Raises:
         InputError: as there; a density beside a motion; k that is no number of free unknowns; an operator that is not
             symmetric. SolveError: no convergence.
+        RoundingCaveat: as a warning, where rounding may change values by a percent or more.
 
     Reference: Hughes 2000, The Finite Element Method, chapter 10.
     """
@@ -81,15 +85,27 @@ def modes(
     pull, mass, held = _parts(motion, around)
     stiff = pull * -1.0
     heavy = mass if isinstance(mass, LinearOperator) else Diagonal(mass)
-    scale = _scale(stiff, heavy)
+    scale, eps = _scale(stiff, heavy)
     near = _multigrid(motion, stiff, heavy, held, scale)
     how = "lobpcg" if near is not None and method == "auto" else method
+    rtol = max(1e-11, 500 * eps) if rtol is None else rtol
     found = eigenpairs(stiff, mass, k=k, rtol=rtol, method=how, precondition=near, held=held).checked()
     shapes = found.vectors if found.vectors.dim() == 3 else found.vectors[:, None]
     flat = shapes.flatten(0, 1)
     shapes = shapes * flat.gather(0, flat.abs().argmax(0, keepdim=True)).sign()
-    still = found.values.detach().abs() <= _REST * scale
-    return Modes(torch.where(still, 0.0, found.values), shapes, mass, int(still.sum()))
+    known = System(motion.body, None, START).free() if around is None else None
+    rigid = min(known.motions, k) if known is not None else int((found.values.detach().abs() <= _REST * scale).sum())
+    still = torch.arange(k, device=found.values.device) < rigid
+    still |= (found.values.detach() < 0) & (found.values.detach() >= -_REST * scale)
+    least = found.values.detach()[~still]
+    if len(least) and float(least.abs().min()) < 100 * _GROWN * eps * scale:
+        warnings.warn(
+            f"the body is so slender or so softly held that rounding may change its slowest vibration "
+            f"({float(least.abs().min()) ** 0.5 / (2 * math.pi):.3g} Hz) by a percent or more",
+            RoundingCaveat,
+            stacklevel=2,
+        )
+    return Modes(torch.where(still, 0.0, found.values), shapes, mass, rigid)
 
 
 def effective_masses(found: Modes) -> Tensor:
@@ -118,13 +134,13 @@ def _parts(motion: Elastodynamics, around: Tensor | None) -> tuple[LinearOperato
     return pull, linear.mass, held
 
 
-def _scale(stiff: LinearOperator, heavy: LinearOperator) -> float:
-    """The largest stiffness over mass of a single node, in 1/time^2."""
+def _scale(stiff: LinearOperator, heavy: LinearOperator) -> tuple[float, float]:
+    """The largest stiffness over mass of a single node, in 1/time^2, and the rounding of its numbers."""
     k, m = stiff.diagonal(), heavy.diagonal()
     if k is None or m is None:
         raise InputError("the stiffness is known only by its action; build the body from forms on a space")
     k, m = (x.detach()[:, None] if x.dim() == 1 else x.detach() for x in (k, m))
-    return float((k / m).max())
+    return float((k / m).max()), torch.finfo(k.dtype).eps
 
 
 def _multigrid(

@@ -11,17 +11,31 @@ from torch import Tensor
 from graphpde.core.components import components
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.core.relation import Relation
-from graphpde.errors import ConditionError
 from graphpde.mesh.space import Space
+from graphpde.ops.integration import Integration
+from graphpde.ops.term import Free
 
 _SMALL = 1e-13
 """Of the largest: what the squares of a motion at the supports are when rounding alone is left of them."""
+_STRAINED = 1e-6
+"""Of a turn by one: strains from which it is none, because it tears cells that lie across periodic sides."""
 
 
 def rigid_modes(space: Space, *, axisymmetric: bool = False) -> Tensor:
-    """Motions without strain [n, d, q] about the mean of the nodes: 3 in the plane, 6 in space, 1 along an axis."""
+    """Motions without strain [n, d, q] about the mean of the nodes: 3 in the plane, 6 in space, 1 along an axis.
+
+    Of periodic spaces those alone that go on across the sides that are one.
+    """
     assert space.pos is not None
-    return _modes(space.pos - space.pos.mean(0), axisymmetric)
+    modes = _modes(space.pos - space.pos.mean(0), axisymmetric)
+    if not space.periodic:
+        return modes
+    return modes[..., [k for k in range(modes.shape[-1]) if not _is_strain(space, modes[..., k])]]
+
+
+def _is_strain(space: Space, mode: Tensor) -> bool:
+    grads = [grad for _, grad in Integration(space, space.element.degree).fields(mode)]
+    return any(bool(((g + g.mT).abs() > _STRAINED).any()) for g in grads)
 
 
 def _modes(x: Tensor, axisymmetric: bool) -> Tensor:
@@ -38,16 +52,16 @@ def _modes(x: Tensor, axisymmetric: bool) -> Tensor:
 
 
 @torch.no_grad()
-def refuse_free_motions(
+def free_motions(
     space: Space, held: Tensor | None, supports: Sequence[LinearOperator] = (), *, axisymmetric: bool = False
-) -> None:
-    """Refuse a body, or a part of a mesh that hangs together, that can move without strain.
+) -> Free:
+    """How a body, or a part of a mesh that hangs together, can move without strain.
 
     Args:
         held: entries with given values, bool [n] or [n, d]. supports: operators beside the body's own, such as springs.
 
-    Raises:
-        ConditionError: names the motions that nothing holds.
+    Returns:
+        How many such motions all parts have, and a sentence on those of the first that has some.
     """
     assert space.pos is not None
     x = space.pos.detach().to("cpu", torch.float64)
@@ -59,24 +73,44 @@ def refuse_free_motions(
     x = x - (of_part.propagate(x) / weight)[part]
     size = (of_part.propagate((x**2).sum(1, keepdim=True)) / weight).sqrt()
     modes = _modes(x / size[part], axisymmetric)
-    felt = [] if held is None else [modes * held.cpu().reshape(n, -1, 1)]
+    felt = [] if held is None else [(torch.arange(n), modes * held.cpu().reshape(n, -1, 1))]
     for support in supports:
         pulls = [support(mode.contiguous().to(space.device, space.dtype)).to(x) for mode in modes.unbind(-1)]
-        pull = torch.stack(pulls, -1)
-        felt.append(pull / pull.abs().max().clamp(min=torch.finfo(x.dtype).tiny))
+        felt.append((torch.arange(n), _by_direction(torch.stack(pulls, -1))))
+    felt += _torn(space, modes, float(size.max())) if space.periodic else []
     squares = torch.zeros(count, modes.shape[-1], modes.shape[-1], dtype=x.dtype)
-    for motion in felt:
-        nodes = (motion != 0).flatten(1).any(1).nonzero()[:, 0]
-        down = Relation.from_edges(torch.arange(len(nodes)), part[nodes], len(nodes), count)
-        squares += down.propagate((motion[nodes].mT @ motion[nodes]).flatten(1)).reshape(squares.shape)
+    for nodes, motion in felt:
+        moved = (motion != 0).flatten(1).any(1).nonzero()[:, 0]
+        down = Relation.from_edges(torch.arange(len(moved)), part[nodes[moved]], len(moved), count)
+        squares += down.propagate((motion[moved].mT @ motion[moved]).flatten(1)).reshape(squares.shape)
     values, vectors = torch.linalg.eigh(squares)
     free = values <= _SMALL * values[:, -1:].clamp(min=1.0)
-    if bool(free.any()):
-        k = int(free.any(1).nonzero()[0, 0])
-        raise ConditionError(
-            f"{_name(k, count, int((part == k).nonzero()[0, 0]))} can still "
-            f"{_told(vectors[k][:, free[k]], d, axisymmetric)}; hold that by Dirichlet, Symmetry or ElasticSupport"
-        )
+    if not bool(free.any()):
+        return Free(0, "")
+    k = int(free.any(1).nonzero()[0, 0])
+    told = _told(vectors[k][:, free[k]], d, axisymmetric)
+    name = _name(k, count, int((part == k).nonzero()[0, 0]))
+    return Free(int(free.sum()), f"{name} can still {told}; hold that by a value, a plane of symmetry or springs")
+
+
+def _by_direction(pull: Tensor) -> Tensor:
+    """Forces [n, d, q] of motions, each component of each node in units of its own: a soft spring holds as well."""
+    largest = pull.abs().amax(-1, keepdim=True)
+    return torch.where(largest > 1e-14 * largest.max(), pull / largest, 0.0)
+
+
+def _torn(space: Space, modes: Tensor, size: float) -> list[tuple[Tensor, Tensor]]:
+    """Nodes [m] and strains [m, q d d, k] of cells that motions [n, d, k] strain: those across periodic sides.
+
+    ``size``: that of the body.
+    """
+    points = Integration(space, space.element.degree)
+    strains = [
+        torch.stack([0.5 * size * (grad + grad.mT) for _, grad in each], -1).flatten(1, 3).to(modes)
+        for each in zip(*(points.fields(mode.to(space.device, space.dtype)) for mode in modes.unbind(-1)), strict=True)
+    ]
+    nodes = [block.dofs[:, 0].cpu() for block in points.blocks]
+    return [(n, torch.where(e.abs() > _STRAINED, e, 0.0)) for n, e in zip(nodes, strains, strict=True)]
 
 
 def _name(k: int, count: int, node: int) -> str:

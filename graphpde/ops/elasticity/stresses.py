@@ -58,9 +58,9 @@ def hydrostatic_pressure(stress: Tensor) -> Tensor:
 def at_nodes(form: Form, values: Sequence[Tensor]) -> Tensor:
     """Values at the quadrature points of a form, such as stresses, at the nodes [n, ...].
 
-    In every cell they are fitted by least squares, by a constant for elements of first order and by a linear function
-    for those of second order, where the points suffice for one; a node takes the mean of its cells by their volumes.
-    So fields of that degree come out exactly, on the boundary as well. Where materials meet, both sides are averaged.
+    In every cell they are fitted by least squares, by a linear function where the points suffice for one (all elements
+    but linear simplices), else by a constant; a node takes the mean of its cells by their volumes. So fields of that
+    degree come out exactly, on the boundary as well. Where materials meet, both sides are averaged.
 
     Args:
         values: [m, q, ...], a tensor for each block of cells, as ``stress(u)`` gives them.
@@ -78,9 +78,9 @@ def at_nodes(form: Form, values: Sequence[Tensor]) -> Tensor:
             f"block of cells that begins with {expected}"
         )
     assert space.pos is not None
-    linear = space.element.degree > 1
     corners, weights = [], []
     for block, value in zip(blocks, values, strict=True):
+        linear = space.element.degree > 1 or block.kind not in ("triangle", "tetra")
         corners.append(_fitted(block, value.flatten(2), space.pos[block.dofs], linear).flatten(0, 1))
         size = block.volume.sum(1, keepdim=True).to(value)
         weights.append(size.expand(-1, block.dofs.shape[1]).reshape(-1, 1))

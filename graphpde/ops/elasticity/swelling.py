@@ -18,12 +18,12 @@ from graphpde.core.jacobian import Action
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
 from graphpde.ops.elasticity.linear import Elasticity
-from graphpde.ops.elasticity.rigid import refuse_free_motions
+from graphpde.ops.elasticity.rigid import free_motions
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
-from graphpde.ops.incompressible import at_corners, between, corner_means
+from graphpde.ops.incompressible import at_corners, between, corner_means, to_corners
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes
-from graphpde.ops.term import Mass, Term
+from graphpde.ops.term import Free, Mass, Term
 
 
 class Swelling(LinearForm):
@@ -102,14 +102,15 @@ class Swelling(LinearForm):
         return Stored(self)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Term:
-        self.__dict__.pop("_stored", None)
+        for name in ("_stored", "last_tests"):
+            self.__dict__.pop(name, None)
         return super()._apply(fn, recurse)
 
-    def refuse_free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> None:
+    def free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> Free:
         d = self.dim
         mine = held if held is None or held.dim() == 1 else held[:, :d]
         beside = [_alone(s) if s.channels == d + 1 else s for s in supports]
-        refuse_free_motions(self.domain, mine, beside, axisymmetric=self.axisymmetric)
+        return free_motions(self.domain, mine, beside, axisymmetric=self.axisymmetric)
 
 
 class ThermoElasticity(Swelling):
@@ -165,8 +166,7 @@ class PoroElasticity(Swelling):
 
     The state is [*, n, d + 1], displacements and "pressure". Neumann gives the total traction; where nothing is said
     no water passes. On spaces of second order the pressure is linear (Taylor and Hood's pair, as in
-    :class:`~graphpde.ops.incompressible.Stokes`): it follows what is held, and water is let in and out by held
-    pressures, for loads on it would be tested with functions that it has not. On first order both are linear, and the
+    :class:`~graphpde.ops.incompressible.Stokes`): it follows what is held. On first order both are linear, and the
     pressure oscillates in the first steps, as long as the water has not left a layer of a few cells.
 
     Args:
@@ -199,6 +199,11 @@ class PoroElasticity(Swelling):
             raise InputError("in plane stress water would leave through the faces; take kind='plane_strain'")
         super().__init__(body, conductivity=permeability, capacity=storage)
         self.biot = float(biot)
+
+    @cached
+    def last_tests(self) -> LinearOperator | None:  # type: ignore[override]
+        """Loads on the pressure of second order as those of linear functions."""
+        return to_corners(self.domain) if self.domain.element.degree > 1 else None
 
     def swell(self, p: Values, like: Tensor) -> Tensor:
         return self.biot * torch.eye(3, dtype=like.dtype, device=like.device)
