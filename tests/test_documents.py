@@ -58,8 +58,8 @@ def test_the_commands_of_the_readme(clone: Path) -> None:
 
 
 def test_the_guide_to_solid_mechanics(clone: Path) -> None:
-    (problem, heated), (snippet,) = blocks("docs/mechanics.md", "toml"), blocks("docs/mechanics.md", "python")
-    for text in (problem, heated):
+    (problem, given, heated), (snippet,) = blocks("docs/mechanics.md", "toml"), blocks("docs/mechanics.md", "python")
+    for text in (problem, given, heated):
         Path("beam.toml").write_text(text)
         assert main(["simulate", "beam.toml", "--pictures", "none"]) == 0
     free = problem.partition("[boundary.right]")[0].replace('"elasticity"', '"modal"')

@@ -30,12 +30,12 @@ fixed = 0.0
 """,
     "torchfem/ge_bracket.vtu": """
 [sets]
-bolts = "z < -44.6"
+underside = "z < -44.6"
 pin = "hypot(y, z) < 9.6"
 [materials]
 "*" = { young = 114e3, poisson = 0.34, yield_strength = 830 }
 [boundary]
-bolts = 0.0
+underside = 0.0
 [boundary.pin]
 force = [0.0, 0.0, 35600.0]
 [output.units]

@@ -75,23 +75,26 @@ class StressReading:
 
     @cached_property
     def strained(self) -> Strained | None:
-        """Where stresses come nearest to the yield strength of their own material; None where no one is known."""
-        materials, space = self.setup.config.materials, self.body.domain
-        known = {name: m.yield_strength for name, m in materials.items()}
-        if not any(known.values()):
+        """Where stresses at nodes come nearest to the yield strength; None where no material's is known.
+
+        Between two materials it is that of the stronger one: the mean of both sides says little of either.
+        """
+        known = [(m.yield_strength, name) for name, m in self.setup.config.materials.items() if m.yield_strength]
+        if not known:
             return None
-        limit = space.cell_values({name: v or math.inf for name, v in known.items()}, "yield_strength")
-        number = space.cell_values({name: float(k) for k, name in enumerate(known)}, "yield_strength")
-        worst = None
-        with torch.no_grad():
-            for block, stress in zip(self._form.points.blocks, self._form.stress(self.state, self.t), strict=True):
-                most = von_mises(stress).amax(1)
-                share = most / limit[block.ids].to(most)
-                k = int(share.argmax())
-                if worst is None or float(share[k]) > worst.share:
-                    name = list(known)[int(number[block.ids[k]])]
-                    worst = Strained(float(share[k]), float(most[k]), materials[name])
-        return worst
+        space, number = self.body.domain, len(known)
+        parts = {name: k for k, (_, name) in enumerate(sorted(known))}
+        given = {name: float(parts.get(name, number)) for name in self.setup.config.materials}
+        of_cells = space.cell_values(given, "yield_strength")
+        of_nodes = torch.zeros(space.n, dtype=torch.int64)
+        for k in range(number + 1):
+            for block in space.blocks(0):
+                of_nodes[block.dofs[of_cells[block.ids] == k].cpu().unique()] = k
+        limits = torch.tensor([limit for limit, _ in sorted(known)] + [math.inf], dtype=torch.float64)
+        share = self.von_mises.cpu() / limits[of_nodes]
+        worst = int(share.argmax())
+        name = sorted(known)[int(of_nodes[worst])][1] if float(share[worst]) > 0 else known[0][1]
+        return Strained(float(share[worst]), float(self.von_mises[worst]), self.setup.config.materials[name])
 
     @cached_property
     def supports(self) -> Tensor:
