@@ -57,8 +57,8 @@ class Compliance:
         self.load = still if load is None else load if f.fixed is None else f.fixed.clear(load)
         if not bool(self.load.any()):
             raise InputError(
-                "no load acts on the body, so its compliance is 0 whatever its shape; add Neumann, PressureLoad or "
-                "Source where nothing holds it"
+                "no load acts on the body, so its compliance is 0 whatever its shape; give a force, a traction or a "
+                "pressure where nothing holds it"
             )
         self.stiffest = [-factor * a for a in _cell_matrices(body, now, still)]
         springs = [term.operator * -c for c, term in f.linear if term is not body and term.operator is not None]
@@ -67,6 +67,9 @@ class Compliance:
     def stiffness(self, factors: Tensor) -> LinearOperator:
         """K(s) of factors s [m], with the springs beside it."""
         factors = check_shape(factors, "m", "factors", m=self.space.mesh.n_cells).to(self.load)
+        if not bool((factors.detach() > 0).all()):
+            least = float(factors.detach().min())
+            raise InputError(f"the least factor of stiffness is {least:g}, expected numbers > 0")
         local = [
             factors[block.ids][:, None, None, None, None] * a
             for block, a in zip(self._points.blocks, self.stiffest, strict=True)

@@ -203,6 +203,9 @@ class _Search(NamedTuple):
         at = boundary.start().requires_grad_()
         moved = boundary(at)
         value, volume = self.objective(moved), cell_measures(moved).sum()
+        if not isinstance(value, Tensor) or value.dim() or not torch.isfinite(value.detach()):
+            shown = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) and value.dim() else f"{value!r}"
+            raise InputError(f"the objective is {shown}, expected one finite number as a tensor without dimensions")
         if not value.requires_grad:
             raise InputError("the objective does not depend on the points of its mesh; build the space from that mesh")
         slope, across = (torch.autograd.grad(y, at, retain_graph=True)[0] for y in (value, volume))

@@ -98,6 +98,8 @@ def _by_adjoint(f: Any, u0: State, times: Tensor, how: Mapping[str, Any], here: 
 def _start(f: System, t: Tensor, u0: State) -> State:
     """The initial state with the values that are held."""
     f.check_state(u0)
+    if f.algebraic:  # what has no inertia must be held at every moment
+        f.refuse_free()
     return f.reset(t, u0) if isinstance(u0, Tensor) else u0
 
 

@@ -305,7 +305,8 @@ def _checked(domain: Space, name: str, value: Coefficient, *, on_cells: bool) ->
         return value
     if callable(value):
         return value
-    value = float(value)
-    if not abs(value) < float("inf"):
-        raise InputError(f"{name} = {value:g}, expected a finite number")
-    return value
+    if isinstance(value, list | tuple):
+        return _checked(domain, name, torch.tensor(value, dtype=domain.dtype), on_cells=on_cells)
+    if not isinstance(value, int | float) or not abs(value) < float("inf"):
+        raise InputError(f"{name} is {value!r}, expected a finite number, {{set: number}}, one per cell or f(x, t)")
+    return float(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -16,14 +18,14 @@ from graphpde.typing import Field
 def evaluate(value: Field, x: Tensor, t: Tensor | float, what: str = "value") -> Tensor:
     """``value`` at points x [k, d] and time t as [k, c] (c = 1 for plain numbers).
 
-    A function may return a number, [k] or [k, c]; a tensor may be 0-d, [c] or [k, c].
+    A function may return a number, [k] or [k, c], and may leave t out; a tensor may be 0-d, [c] or [k, c].
 
     Raises:
         ConditionError: the shape fits neither.
     """
     t = t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64, device=x.device)
     try:
-        given = value(x, t) if callable(value) else value
+        given = value if not callable(value) else value(x) if of_places(value) else value(x, t)  # type: ignore[call-arg]
     except IndexError:
         if x.shape[1]:
             raise
@@ -58,7 +60,15 @@ def is_constant(value: Field) -> bool:
     """Whether the value cannot change in time."""
     if not callable(value):
         return True
-    return getattr(value, "uses_time", True) is False
+    return getattr(value, "uses_time", True) is False or of_places(value)
+
+
+def of_places(value: Any) -> bool:
+    """Whether a function takes one argument, the places, and no time."""
+    if not isinstance(value, FunctionType):
+        return False
+    code = value.__code__
+    return code.co_argcount == 1 and not code.co_flags & inspect.CO_VARARGS
 
 
 def is_learned(value: Any) -> bool:

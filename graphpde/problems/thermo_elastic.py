@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
-
 from graphpde.core.graph import Graph
 from graphpde.mesh.mesh import Mesh
 from graphpde.ops.boundary import Neumann
@@ -18,7 +16,6 @@ from graphpde.ops.elasticity import (
     checked_space,
     displacement_channels,
 )
-from graphpde.ops.system import System
 from graphpde.ops.term import Condition, Sum
 from graphpde.problems.elasticity import ElasticityProblem, property_of
 from graphpde.problems.materials import Material
@@ -107,10 +104,6 @@ class ThermoElasticProblem(ElasticityProblem):
             assert isinstance(found.inflow, FieldsAt)
             return Neumann(place, FieldsAt([*found.inflow.parts, 0.0]))
         return found
-
-    def completed(self, total: Sum, space: Graph) -> Sum:
-        System(total, None, torch.zeros((), dtype=torch.float64, device=space.device)).refuse_free()  # in time as well
-        return total
 
     def duration(self, space: Graph, coefficients: Mapping[str, Plain]) -> float:
         kappa, stored = (typical(space, coefficients[key]) for key in ("conductivity", "capacity"))

@@ -134,7 +134,7 @@ def test_a_batch_is_its_members() -> None:
 
 def test_refusals() -> None:
     space = SPACES["triangles"]()
-    with pytest.raises(InputError, match=r"wells = \(1, 0\), expected two concentrations in ascending order"):
+    with pytest.raises(InputError, match=r"wells = \(1.0, 0.0\), expected two concentrations in ascending order"):
         CahnHilliard(space, wells=(1.0, 0.0))
     with pytest.raises(InputError, match="kappa is 0, expected finite numbers > 0"):
         CahnHilliard(space, kappa=0.0)

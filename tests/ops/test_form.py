@@ -429,7 +429,7 @@ def test_refusals() -> None:
         Energy(space)(NOW, u)
     with pytest.raises(ShapeError, match="nu has shape .*, expected one entry or one per cell: 18"):
         Burgers(space, torch.ones(5))
-    with pytest.raises(InputError, match="nu = inf, expected a finite number"):
+    with pytest.raises(InputError, match="nu is inf, expected a finite number"):
         Burgers(space, float("inf"))
     with pytest.raises(UnknownName, match="unknown set of cells .* 'iron'"):
         Burgers(space, {"iron": 1.0})

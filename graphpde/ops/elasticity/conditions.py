@@ -85,7 +85,8 @@ class PointLoad(Condition):
             return force.new_zeros(space.n, d).index_copy(0, nodes, (force / len(nodes)).expand(len(nodes), d))
 
         vector(torch.zeros((), dtype=torch.float64, device=space.device))
-        return Load(space, self.force if callable(self.force) else 0.0, vector=vector, what=what, partial=True)
+        f = (lambda x, t: 0.0) if callable(self.force) else 0.0  # says whether it changes in time
+        return Load(space, f, vector=vector, what=what, partial=True)
 
 
 class Symmetry(Condition):
@@ -156,6 +157,7 @@ class ElasticSupport(Robin):
         d = space.mesh.space_dim
         if isinstance(self.a, Tensor) and self.a.numel() not in (1, d):
             raise ConditionError(f"{what} has {self.a.numel()} stiffnesses, expected one, or one for each axis: {d}")
+        _outer_facets(space, self.where, what)
         return Exchange(space, self.a, Neumann(self.where, 0.0).bind(space), self.where, what, first=d)
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
-from graphpde.errors import InputError, LockingCaveat
+from graphpde.errors import InputError, LockingCaveat, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.elasticity.orthotropic import Orthotropic
 from graphpde.ops.elasticity.rigid import free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, LinearForm, Local, Values
 from graphpde.ops.term import Free
-from graphpde.ops.values import evaluate
+from graphpde.ops.values import evaluate, require_finite
 from graphpde.typing import Field
 
 _AXES = ("x", "y", "z")
@@ -82,8 +82,18 @@ class Elasticity(LinearForm):
         self.channels = displacement_channels(space.mesh.space_dim)
         self.axisymmetric = self.kind == "axisymmetric"
         self.homogeneous = not self.axisymmetric
-        self.temperature = temperature
+        self.temperature = self._checked_temperature(temperature, expansion)
         self._check()
+
+    def _checked_temperature(self, given: Field | None, expansion: Coefficient) -> Field | None:
+        if given is None or callable(given):
+            return given
+        if isinstance(expansion, int | float) and expansion == 0:
+            raise InputError("a temperature is given without expansion, which says what it does; give both")
+        if isinstance(given, Tensor) and given.dim() and given.shape not in ((n := self.domain.n,), (n, 1), (1,)):
+            raise ShapeError(f"temperature has shape {list(given.shape)}, expected a number or [{n}, 1]: one a node")
+        require_finite(torch.as_tensor(given).detach(), "temperature")
+        return given
 
     @torch.no_grad()
     def _check(self) -> None:

@@ -15,6 +15,7 @@ from graphpde.ops.system import System
 from graphpde.solve.continuation import Branch, continuation
 from graphpde.solve.linear import LinearSolver
 from graphpde.solve.newton import rounding
+from graphpde.solve.result import Status
 
 
 @torch.no_grad()
@@ -72,5 +73,8 @@ def load_steps(terms: Any, u0: Tensor, *, stop: float = 1.0, step: float | None 
     if not found.values:
         told = f"no state of rest at t = 0: {found.reason.partition(': ')[2]}; let the loads grow with t from zero"
         raise SolveError(told, found)
+    if found.status is not Status.CONVERGED:
+        why = found.reason.partition(": ")[2].partition("; arclength")[0]
+        found = replace(found, reason=f"no state of rest was found beyond t = {found.parameters[-1]:.6g}: {why}")
     states = [carried(t) + w for t, w in zip(found.parameters, found.values, strict=True)]
     return replace(found, values=states).checked()

@@ -46,9 +46,10 @@ class Orthotropic:
         axes: Tensor | None = None,
     ):
         self.coefficients: dict[str, Any] = {}
+        young = tuple(young) if isinstance(young, Sequence) else (young,)
         self._sheet = len(young) == 2
         wanted = 1 if self._sheet else 3
-        self.coefficients |= _numbered("young", young, ("1", "2", "3")[: len(young)], (2, 3))
+        self.coefficients |= _numbered("young", young, ("1", "2", "3"), (2, 3))
         self.coefficients |= _numbered("poisson", poisson, ("12", "13", "23"), (wanted,))
         self.coefficients |= _numbered("shear", shear, ("12", "13", "23"), (1, 3))
         self._turned = axes is not None
@@ -142,9 +143,9 @@ def _numbered(name: str, given: Any, ends: Sequence[str], counts: Sequence[int])
 
 def _checked_axes(axes: Tensor, angle: Any) -> Tensor:
     given = torch.as_tensor(axes, dtype=torch.float64)
+    if given.dim() not in (2, 3) or given.shape[-2:] != (3, 3):
+        raise InputError(f"axes have shape {list(given.shape)}, expected [3, 3] or one matrix a cell: [m, 3, 3]")
     given = given[None] if given.dim() == 2 else given
-    if given.dim() != 3 or given.shape[1:] != (3, 3):
-        raise InputError(f"axes have shape {list(axes.shape)}, expected [3, 3] or one matrix a cell: [m, 3, 3]")
     if not isinstance(angle, int | float) or angle:
         raise InputError("got an angle and axes, expected one of them")
     off = (given.mT @ given - torch.eye(3, dtype=given.dtype, device=given.device)).abs().amax((1, 2)).detach()

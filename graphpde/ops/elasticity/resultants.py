@@ -56,6 +56,6 @@ def resultant(
     nodes = torch.arange(space.n, device=space.device) if where is None else torch.unique(space.nodes_of(where))
     f, arm = forces[nodes], space.pos[nodes].to(forces)
     if about is not None:
-        arm = arm - torch.as_tensor(about).to(forces)
+        arm = arm - check_shape(torch.as_tensor(about), "d", "about", d=d).to(forces)
     turning = torch.linalg.cross(arm, f) if d == 3 else arm[:, :1] * f[:, 1:] - arm[:, 1:] * f[:, :1]
     return Resultant(f.sum(0), turning.sum(0))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -67,9 +69,9 @@ class CahnHilliard(Form):
         if degree is None and isinstance(domain, Space):
             degree = 4 * domain.element.degree
         super().__init__(domain, degree=degree, mobility=mobility, kappa=kappa, barrier=barrier)
-        low, high = wells
+        low, high = wells if isinstance(wells, Sequence) and len(wells) == 2 else (math.nan, math.nan)
         if not -float("inf") < low < high < float("inf"):
-            raise InputError(f"wells = ({low:g}, {high:g}), expected two concentrations in ascending order")
+            raise InputError(f"wells = {wells!r}, expected two concentrations in ascending order")
         for name in ("mobility", "kappa", "barrier"):
             self._require(name, lambda v: v > 0, "finite numbers > 0")
         self.wells, self.split = (float(low), float(high)), split

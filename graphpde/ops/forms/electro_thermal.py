@@ -60,7 +60,11 @@ class ElectroThermal(Form):
         self._require("capacity", lambda v: v >= 0, "finite numbers >= 0")
         self.electric = electric
         at = torch.full((1, 1), float(around), dtype=self.domain.dtype, device=self.domain.device)
-        self.usual = float(self.sigma(at).detach())
+        found = self.sigma(at)
+        if not isinstance(found, Tensor) or found.shape != at.shape:
+            what = list(found.shape) if isinstance(found, Tensor) else found
+            raise InputError(f"the electric conductivity of temperatures [1, 1] is {what}, expected a tensor [1, 1]")
+        self.usual = float(found.detach())
         if not 0 < self.usual < float("inf"):
             raise InputError(f"the electric conductivity is {self.usual:g} at {around:g}, expected a finite number > 0")
 
