@@ -55,7 +55,7 @@ def shape(objective: Any) -> Any:
             "elastic support on a node list acts on 2 facets between two cells",
         ),
         (
-            lambda: evolve(ThermoElasticity(Elasticity(SPACE)), torch.zeros(SPACE.n, 3, dtype=F64), [0.0, 1.0], stepper="tr_bdf2"),
+            lambda: evolve(ThermoElasticity(Elasticity(SPACE)), torch.zeros(SPACE.n, 3), [0.0, 1.0], stepper="tr_bdf2"),
             "the body can still move along x and y and turn about z",
         ),
     ],
