@@ -18,12 +18,14 @@ from graphpde.config.domain import open_space
 from graphpde.config.initial_from import Loaded, load_fields
 from graphpde.config.schedule import plan_time
 from graphpde.config.schema import BoundaryRule, Config, MeshSource, ReactionChoice
+from graphpde.core.graph import TagSet, selected
 from graphpde.dynamics import Adaptive
 from graphpde.dynamics.stepper import Stepper
 from graphpde.errors import ConditionError, ConfigError, MeshError
 from graphpde.formula import Formula
 from graphpde.mesh.cell_space import CellSpace
 from graphpde.mesh.generate import SHAPES
+from graphpde.mesh.geometry import cell_centroids
 from graphpde.mesh.mesh import Mesh
 from graphpde.mesh.selection import facets_where
 from graphpde.mesh.space import Space
@@ -108,7 +110,7 @@ def prepare(config: Config, mesh: Mesh | None = None) -> Setup:
     _check_device(config.device)
     clock = time.perf_counter()
     mesh = open_mesh(config.mesh) if mesh is None else mesh
-    mesh = with_sets(mesh, config.sets)
+    mesh = with_sets(mesh, config.sets, config.parts)
     kind = kind.on(mesh)
     config = _in_dimension(config, kind)
     timings = {"read the mesh": time.perf_counter() - clock}
@@ -183,26 +185,37 @@ def open_mesh(source: MeshSource) -> Mesh:
         raise MeshError(f"shape '{source.shape}' cannot be made with {given or 'its defaults'}: {error}") from error
 
 
-def with_sets(mesh: Mesh, sets: Mapping[str, Formula]) -> Mesh:
-    """The mesh with sets of those facets of its boundary all of whose nodes satisfy a statement.
+def with_sets(mesh: Mesh, sets: Mapping[str, Formula], parts: Mapping[str, Formula] | None = None) -> Mesh:
+    """The mesh with sets of those facets of its boundary all of whose nodes satisfy a statement, and of those cells
+    whose centroids do (``parts``).
 
     Raises:
-        ConfigError: a name that the mesh has already, or no such facet.
+        ConfigError: a name that the mesh has already, or no such facet or cell.
     """
-    found = {}
-    for name, says in sets.items():
-        if name in mesh.tags:
-            raise ConfigError(f"sets.{name} has the name of a set of '{mesh.name}'; take another name")
-        try:
-            ids = facets_where(mesh, says, mesh.tag("boundary").ids, "a set of the boundary")
-        except ConditionError:
-            ends = (", ".join(f"{v:.4g}" for v in x.tolist()) for x in (mesh.points.amin(0), mesh.points.amax(0)))
-            raise ConfigError(
-                f"sets.{name} = \"{says.text}\" holds for no facet of '{mesh.name}', which reaches from "
-                f"({next(ends)}) to ({next(ends)})"
-            ) from None
-        found[name] = mesh.make_tag(mesh.dim - 1, torch.sort(ids).values)
+    found: dict[str, TagSet] = {}
+    for key, dim, given in (("sets", mesh.dim - 1, sets), ("parts", mesh.dim, parts or {})):
+        for name, says in given.items():
+            if name in mesh.tags or name in found:
+                raise ConfigError(f"{key}.{name} has the name of a set of '{mesh.name}'; take another name")
+            ids = _selected(mesh, says, dim)
+            if not len(ids):
+                low, high = (", ".join(f"{v:.4g}" for v in x) for x in (mesh.points.amin(0), mesh.points.amax(0)))
+                raise ConfigError(
+                    f'{key}.{name} = "{says.text}" holds for no {"facet" if dim < mesh.dim else "cell"} of '
+                    f"'{mesh.name}', which reaches from ({low}) to ({high})"
+                )
+            found[name] = mesh.make_tag(dim, ids)
     return mesh.with_tags(**found) if found else mesh
+
+
+def _selected(mesh: Mesh, says: Formula, dim: int) -> torch.Tensor:
+    """Numbers of the facets of the boundary, or of the cells, of which a statement holds, in order."""
+    if dim == mesh.dim:
+        return selected(says, cell_centroids(mesh)).nonzero()[:, 0]
+    try:
+        return torch.sort(facets_where(mesh, says, mesh.tag("boundary").ids, "a set of the boundary")).values
+    except ConditionError:
+        return torch.zeros(0, dtype=torch.int64)
 
 
 def _in_dimension(config: Config, kind: type[Pde]) -> Config:

@@ -43,10 +43,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"the problem names no pde; expected one of {', '.join(sorted(PDES))} (pde = ... or --pde)")
     pde = PDES[top.take("pde", choice("pde", PDES), "")]()
     steady = top.take("steady", truth, False) or pde.stationary
-    if steady and not pde.balanced:
-        raise ConfigError(f"steady = true is not offered for {pde.name}, whose patterns live on in time; leave it out")
-    if pde.stationary and "time" in values:
-        raise ConfigError(f"{pde.name} has no time; remove [time]")
+    _require_time(pde, steady, "time" in values)
     if "mesh" not in values:
         raise ConfigError('the problem has no mesh; give mesh = "file", --mesh FILE, or [mesh] with a shape')
     initial, noise = top.take("initial", lambda v, where: _initial(v, where, pde), ({}, None))
@@ -63,6 +60,7 @@ def read_config(values: Mapping[str, Any]) -> Config:
         scheme=top.take("scheme", lambda v, where: _scheme(v, where, pde), None),
         periodic=top.take("periodic", _periodic, ()),
         sets=top.take("sets", _sets, {}),
+        parts=top.take("parts", _sets, {}),
         materials=top.take("materials", lambda v, where: read_materials(v, where, pde, steady, output.units), {}),
         coefficients=top.take("coefficients", lambda v, where: _coefficients(v, where, pde), {}),
         initial=initial,
@@ -142,8 +140,15 @@ def _periodic(value: Any, where: str) -> tuple[tuple[str, str], ...]:
     return tuple((one, other) for one, other in pairs)
 
 
+def _require_time(pde: Pde, steady: bool, given: bool) -> None:
+    if steady and not pde.balanced:
+        raise ConfigError(f"steady = true is not offered for {pde.name}, whose patterns live on in time; leave it out")
+    if pde.stationary and given:
+        raise ConfigError(f"{pde.name} has no time; remove [time]")
+
+
 def _sets(value: Any, where: str) -> dict[str, Formula]:
-    """Sets of facets of the boundary by a statement on places."""
+    """Sets of facets of the boundary, or of cells, by a statement on places."""
     found = {}
     for name, part in Section(value, where).values.items():
         formula = quantity(SPACE)(part, f"{where}.{name}")

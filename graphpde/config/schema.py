@@ -133,6 +133,7 @@ class Config:
     scheme: str | None = None
     periodic: tuple[tuple[str, str], ...] = ()
     sets: Mapping[str, Formula] = field(default_factory=dict)
+    parts: Mapping[str, Formula] = field(default_factory=dict)
     materials: Mapping[str, Material] = field(default_factory=dict)
     steady: bool = False
     seed: int = 0
@@ -169,7 +170,7 @@ class Config:
             out["scheme"] = self.scheme
         if self.periodic:
             out["periodic"] = [list(pair) for pair in self.periodic]
-        out["sets"] = _plain(self.sets)
+        out |= {"sets": _plain(self.sets), "parts": _plain(self.parts)}
         said = PDES[self.pde].of_materials(self.materials) if self.materials else {}
         out["coefficients"] = {name: _plain(value) for name, value in self.coefficients.items() if name not in said}
         out["materials"] = {name: material.as_dict() for name, material in self.materials.items()}

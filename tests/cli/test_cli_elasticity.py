@@ -154,6 +154,21 @@ force = [0.0, -2e6]
     assert left.code == 2 and "have no young; name them or give '*'" in left.err
 
 
+def test_parts_by_a_statement(graphpde, here: Path) -> None:
+    """Two bars in a row: each stretches by its own modulus."""
+    text = BLOCK.replace("young = 200.0\npoisson = 0.25\n", "").replace(
+        "[boundary]", '[parts]\nfar = "x > 0.5"\n[boundary]'
+    )
+    text += "traction = [3.0, 0.0, 0.0]\n[materials]\nfar = { young = 50.0, poisson = 0.0 }\n"
+    text += '"*" = { young = 200.0, poisson = 0.0 }\n'
+    final = graphpde("simulate", written(text), *QUIET).json["final"]
+    assert final["displacement_x"]["max"] == pytest.approx(3 * (0.5 / 200 + 0.5 / 50), rel=1e-9)
+    states = graphpde("simulate", "problem.toml", "--show-code").out
+    assert 'parts={"far": Formula("x > 0.5")}' in states
+    done = graphpde("simulate", "problem.toml", "--set", 'parts.far="x > 9"')
+    assert done.code == 2 and "holds for no cell of 'box', which reaches" in done.err
+
+
 def test_a_mesh_of_ones_own_needs_a_material(graphpde, here: Path) -> None:
     text = 'pde = "elasticity"\nmesh = { shape = "rectangle" }\n[output.units]\nlength = "mm"\n'
     done = graphpde("simulate", written(text))
