@@ -26,6 +26,7 @@ examples:
   graphpde simulate --pde heat --mesh part.msh --bc inlet=1
   graphpde simulate --pde heat --mesh part.msh --bc inlet="1+sin(t)" outlet=0 --kappa steel=45 "*=1" --t-end 2
   graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --source "exp(-x**2)"
+  graphpde simulate --pde elasticity --mesh part.msh --bc wall=0 --set 'materials.*=steel' 'boundary.tip.force=[0,0,-9]'
   graphpde simulate --pde poisson --mesh part.msh --bc boundary=0 --adapt 0.02      a mesh for an error of 2 percent
   graphpde simulate problem.toml --dt 0.01 -o runs/fine
   graphpde simulate problem.toml --rtol 1e-4                     steps as long as that error allows
@@ -193,10 +194,10 @@ def _say_plan(setup: Any, as_json: bool) -> None:
 def _say_result(setup: Any, result: RunResult) -> None:
     from graphpde.run.kit import kit_of
 
-    took = "a steady state" if setup.stepper is None else f"{result.steps} steps of {setup.stepper.name}"
+    kit = kit_of(setup)
+    took = kit.took(result.steps)
     if result.rhythm is not None:
         took += f" ({result.rhythm.text})"
-    kit = kit_of(setup)
     say(f"{kit.title}: {kit.size}, {took}, {result.seconds:.3g} s")
     say(*setup.remarks)
     if result.adapted is not None and setup.config.adapt is not None:
@@ -206,7 +207,8 @@ def _say_result(setup: Any, result: RunResult) -> None:
         share = setup.config.adapt.tolerance * rounds[-1].estimate / (rounds[-1].allowed or 1.0)
         say(f"  adapted: {meshes_of(result.adapted)}, estimated error {100 * share:.3g} % of the energy norm")
     if result.status != "ok" and setup.stepper is None:
-        say("interrupted before the mesh was as fine as asked for; run it again for the rest")
+        early = f"after {result.steps} steps" if result.adapted is None else "before the mesh was as fine as asked for"
+        say(f"interrupted {early}; run it again for the rest")
     elif result.status != "ok":
         say(f"{result.status} after {result.steps} steps; go on with: graphpde simulate --resume {result.folder}")
     say(*(f"  {line}" for line in kit.told(result.final)))

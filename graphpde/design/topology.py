@@ -18,6 +18,10 @@ from graphpde.typing import check_shape
 _CLOSE = 1e-10  # of the volume asked for
 _MOST = 1e300  # times a pull that is not 0: cells that nothing pulls at may underflow
 
+Watch = Callable[[int, float, float, Tensor], bool | None]
+"""Told of each step: its number from 1, the compliance after it, the largest change of a variable in it, and the
+densities [m]; True ends the way there."""
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -56,6 +60,7 @@ def minimise_compliance(
     steps: int = 200,
     change: float = 0.01,
     move: float = 0.2,
+    watch: Watch | None = None,
 ) -> Topology:
     """The densities of least compliance that fill a share of the volume, by optimality criteria.
 
@@ -67,6 +72,7 @@ def minimise_compliance(
         volume: share in (0, 1) of the whole, solid and void cells included. densities: of which variables.
         material: modulus by density; default Simp(). start: variables [m]; default ``volume`` everywhere.
         steps: at most. change: of every variable at which it stops. move: longest change of one in a step.
+        watch: sees each step, and may end the way with it; see :data:`Watch`.
 
     Raises:
         InputError: bad numbers. ShapeError: another number of variables. SolveError: a compliance that is no number.
@@ -93,7 +99,9 @@ def minimise_compliance(
         c, v = body(simp(rho)), densities.share(rho)
         compliances.append(_finite(float(c.detach()), len(changes) - 1))
         volumes.append(float(v.detach()))
-        if last:
+        step = len(changes) - 1
+        asked = watch is not None and step > 0 and watch(step, compliances[-1], changes[-1], rho.detach())
+        if last or asked:
             break
         slope, weight = (torch.autograd.grad(y, x, retain_graph=y is c)[0] for y in (c, v))
         x = x.detach()
@@ -101,7 +109,7 @@ def minimise_compliance(
         changes.append(float((new - x).abs().max()))
         x = new
     done = changes[1:]
-    return Topology(rho, x, tuple(compliances), tuple(volumes), tuple(done), changes[-1] <= change)
+    return Topology(rho.detach(), x.detach(), tuple(compliances), tuple(volumes), tuple(done), changes[-1] <= change)
 
 
 def _share(densities: Densities, x: Tensor, weight: Tensor, now: float) -> Callable[[Tensor], Tensor]:

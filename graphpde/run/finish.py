@@ -22,7 +22,8 @@ def finish(run: Running, status: str, result: Result | None, started: float) -> 
     certificates = kit.certificates(frames.moments, result)
     final, judged = kit.final(frames.moments[-1]), kit.doubts(frames.moments, certificates)
     warnings = [*setup.warnings, *run.notes, *judged, *kit.remarks(frames.moments)]
-    numbers = {"certificates": {c.name: c.as_dict() for c in certificates}, "final": final}
+    units = dict(setup.units)
+    numbers = {"certificates": {c.name: c.as_dict() for c in certificates}, "final": final, "units": units}
     run.record(status, **numbers)  # before the pictures, which somebody may not wait for
     clock = time.perf_counter()
     frames.pack()
@@ -50,7 +51,7 @@ def finish(run: Running, status: str, result: Result | None, started: float) -> 
     files = run.folder.files()
     return RunResult(
         status, run.folder.path, unknowns, run.step, seconds, certificates, final, files, warnings, run.rhythm,
-        run.adapted,
+        run.adapted, units,
     )  # fmt: skip
 
 
@@ -58,6 +59,8 @@ def _stopped(run: Running, status: str) -> str:
     """Where a run ended that did not come to its end."""
     if status == "ok":
         return ""
+    if run.setup.stepper is None and run.step < run.steps:
+        return f" Interrupted after {run.step} of {run.steps} steps."
     if run.setup.stepper is None or (run.fitted is not None and run.fitted.interrupted):
         return f" Interrupted before the {'mesh' if run.fitted is None else 'fit'} was as good as was asked for."
     of = f"{run.step} of {run.steps} steps" if run.control is None else f"{run.step} steps"

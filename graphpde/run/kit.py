@@ -94,6 +94,9 @@ class Kit(Protocol):
     def draw(self, frames: Frames, folder: Path) -> tuple[list[Picture], list[Section]]:
         """Save the pictures and return them, and the parts of the page beside them."""
 
+    def took(self, steps: int) -> str:
+        """What was computed in so many steps, for people."""
+
     def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
         """The result in a sentence, without full stop."""
 

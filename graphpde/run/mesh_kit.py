@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphpde.config import Setup
 from graphpde.dynamics import steady
+from graphpde.run.advance import Progress
 from graphpde.run.certificates import certify
 from graphpde.run.checkpoint import fingerprint
 from graphpde.run.estimate import Estimate, estimate
@@ -73,8 +74,12 @@ class MeshKit:
         """Fields on the mesh."""
         return FieldSeries(frames)
 
-    def solve(self, run: Running) -> Result:
-        """The steady state, saved."""
+    def solve(self, run: Running, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> Result:
+        """The steady state, saved; ``progress`` and ``stop`` are for what comes to it in steps.
+
+        Raises:
+            StopAsked: ``stop`` said so; what there is has been saved, as far as ``run.step`` of ``run.steps``.
+        """
         setup, solver = self.setup, self.setup.config.solver
         start = float(setup.times[0])
         result = steady(setup.term, setup.u0, t=start, method=solver.method, rtol=min(solver.rtol, 1e-10))
@@ -128,9 +133,15 @@ class MeshKit:
         """Fields and curves, then the tables."""
         return draw(frames, folder), draw_records(frames, folder)
 
+    def took(self, steps: int) -> str:
+        """A state, or the steps that led to it."""
+        if self.setup.stepper is None:
+            return "a state of rest" if self.setup.pde.elastic else "a steady state"
+        return f"{steps} steps of {self.setup.stepper.name}"
+
     def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
         """Unknowns, steps and ranges."""
-        took = "a steady state" if self.setup.stepper is None else f"{run.step} steps of {self.setup.stepper.name}"
+        took = self.took(run.step)
         if run.rhythm is not None:
             took += f" ({run.rhythm.text} {self.setup.units['time']})"
         ranges = "; ".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,12 @@ from torch import Tensor
 from graphpde.config import Setup
 from graphpde.ops.elasticity import effective_masses, modes
 from graphpde.problems.modal import ModalProblem
+from graphpde.run.advance import Progress
 from graphpde.run.frames import Frames
 from graphpde.run.measure import Moment
 from graphpde.run.mesh_kit import MeshKit
 from graphpde.run.running import Running
-from graphpde.run.show_code import Script, show_code, written
+from graphpde.run.show_code import Script, fields_of, series, show_code
 from graphpde.solve.result import Result, Status
 from graphpde.viz import Certificate, Panel, Picture, Section, Table, plot_deformed, plot_multiples, save_figure
 from graphpde.viz.deformed import SEEN
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _APART = 1e-8
 _SHOWN = 6  # modes in the picture
 _BEATS = 20  # pictures of one period
-_MODE = "mode "
+_MODE, _ALL = "mode ", "all modes"
 _MOVIE = "figures/animation.gif"
 
 
@@ -39,9 +40,10 @@ class ModalKit(MeshKit):
     def __init__(self, setup: Setup):
         super().__init__(setup)
         self._rows: list[dict[str, float]] = []
+        self._sum: dict[str, float] = {}
         self._apart = 0.0
 
-    def solve(self, run: Running) -> Result:
+    def solve(self, run: Running, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> Result:
         """Every mode as a moment, its largest displacement 1; several may have one frequency."""
         setup, pde = self.setup, self.setup.pde
         assert isinstance(pde, ModalProblem)
@@ -51,11 +53,12 @@ class ModalKit(MeshKit):
         weighed = _weighed(found.mass, shapes).flatten(0, 1)
         unit = shapes.flatten(0, 1).mT @ weighed
         self._apart = float((unit - torch.eye(len(unit), dtype=unit.dtype, device=unit.device)).abs().max())
+        whole = _weighed(found.mass, torch.ones_like(shapes[..., :1])).sum((0, 2))
         for k, frequency in enumerate(found.frequencies.tolist()):
             shape = shapes[..., k] / shapes[..., k].norm(dim=1).max()
             run.frames.add(k + 1, float(k + 1), shape)
-            masses = dict(zip(("mass_x", "mass_y", "mass_z"), carried[k].tolist(), strict=False))
-            self._rows.append({"frequency": frequency, **masses})
+            self._rows.append({"frequency": frequency, **_by_axis(carried[k], whole)})
+        self._sum = _by_axis(carried.sum(0), whole)
         run.step = run.steps = len(found.values)
         return Result(shapes[..., 0], Status.CONVERGED, "modes", len(found.values))
 
@@ -68,10 +71,11 @@ class ModalKit(MeshKit):
         return [
             f"found = {found}",
             "print(found.frequencies)",
-            "u = found.shapes[..., -1]  # the last of them, its largest displacement 1",
-            "u = u / u.norm(dim=1).max()",
+            "shapes = [u / u.norm(dim=1).max() for u in found.shapes.unbind(-1)]  # the largest displacements are 1",
+            "u = shapes[-1]",
             "",
-            written(script, self.setup),
+            f"moments = [(mode, {fields_of(self.setup)}) for mode, u in enumerate(shapes, 1)]",
+            series(script, self.setup, "moments", script.value(list(self.setup.pde.fields))),
         ]
 
     def certificates(self, moments: Sequence[Moment], result: Result | None) -> list[Certificate]:
@@ -79,10 +83,20 @@ class ModalKit(MeshKit):
         return [Certificate("orthogonality", self._apart, _APART, text=text)]
 
     def final(self, moment: Moment) -> dict[str, dict[str, float]]:
-        return {f"{_MODE}{k}": row for k, row in enumerate(self._rows, 1)}
+        return {**{f"{_MODE}{k}": row for k, row in enumerate(self._rows, 1)}, _ALL: self._sum}
 
     def told(self, final: Mapping[str, Mapping[str, float]]) -> list[str]:
-        return [f"{name}: {row['frequency']:.5g} {self.setup.units['frequency']}" for name, row in final.items()]
+        unit, modes = self.setup.units["frequency"], {name: row for name, row in final.items() if name != _ALL}
+        first, *others = (f"{100 * final[_ALL][f'share_{a}']:.3g} %" for a in self._axes)
+        carried = ", ".join([f"{first} of the mass along x", *(f"{v} along {a}" for v, a in zip(others, "yz"))])
+        return [
+            *(f"{name}: {row['frequency']:.5g} {unit}" for name, row in modes.items()),
+            f"together they carry {carried}",
+        ]
+
+    @property
+    def _axes(self) -> str:
+        return "xyz"[: self.setup.u0.shape[1]]
 
     def doubts(self, moments: Sequence[Moment], certificates: Sequence[Certificate]) -> list[str]:
         return []
@@ -91,7 +105,10 @@ class ModalKit(MeshKit):
         return []
 
     def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
-        return f"{self.size}, {len(final)} vibrations: " + ", ".join(self.told(final))
+        return f"{self.size}, {self.took(run.step)}: " + ", ".join(self.told(final))
+
+    def took(self, steps: int) -> str:
+        return f"{steps} vibrations"
 
     def draw(self, frames: Frames, folder: Path) -> tuple[list[Picture], list[Section]]:
         """The modes side by side, the table of their masses, a movie of the first that is no rigid motion."""
@@ -125,7 +142,7 @@ class ModalKit(MeshKit):
             title = f"{_MODE}{k + 1}, {self._rows[k]['frequency']:.4g} {self.setup.units['frequency']}"
             bent = mesh.with_points(mesh.points + self._reach * moved.to(mesh.points))
             panels.append(Panel(bent, moved.norm(dim=1), title, "displacement by the largest"))
-        return plot_multiples(panels, title=self.title, length_unit=self.setup.units["length"])
+        return plot_multiples(panels, title=self.title, length_unit=self.setup.units["length"], alike=True)
 
     def _period(self, frames: Frames, k: int) -> Iterator[Figure]:
         mesh, moved = self.setup.space.mesh, self._moved(frames, k)
@@ -145,14 +162,20 @@ class ModalKit(MeshKit):
             yield figure
 
     def _table(self) -> Section:
-        axes = "xyz"[: self.setup.u0.shape[1]]
-        rows = [
-            [k, f"{row['frequency']:.6g}", *(f"{row[f'mass_{a}']:.4g}" for a in axes)]
-            for k, row in enumerate(self._rows, 1)
-        ]
-        head = ["mode", f"frequency [{self.setup.units['frequency']}]", *(f"mass along {a}" for a in axes)]
-        text = "Frequencies, and the mass that each mode carries when the body is shaken along an axis."
+        def line(*first: object, **row: float) -> list[object]:
+            return [*first, *(f"{row[f'mass_{a}']:.4g} ({100 * row[f'share_{a}']:.3g} %)" for a in self._axes)]
+
+        rows = [line(k, f"{row['frequency']:.6g}", **row) for k, row in enumerate(self._rows, 1)]
+        rows.append(line("all of these", "", **self._sum))
+        head = ["mode", f"frequency [{self.setup.units['frequency']}]", *(f"mass along {a}" for a in self._axes)]
+        text = "Frequencies, and the mass that each mode carries when the body is shaken along an axis, of the whole."
         return Section("Vibrations", text, [], [Table("", rows, head)], [])
+
+
+def _by_axis(masses: Tensor, whole: Tensor) -> dict[str, float]:
+    """Masses that go with motions along the axes [d], and their shares of the whole mass [d]."""
+    named = {"mass": masses, "share": masses / whole}
+    return {f"{key}_{a}": v for key, values in named.items() for a, v in zip("xyz", values.tolist(), strict=False)}
 
 
 def _weighed(mass: object, shapes: Tensor) -> Tensor:

@@ -80,6 +80,11 @@ def open_run(place: str | Path) -> Stopped:
         )
     _refuse_fitted_fields(path, manifest)
     problem = load(path / "config.toml")
+    if problem.get("steady"):
+        raise InputError(
+            f"'{path}' {'is complete and ' if manifest.get('status') == 'ok' else ''}has no steps in time to go on "
+            f"with; for another run: graphpde simulate {path / 'config.toml'}"
+        )
     checkpoint = read_checkpoint(path / FILE)
     return Stopped(path, checkpoint if t is None else moment_of(path, checkpoint, t), manifest, problem)
 

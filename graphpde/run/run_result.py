@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class RunResult:
         unknowns, steps, seconds: its size and cost, steps as taken. rhythm: what the step control did; None for equal
             steps. adapted: how the mesh was refined, where it was.
         certificates: what was promised and kept. final: field -> its range and integral at the last saved moment.
-        warnings: about the mesh and the run, one sentence each.
+        warnings: about the mesh and the run, one sentence each. units: of fields, lengths, times, stresses and forces.
     """
 
     status: str
@@ -35,6 +35,7 @@ class RunResult:
     warnings: Sequence[str] = ()
     rhythm: Rhythm | None = None
     adapted: Adapted | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For machines; paths are absolute."""
@@ -47,6 +48,7 @@ class RunResult:
             "seconds": self.seconds,
             "certificates": {c.name: c.as_dict() for c in self.certificates},
             "final": self.final,
+            "units": dict(self.units),
             "files": [str(file.resolve()) for file in self.files],
             "folder": str(self.folder.resolve()),
             "warnings": list(self.warnings),

@@ -121,8 +121,10 @@ def _mesh_and_space(script: Script, setup: Setup) -> list[str]:
     if config.device != "cpu" or config.dtype != "float64":
         space += f".to({script.value(config.device)}, {script.use('torch', 'torch')}.{config.dtype})"
     lines = [f"mesh = {mesh}"]
-    if config.sets:
-        lines.append(f"mesh = {script.call('with_sets', 'graphpde.config', 'mesh', script.value(config.sets))}")
+    if config.sets or config.parts:
+        parts = script.value(config.parts) if config.parts else None
+        made = script.call("with_sets", "graphpde.config", "mesh", script.value(config.sets), parts=parts)
+        lines.append(f"mesh = {made}")
     return [*lines, f"space = {space}"]
 
 
@@ -253,17 +255,24 @@ def _left_out(setup: Setup) -> list[str]:
     return ["", f"# not in this script: {', '.join(asked)}"] if asked else []
 
 
-def written(script: Script, setup: Setup, moments: str | None = None, more: Mapping[str, str] | None = None) -> str:
-    """The line that writes u: at the start of the times, or at ``moments`` with {} for the fields; with ``more`` fields
-    [n] by name, as code."""
-    write, fields, more = script.use("write_series", "graphpde.viz"), list(setup.pde.fields), more or {}
-    moment = "name: space.at_points(u)[:, k] for k, name in enumerate(" + script.value(fields) + ")"
-    if more:
-        others = ", ".join(f'"{name}": space.at_points({values}[:, None])[:, 0]' for name, values in more.items())
-        moment = "**{" + moment + "}, " + others
-    series = (moments or f"({float(setup.times[0])!r}, {{}})").replace("{}", "{" + moment + "}")
-    names = script.value([*fields, *more])
-    return f'{write}("{setup.name}.pvd", [{series}], names={names}, mesh=space.mesh)'
+def fields_of(setup: Setup) -> str:
+    """The fields of u at the points of the mesh, by name."""
+    names = json.dumps(list(setup.pde.fields))
+    return "{name: space.at_points(u)[:, k] for k, name in enumerate(" + names + ")}"
+
+
+def written(script: Script, setup: Setup, more: Mapping[str, str] | None = None) -> list[str]:
+    """The lines that write u, with ``more`` fields [n], as code by name."""
+    lines = [f"fields = {fields_of(setup)}"]
+    for name, values in (more or {}).items():
+        lines.append(f'fields["{name}"] = space.at_points({values}[:, None])[:, 0]')
+    return [*lines, series(script, setup, f"[({float(setup.times[0])!r}, fields)]", "list(fields)")]
+
+
+def series(script: Script, setup: Setup, moments: str, names: str) -> str:
+    """The line that writes moments, given as code."""
+    write = script.use("write_series", "graphpde.viz")
+    return f'{write}("{setup.name}.pvd", {moments}, names={names}, mesh=space.mesh)'
 
 
 def _stresses(script: Script, setup: Setup) -> list[str]:
@@ -291,7 +300,7 @@ def _solve(script: Script, setup: Setup) -> list[str]:
         torch = script.use("torch", "torch")
         read = _stresses(script, setup)
         more = {"von_mises": "stress"} if read else {}
-        return [f"with {torch}.no_grad():", f"    u = {found}.value", *read, "", written(script, setup, more=more)]
+        return [f"with {torch}.no_grad():", f"    u = {found}.value", *read, "", *written(script, setup, more)]
     torch, plan = script.use("torch", "torch"), config.time
     kind = type(setup.stepper).__name__
     options = {}

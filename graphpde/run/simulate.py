@@ -74,8 +74,8 @@ def simulate(
         setup: from :func:`~graphpde.config.prepare`, or of particles.
         path: a free folder, or one of an older run, which it replaces.
         command: recorded as the way to do it again. progress: see :data:`Progress`.
-        stop: asked after every step and every refined mesh; True ends the run, what it has is kept and the status is
-            "interrupted".
+        stop: asked after every step, of a design too, and every refined mesh; True ends the run, what it has is kept
+            and the status is "interrupted".
         every: seconds of wall time after which the last good state is kept, beside that of each saved moment.
         after: the stopped run that lies in ``path`` and goes on, from :func:`~graphpde.run.resume.open_run`.
         fitted: how the coefficients of the problem were found, kept beside the run.
@@ -187,7 +187,7 @@ def _carry_out(
             if leg is None:
                 kit = run.frames.kit
                 assert isinstance(kit, MeshKit)  # particles have steps
-                result = kit.solve(run)
+                result = kit.solve(run, progress, stop)
             else:
                 advance(run, leg, progress, stop, every)
     except StopAsked:

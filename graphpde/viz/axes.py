@@ -138,3 +138,11 @@ def frame_space(axes: Any, view: Camera, length_unit: str | None, ticks: int = 5
             _set_ticks(axis, round(ticks * side / view.box.max()))
     axes.grid(False)
     axes.patch.set_visible(False)  # it would cover the labels of a neighbour
+
+
+def hide_space(axes: Any) -> None:
+    """Take the axes in space away; unlike those that are off they keep their room, which a picture may need all of."""
+    for name, axis in zip("xyz", (axes.xaxis, axes.yaxis, axes.zaxis), strict=True):
+        getattr(axes, f"set_{name}label")("")
+        axis.set_ticks([])
+        axis.line.set_linewidth(0.0)

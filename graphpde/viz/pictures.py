@@ -10,6 +10,7 @@ import numpy as np
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.mesh import Mesh
 from graphpde.viz.arrays import as_array
+from graphpde.viz.axes import hide_space
 from graphpde.viz.canvas import entitle, labelled
 from graphpde.viz.colours import Scale, make_scale
 from graphpde.viz.draw import draw_interval
@@ -134,7 +135,7 @@ def plot_frames(
         if seen.flat:
             panel.label_outer()
         elif k > 0:
-            panel.set_axis_off()  # the same view as in the first panel, where the coordinates stand
+            hide_space(panel)  # the same view as in the first panel, where the coordinates stand
     for c, (scale, one) in enumerate(zip(scales, _each(unit, len(scales)))):
         own = [panel for (channel, _), panel in panels.items() if channel == c]
         seen.add_colour_bar(figure, scale, own, one)

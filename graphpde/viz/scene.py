@@ -29,6 +29,7 @@ class Scene(NamedTuple):
         shape: the faces to paint, for flat and solid.
         n_cells: number of cells. middles: middle nodes of quadratic cells, or None.
         owner: where each cell shows one value, the cell of each of the last points, which are torn apart for that.
+        room: points [n, d] that the panel has room for, where those are not the vertices.
     """
 
     kind: str
@@ -39,6 +40,12 @@ class Scene(NamedTuple):
     n_cells: int
     middles: Middles | None = None
     owner: np.ndarray | None = None
+    room: np.ndarray | None = None
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Points that the panel has room for [n, d]."""
+        return self.points[self.used] if self.room is None else self.room
 
     @property
     def flat(self) -> bool:
@@ -49,8 +56,8 @@ class Scene(NamedTuple):
     def size(self) -> tuple[float, float]:
         """Width and height [inches] of one panel, in the proportions of the mesh where it is flat."""
         if not self.flat:
-            return camera(self.points[self.used]).size if self.in_space else (5.6, 3.6)
-        extent = np.maximum(np.ptp(self.points[self.used], axis=0), 1e-300)
+            return camera(self.shown).size if self.in_space else (5.6, 3.6)
+        extent = np.maximum(np.ptp(self.shown, axis=0), 1e-300)
         ratio = float(np.clip(extent[0] / extent[1], 0.12, 10.0))
         if ratio > 1:
             width = min(4.6 * ratio, 7.5)
@@ -68,6 +75,8 @@ class Scene(NamedTuple):
         bar = (0.3, 0.9) if bar_below else (1.3, 0.2)
         total = max(columns * (width + 0.15) + 0.5 + bar[0], 3.8), rows * (height + 0.3) + 0.5 + bar[1]
         figure = new_figure(*total)
+        if rows * columns > 1:  # boxes of true proportions are not where the layout has their titles
+            figure.get_layout_engine().set(h_pad=0.2 if self.in_space else 0.07)  # type: ignore[union-attr, call-arg]
         space = {"projection": "3d"} if self.in_space else {}
         return figure, figure.subplots(rows, columns, squeeze=False, subplot_kw=space)
 
@@ -78,11 +87,10 @@ class Scene(NamedTuple):
 
     def frame(self, axes: Any, length_unit: str | None, ticks: int = 6) -> None:
         """Axes with true aspect and labelled coordinates."""
-        seen = self.points[self.used]
         if self.in_space:
-            frame_space(axes, camera(seen), length_unit, min(ticks, 5))
+            frame_space(axes, camera(self.shown), length_unit, min(ticks, 5))
         elif self.flat:
-            frame_flat(axes, seen, length_unit, ticks)
+            frame_flat(axes, self.shown, length_unit, ticks)
         else:
             axes.set_xlabel(labelled("x", length_unit))
             style_axes(axes, ticks)
@@ -109,7 +117,7 @@ class Scene(NamedTuple):
         if title and alone and not self.in_space:
             entitle(axes.figure, title)
         elif title:
-            top = camera(self.points[self.used]).top if self.in_space else None
+            top = camera(self.shown).top if self.in_space else None
             text = axes.set_title(plain(title, 80), fontsize=10, color=INK, y=top)
             if top is not None:
                 text.set_y(top)  # axes in space move their title down by themselves
@@ -133,7 +141,7 @@ class Scene(NamedTuple):
         elif self.kind == "flat":
             draw_flat(axes, self.shape, u, scale, lines, self.pairs)
         else:
-            viewer = camera(self.points[self.used]).viewer
+            viewer = camera(self.shown).viewer
             corners, limit = u[self.shape.triangles], 120_000 // style.panels
             draw_solid(axes, self.shape, corners, scale.colours, viewer=viewer, lines=lines, limit=limit)
         if self.kind != "curve" and np.isnan(u[self.used]).any():

@@ -35,9 +35,9 @@ def graphpde(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: py
     """Runs a command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GRAPHPDE_DEBUG", raising=False)
-    capsys.readouterr()
 
     def run(*argv: object) -> Done:
+        capsys.readouterr()  # what a script printed before
         code = main([str(word) for word in argv])
         return Done(code, *capsys.readouterr())
 

@@ -239,6 +239,21 @@ def test_named_cells_are_solid_or_void_whatever_the_design() -> None:
         Densities(mesh, 0.4, solid="rim", void="rim")
 
 
+def test_the_way_is_watched_and_ends_where_asked() -> None:
+    total, densities, seen = cantilever(small()), Densities(small(), 0.5), []
+
+    def watch(step: int, compliance: float, change: float, now: Tensor) -> bool:
+        seen.append((step, compliance, change, now))
+        return step == 3
+
+    found = minimise_compliance(total, 0.4, densities, steps=20, watch=watch)
+    whole = minimise_compliance(total, 0.4, densities, steps=20)
+    assert found.steps == 3 and not found.converged and not found.densities.requires_grad
+    assert found.compliance == whole.compliance[:4] and found.change == whole.change[:3]
+    assert [row[:3] for row in seen] == list(zip((1, 2, 3), found.compliance[1:], found.change, strict=True))
+    assert torch.equal(seen[-1][3], found.densities) and torch.equal(densities(found.variables), found.densities)
+
+
 # refusals
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from graphpde.mesh import Mesh, box
-from graphpde.viz import plot_field
+from graphpde.mesh import Mesh, box, rectangle
+from graphpde.viz import Panel, plot_field, plot_frames, plot_multiples
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -64,3 +64,37 @@ def test_a_flat_sheet_in_space_says_where_it_lies() -> None:
     x[:, 2] = 0.5 + 0.001 * x[:, 2]
     label = plot_field(mesh.with_points(x), mesh.points[:, 0]).axes[0].get_xlabel()
     assert label.endswith("(z from 0.5 to 0.501 m)")
+
+
+def swollen(mesh: Mesh) -> list[Panel]:
+    """The mesh in five sizes."""
+    return [Panel(mesh.with_points(mesh.points * (1 + k / 10)), mesh.points[:, 0], f"size {k}") for k in range(5)]
+
+
+@pytest.mark.parametrize("mesh", [rectangle(4, 4), box(2, 2, 2), slender(0), slender(2)])
+def test_panels_alike_have_one_scale_and_room_for_their_titles(mesh: Mesh) -> None:
+    """Titles on nothing else, axes in space in one panel."""
+    figure = plot_multiples(swollen(mesh), title="Five sizes", alike=True)
+    pixels(figure)
+    panels, names = figure.axes[:5], "xyz"[: mesh.space_dim]
+    for name in names:
+        (low, high), *others = (getattr(axes, f"get_{name}lim")() for axes in panels)
+        assert all(other == (low, high) for other in others) and high - low >= 1.4 * float(mesh.points.amax(0).min())
+    titles = [axes.title for axes in panels] + [figure._suptitle]  # type: ignore[attr-defined]
+    boxes = [title.get_window_extent() for title in titles]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[k + 1 :])
+    labels = [[label for name in names if (label := getattr(axes, f"get_{name}label")())] for axes in panels]
+    assert mesh.space_dim == 2 or sum(map(bool, labels)) == 1
+    shown = [axes.get_tightbbox() for axes in panels[:3]]
+    assert not any(title.overlaps(panel) for title in boxes[3:5] for panel in shown)
+
+
+@pytest.mark.parametrize("frames", [True, False])
+def test_a_wide_body_leaves_the_colour_bar_alone(frames: bool) -> None:
+    mesh = slender(0)
+    states = torch.stack([k * mesh.points[:, 0] for k in range(4)])[..., None]
+    figure = plot_frames(mesh, range(4), states) if frames else plot_multiples(swollen(mesh), alike=True)
+    picture = pixels(figure)
+    x, width = figure.axes[-1].get_position().x0, picture.shape[1]
+    strip = picture[:, int(x * width) - 14 : int(x * width) - 4]
+    assert (strip == 1).all()

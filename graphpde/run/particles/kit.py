@@ -159,9 +159,13 @@ class ParticleKit:
         """Where they are, how they came there, energies."""
         return draw(frames, folder, None if self.ways is None else self.ways.whole(frames))
 
+    def took(self, steps: int) -> str:
+        """The steps."""
+        return f"{steps} steps of {self.setup.stepper.name}"
+
     def summary(self, run: Running, final: Mapping[str, Mapping[str, float]]) -> str:
         """Particles, steps and energy."""
-        took = f"{run.step} steps of {self.setup.stepper.name}"
+        took = self.took(run.step)
         if run.rhythm is not None:
             took += f" ({run.rhythm.text})"
         return f"{self.size}, {took}: energy {final['energy']['total']:.6g} at the end"
