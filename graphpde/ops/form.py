@@ -14,7 +14,7 @@ from graphpde.errors import ConditionError, InputError, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes, gradient, slopes, slopes_of_energy, slopes_of_linear
-from graphpde.ops.term import LinearTerm, Term
+from graphpde.ops.term import LinearTerm, Mass, Term
 from graphpde.ops.values import at_least, evaluate, require_each
 from graphpde.registry import Registry
 from graphpde.typing import check_shape
@@ -288,6 +288,25 @@ class Energy(Form):
                 )
             parts.append(e)
         return points.total(parts)
+
+
+class PartOf(Form):
+    """A part of a whole for one run: its domain, coefficients, points, channels and mass."""
+
+    def __init__(self, whole: Form):
+        super().__init__(whole.domain, degree=whole.degree, where=whole.where, **whole._given)
+        self.channels, self.algebraic = whole.channels, whole.algebraic
+        self.whole: tuple[Any] = (whole,)  # not a part of this one
+
+    @property
+    def mass(self) -> Mass:
+        mass: Mass = self.whole[0].mass
+        return mass
+
+
+def beside_gradients(v: Any) -> Any:
+    """A coefficient [m, q, 1 or c] with the axes of gradients, [m, q, 1 or c, 1]; numbers as they are."""
+    return v[..., None] if isinstance(v, Tensor) and v.dim() else v
 
 
 def _checked(domain: Space, name: str, value: Coefficient, *, on_cells: bool) -> Any:

@@ -23,7 +23,7 @@ from graphpde.mesh.second_order import MIDDLES
 from graphpde.mesh.space import Space
 from graphpde.ops.boundary import Dirichlet
 from graphpde.ops.constraint import Constraint
-from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values
+from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values, beside_gradients
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes
 from graphpde.ops.system import System
@@ -104,7 +104,7 @@ class Stokes(LinearForm):
         strain = velocity + velocity.mT if self.transposed else velocity
         rate = velocity.diagonal(dim1=-2, dim2=-1).sum(-1)
         one = torch.eye(d, dtype=u.dtype, device=u.device)
-        flux = pressure[..., None, None] * one - (mu[..., None] if isinstance(mu, Tensor) and mu.dim() else mu) * strain
+        flux = pressure[..., None, None] * one - beside_gradients(mu) * strain
         continuity = torch.cat([torch.zeros_like(u[..., :d]), rate[..., None]], -1)
         if self.domain.element.degree > 1:
             return continuity, torch.cat([flux, torch.zeros_like(grad[..., d:, :])], -2)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
-from graphpde.ops.elasticity.linear import checked_space, displacement_channels
+from graphpde.ops.elasticity.linear import checked_space, displacement_channels, lame_constants
 from graphpde.ops.elasticity.rigid import free_motions, rigid_modes
 from graphpde.ops.form import Coefficient, Energy, Local, Values
 from graphpde.ops.term import Free
@@ -172,7 +172,7 @@ def _diagonal(grad: Tensor) -> Tensor:
 def _lame(p: Values) -> tuple[Any, Any]:
     """lambda and mu, numbers or [m, q]."""
     young, nu = (v[..., 0] if isinstance(v, Tensor) and v.dim() else v for v in (p["young"], p["poisson"]))
-    return young * nu / ((1 + nu) * (1 - 2 * nu)), young / (2 * (1 + nu))
+    return lame_constants(young, nu)
 
 
 def _beside(v: Any) -> Any:

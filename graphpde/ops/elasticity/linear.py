@@ -14,7 +14,7 @@ from graphpde.errors import InputError, LockingCaveat, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.elasticity.orthotropic import Orthotropic
 from graphpde.ops.elasticity.rigid import free_motions, rigid_modes
-from graphpde.ops.form import Coefficient, LinearForm, Local, Values
+from graphpde.ops.form import Coefficient, LinearForm, Local, Values, beside_gradients
 from graphpde.ops.term import Free
 from graphpde.ops.values import evaluate, require_finite
 from graphpde.typing import Field
@@ -149,11 +149,9 @@ class Elasticity(LinearForm):
 
     def lame(self, p: Values) -> tuple[Any, Any]:
         """lambda (in plane stress 2 lambda mu / (lambda + 2 mu)) and mu, numbers or [m, q, 1, 1]."""
-        young, nu = (v[..., None] if isinstance(v, Tensor) and v.dim() else v for v in (p["young"], p["poisson"]))
-        shear = young / (2 * (1 + nu))
-        if self.kind == "plane_stress":
-            return young * nu / (1 - nu**2), shear
-        return young * nu / ((1 + nu) * (1 - 2 * nu)), shear
+        young, nu = beside_gradients(p["young"]), beside_gradients(p["poisson"])
+        first, shear = lame_constants(young, nu)
+        return (young * nu / (1 - nu**2) if self.kind == "plane_stress" else first), shear
 
     def _inside(self, e: Tensor) -> Tensor:
         """The identity of the directions in which something pulls [3, 3]."""
@@ -240,6 +238,11 @@ class Elasticity(LinearForm):
 
     def free(self, held: Tensor | None, supports: Sequence[LinearOperator]) -> Free:
         return free_motions(self.domain, held, supports, axisymmetric=self.axisymmetric)
+
+
+def lame_constants(young: Any, poisson: Any) -> tuple[Any, Any]:
+    """lambda and mu."""
+    return young * poisson / ((1 + poisson) * (1 - 2 * poisson)), young / (2 * (1 + poisson))
 
 
 def checked_space(domain: Any) -> Space:

@@ -148,17 +148,11 @@ def _multigrid(
 ) -> Preconditioner | None:
     """Smoothed aggregation that knows the motions without strain, for what is too large to be factored."""
     dim, domain = motion.motion.dim, motion.motion.domain
-    own = [getattr(term, "rigid_modes", None) for _, term in motion.motion.forces.parts]
-    free = next((rigid() for rigid in own if rigid is not None), None)
     assert domain is not None
-    if not isinstance(stiff, BlockSparse) or free is None or domain.n * dim <= _FACTORED:
+    if not isinstance(stiff, BlockSparse) or stiff.near_null is None or domain.n * dim <= _FACTORED:
         return None
     from graphpde.solve.multigrid import Multigrid
 
     assert isinstance(heavy, Sparse | Diagonal)
     whole = pin(stiff + heavy * (1e-9 * scale), held)
-    candidates = free.detach().flatten(0, 1)
-    if held is not None:
-        both = (held[:, None].expand(-1, dim) if held.dim() == 1 else held).reshape(-1, 1)
-        candidates = candidates.masked_fill(both, 0.0)
-    return Multigrid(Interleaved(whole, dim), method="smoothed_aggregation", candidates=candidates)
+    return Multigrid(Interleaved(whole, dim), method="smoothed_aggregation")

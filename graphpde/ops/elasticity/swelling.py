@@ -19,7 +19,7 @@ from graphpde.core.linear_operator import LinearOperator
 from graphpde.errors import InputError
 from graphpde.ops.elasticity.linear import Elasticity
 from graphpde.ops.elasticity.rigid import free_motions
-from graphpde.ops.form import Coefficient, LinearForm, Local, Values
+from graphpde.ops.form import Coefficient, LinearForm, Local, Values, beside_gradients
 from graphpde.ops.incompressible import at_corners, between, corner_means, to_corners
 from graphpde.ops.integration import Integration
 from graphpde.ops.point_derivatives import Slopes
@@ -65,7 +65,7 @@ class Swelling(LinearForm):
         stress = self.stress_of(x, u, grad, p)
         source, pull = self.body._pull(x, stress)
         assert pull is not None
-        spread = -(k[..., None] if isinstance(k, Tensor) and k.dim() else k) * grad[..., d:, :]
+        spread = -beside_gradients(k) * grad[..., d:, :]
         spread = spread * x[..., :1, None] if self.axisymmetric else spread
         if source is not None:
             source = torch.nn.functional.pad(source, (0, 1))
@@ -156,9 +156,7 @@ class ThermoElasticity(Swelling):
         return torch.nn.functional.pad(self.body.near_null(), (0, 0, 0, 1))
 
     def swell(self, p: Values, like: Tensor) -> Tensor:
-        alpha = p["expansion"]
-        alpha = alpha[..., None] if isinstance(alpha, Tensor) and alpha.dim() else alpha
-        return self.body.law(alpha * self.body._inside(like), p)
+        return self.body.law(beside_gradients(p["expansion"]) * self.body._inside(like), p)
 
 
 class PoroElasticity(Swelling):

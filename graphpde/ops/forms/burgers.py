@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphpde.errors import InputError
 from graphpde.ops.constant_gradients import over_directions
-from graphpde.ops.form import FORMS, Coefficient, Form, Local, Values
+from graphpde.ops.form import FORMS, Coefficient, Form, Local, Values, beside_gradients
 
 
 @FORMS.add("burgers")
@@ -45,7 +45,7 @@ class Burgers(Form):
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
         carried = (u * u / 2)[..., None] * self.direction.to(u.dtype)
-        return None, carried - _beside(p["nu"]) * grad
+        return None, carried - beside_gradients(p["nu"]) * grad
 
 
 @FORMS.add("vector-burgers")
@@ -66,9 +66,4 @@ class VectorBurgers(Form):
         self.channels = ("u", "v", "w")[: self.domain.mesh.space_dim]
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
-        return -over_directions(grad * u[..., None, :]), -_beside(p["nu"]) * grad
-
-
-def _beside(nu: Any) -> Any:
-    """A coefficient [m, q, c] beside gradients [m, q, c, d]."""
-    return nu[..., None] if isinstance(nu, Tensor) and nu.dim() else nu
+        return -over_directions(grad * u[..., None, :]), -beside_gradients(p["nu"]) * grad

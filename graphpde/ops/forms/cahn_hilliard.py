@@ -15,7 +15,7 @@ from graphpde.core.linear_operator import Sparse
 from graphpde.errors import InputError, ShapeError
 from graphpde.mesh.space import Space
 from graphpde.ops.constant_gradients import squared
-from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values
+from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, PartOf, Values, beside_gradients
 from graphpde.ops.term import Mass
 from graphpde.solve.linear import LinearSolver
 
@@ -123,22 +123,7 @@ class CahnHilliard(Form):
         return points.total(parts)
 
 
-class _Piece(Form):
-    """A part of the whole for one run: its coefficients, points and mass."""
-
-    channels = CHANNELS
-    algebraic = ("mu",)
-
-    def __init__(self, whole: CahnHilliard):
-        super().__init__(whole.domain, degree=whole.degree, **whole._given)
-        self.whole = (whole,)  # not a part of this one
-
-    @property
-    def mass(self) -> Mass:
-        return self.whole[0].mass
-
-
-class Exchange(_Piece, LinearForm):
+class Exchange(PartOf, LinearForm):
     """Flow down the potential, and its linear part: that of wells which are parabolas.
 
     The curvature of the wells stands here so that steps implicit in the linear part alone may be long.
@@ -153,7 +138,7 @@ class Exchange(_Piece, LinearForm):
         return source - parabola(u, p, self.whole[0].wells), flux
 
 
-class Wells(_Piece):
+class Wells(PartOf):
     """What the wells add to that; in a step that is split, their concave part is that of the state ``behind``."""
 
     behind: Tensor | None = None
@@ -180,7 +165,7 @@ class Wells(_Piece):
 
 def exchange(u: Tensor, grad: Tensor, p: Values) -> tuple[Tensor, Tensor]:
     """Source (0, mu) and flux (-M grad mu, -kappa grad c)."""
-    mobility, kappa = (v[..., None] if isinstance(v, Tensor) and v.dim() else v for v in (p["mobility"], p["kappa"]))
+    mobility, kappa = beside_gradients(p["mobility"]), beside_gradients(p["kappa"])
     c, mu = grad[..., :1, :], grad[..., 1:, :]
     return torch.cat([torch.zeros_like(u[..., :1]), u[..., 1:]], -1), torch.cat([-mobility * mu, -kappa * c], -2)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphpde.core.cached import cached
 from graphpde.errors import InputError
 from graphpde.ops.constant_gradients import squared
-from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, Values
+from graphpde.ops.form import FORMS, Coefficient, Form, LinearForm, Local, PartOf, Values, beside_gradients
 from graphpde.ops.term import Mass, Term
 
 CHANNELS = ("potential", "temperature")
@@ -95,22 +95,7 @@ class ElectroThermal(Form):
         return super()._apply(fn, recurse)
 
 
-class _Piece(Form):
-    """A part of the whole for one run: its coefficients, points and mass."""
-
-    channels = CHANNELS
-    algebraic = ("potential",)
-
-    def __init__(self, whole: ElectroThermal):
-        super().__init__(whole.domain, degree=whole.degree, where=whole.where, **whole._given)
-        self.whole = (whole,)  # not a part of this one
-
-    @property
-    def mass(self) -> Mass:
-        return self.whole[0].mass
-
-
-class Conduction(_Piece, LinearForm):
+class Conduction(PartOf, LinearForm):
     """Of both, the electric one as it usually is."""
 
     symmetric = True
@@ -123,7 +108,7 @@ class Conduction(_Piece, LinearForm):
         return None, conduction(self.whole[0].usual, grad, p)
 
 
-class Joule(_Piece):
+class Joule(PartOf):
     """The heat, and how much better or worse the current is conducted than usual."""
 
     def local(self, t: Tensor, x: Tensor, u: Tensor, grad: Tensor, p: Values) -> Local:
@@ -135,7 +120,7 @@ class Joule(_Piece):
         return self.whole[0].tensors()
 
 
-class Capacity(_Piece, LinearForm):
+class Capacity(PartOf, LinearForm):
     """What heat the body takes up: the mass."""
 
     symmetric = True
@@ -147,5 +132,5 @@ class Capacity(_Piece, LinearForm):
 def conduction(sigma: Any, grad: Tensor, p: Values) -> Tensor:
     """The fluxes (-sigma grad V, -k grad T)."""
     k = p["thermal"]
-    k = k[..., None] if isinstance(k, Tensor) and k.dim() else k
+    k = beside_gradients(k)
     return torch.cat([-sigma * grad[..., :1, :], -k * grad[..., 1:, :]], -2)
