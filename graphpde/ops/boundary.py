@@ -93,7 +93,8 @@ class Neumann(Placed):
 
     Args:
         where: a named set of facets, facet numbers or a predicate; on a graph without elements a set of nodes.
-        inflow: number, tensor [c] or f(x, t); positive brings u in.
+        inflow: number, the same for every channel, tensor [c] or f(x, t); positive brings u in. Of a body it is the
+            traction.
     """
 
     def __init__(self, where: Where, inflow: Field):

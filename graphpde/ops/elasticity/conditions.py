@@ -90,7 +90,7 @@ class PointLoad(Condition):
 
 
 class Symmetry(Condition):
-    """No displacement through a plane: what a plane of symmetry or a bearing without friction does.
+    """No displacement through a plane: what a plane of symmetry, a roller or a bearing without friction does.
 
     Args:
         where: facets of planes across one axis: a named set, facet numbers or a predicate.
@@ -127,7 +127,7 @@ class Symmetry(Condition):
 
 
 class ElasticSupport(Robin):
-    """Springs on ``where`` that pull back with -k u: a bed, a soft mount. They pull at displacements alone.
+    """Springs on ``where`` that pull back with -k u: a Winkler foundation, a soft mount. Displacements alone feel them.
 
     Args:
         where: a named set of facets, facet numbers or a predicate.

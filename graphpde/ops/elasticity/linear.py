@@ -202,7 +202,7 @@ class Elasticity(LinearForm):
 
     def stress(self, u: Tensor, t: float | Tensor = 0.0) -> list[Tensor]:
         """sigma [*, m, q, 3, 3] at the quadrature points of each block of cells; the third axis is across the plane, or
-        around the axis."""
+        around the axis. t: of the temperature, where it changes in time."""
         return [stress for _, stress in self._strained(u, t)]
 
     def strains(self, u: Tensor) -> list[Tensor]:
