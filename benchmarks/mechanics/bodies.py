@@ -40,7 +40,6 @@ underside = 0.0
 force = [0.0, 0.0, 35600.0]
 [output.units]
 length = "mm"
-stress = "MPa"
 """,
     "pynastran_conv/test_bracket.inp": """
 [sets]
