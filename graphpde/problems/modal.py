@@ -24,7 +24,7 @@ class ModalProblem(ElasticityProblem):
     """Bodies of the plane or of space that swing by themselves: the slowest vibrations, free or held.
 
     Values on a set hold displacements, of all components or of some; ``symmetry`` and ``spring`` hold as well. Loads do
-    nothing to vibrations and are refused. Alone, a free body of steel; its motions without strain are modes of 0 Hz.
+    nothing to vibrations and are refused. Alone, a free body of steel, whose motions without strain are left out.
 
     Reference: Hughes 2000, The Finite Element Method, chapter 10.
     """
@@ -36,7 +36,7 @@ class ModalProblem(ElasticityProblem):
         "poisson": ElasticityProblem.coefficients["poisson"],
         "density": Coefficient("mass per volume", "mass/volume", "property"),
         "state": ElasticityProblem.coefficients["state"],
-        "modes": Coefficient("how many", "1", "number", 1.0),
+        "modes": Coefficient("how many, motions without strain not counted", "1", "number", 1.0),
     }
     units: ClassVar[Mapping[str, str]] = {**ElasticityProblem.units, "frequency": "Hz"}
     pushed_fields = ()  # type: ignore[assignment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphpde.config import Setup
+from graphpde.errors import RoundingCaveat
 from graphpde.ops.elasticity import effective_masses, modes
 from graphpde.problems.modal import ModalProblem
 from graphpde.run.advance import Progress
@@ -42,36 +44,50 @@ class ModalKit(MeshKit):
         self._rows: list[dict[str, float]] = []
         self._sum: dict[str, float] = {}
         self._apart = 0.0
+        free = setup.system.free()
+        self._rigid = 0 if free is None else free.motions
 
     def solve(self, run: Running, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> Result:
-        """Every mode as a moment, its largest displacement 1; several may have one frequency."""
+        """Every mode as a moment, its largest displacement 1; several may have one frequency.
+
+        Motions without strain of a free body are left out.
+        """
         setup, pde = self.setup, self.setup.pde
         assert isinstance(pde, ModalProblem)
         given = setup.config.coefficients
-        found = modes(setup.term, pde.density(setup.space, given), k=int(given["modes"]))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RoundingCaveat)
+            found = modes(setup.term, pde.density(setup.space, given), k=self._count)
+        run.notes += [str(each.message) for each in caught if issubclass(each.category, RoundingCaveat)]
         shapes, carried = found.shapes.detach(), effective_masses(found)
         weighed = _weighed(found.mass, shapes).flatten(0, 1)
         unit = shapes.flatten(0, 1).mT @ weighed
         self._apart = float((unit - torch.eye(len(unit), dtype=unit.dtype, device=unit.device)).abs().max())
         whole = _weighed(found.mass, torch.ones_like(shapes[..., :1])).sum((0, 2))
-        for k, frequency in enumerate(found.frequencies.tolist()):
-            shape = shapes[..., k] / shapes[..., k].norm(dim=1).max()
-            run.frames.add(k + 1, float(k + 1), shape)
-            self._rows.append({"frequency": frequency, **_by_axis(carried[k], whole)})
-        self._sum = _by_axis(carried.sum(0), whole)
-        run.step = run.steps = len(found.values)
+        left = slice(self._rigid, None)
+        for k, (frequency, shape) in enumerate(zip(found.frequencies[left].tolist(), shapes.unbind(-1)[left]), 1):
+            run.frames.add(k, float(k), shape / shape.norm(dim=1).max())
+            self._rows.append({"frequency": frequency, **_by_axis(carried[left][k - 1], whole)})
+        self._sum = _by_axis(carried[left].sum(0), whole)
+        run.step = run.steps = len(self._rows)
         return Result(shapes[..., 0], Status.CONVERGED, "modes", len(found.values))
+
+    @property
+    def _count(self) -> int:
+        """Vibrations asked for, and motions without strain beside them; no more than there are unknowns."""
+        n, d = self.setup.u0.shape
+        return min(int(self.setup.config.coefficients["modes"]) + self._rigid, n * d)
 
     def script(self, command: str) -> str:
         return show_code(self.setup, command, self._lines)
 
     def _lines(self, script: Script) -> list[str]:
-        count = repr(int(self.setup.config.coefficients["modes"]))
+        count, left = repr(self._count), f"[{self._rigid}:]" if self._rigid else ""
         found = script.call("modes", "graphpde.ops.elasticity", "f", "pde.density(space, coefficients)", k=count)
         return [
             f"found = {found}",
-            "print(found.frequencies)",
-            "shapes = [u / u.norm(dim=1).max() for u in found.shapes.unbind(-1)]  # the largest displacements are 1",
+            f"print(found.frequencies{left})" + ("  # without motions that strain nothing" if left else ""),
+            f"shapes = [u / u.norm(dim=1).max() for u in found.shapes.unbind(-1){left}]",
             "u = shapes[-1]",
             "",
             f"moments = [(mode, {fields_of(self.setup)}) for mode, u in enumerate(shapes, 1)]",
@@ -87,12 +103,13 @@ class ModalKit(MeshKit):
 
     def told(self, final: Mapping[str, Mapping[str, float]]) -> list[str]:
         unit, modes = self.setup.units["frequency"], {name: row for name, row in final.items() if name != _ALL}
+        lines = [f"{name}: {row['frequency']:.5g} {unit}" for name, row in modes.items()]
+        if self._rigid:
+            what = "motion" if self._rigid == 1 else "motions"
+            return [*lines, f"nothing holds the body fast: {self._rigid} {what} without strain at 0 {unit} left out"]
         first, *others = (f"{100 * final[_ALL][f'share_{a}']:.3g} %" for a in self._axes)
         carried = ", ".join([f"{first} of the mass along x", *(f"{v} along {a}" for v, a in zip(others, "yz"))])
-        return [
-            *(f"{name}: {row['frequency']:.5g} {unit}" for name, row in modes.items()),
-            f"together they carry {carried}",
-        ]
+        return [*lines, f"together they carry {carried}"]
 
     @property
     def _axes(self) -> str:
