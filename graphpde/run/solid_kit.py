@@ -22,6 +22,7 @@ from graphpde.viz import Certificate, Picture, Section, Table, plot_deformed, sa
 
 _BALANCED = 1e-8
 _YIELD = "yield strength"
+_LOADS = {"traction", "force", "pressure"}
 _PLACE = ("at_x", "at_y", "at_z")
 _REACTION = "reaction on "
 
@@ -117,7 +118,13 @@ class SolidKit(MeshKit):
 
     def remarks(self, moments: Sequence[Moment]) -> list[str]:
         moved = any(abs(v) > 0 for m in moments for v in (*m.low, *m.high))
-        return [] if moved else ["nothing moves: no load acts; give [boundary.NAME] a force, traction or pressure"]
+        loaded = [name for name, rule in self.setup.config.boundary.items() if _LOADS & set(rule.sides)]
+        if moved:
+            return []
+        if loaded:
+            names = ", ".join(f"'{name}'" for name in loaded)
+            return [f"nothing moves: the loads on {names} are zero, or act where there is no area, as on the axis"]
+        return ["nothing moves: no load acts; give [boundary.NAME] a force, traction or pressure"]
 
     def draw(self, frames: Frames, folder: Path) -> tuple[list[Picture], list[Section]]:
         pictures, sections = draw(frames, folder, "displacement"), draw_records(frames, folder)

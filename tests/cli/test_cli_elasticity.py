@@ -175,6 +175,14 @@ def test_a_mesh_of_ones_own_needs_a_material(graphpde, here: Path) -> None:
     assert done.code == 2 and "nothing says what 'rectangle' is made of; give [materials]" in done.err
 
 
+def test_a_load_on_the_axis_is_pointed_out(graphpde, here: Path) -> None:
+    text = BEAM.replace("plane_stress", "axisymmetric").replace(
+        "left = 0.0", "bottom = 0.0\n[boundary.left]\npressure = 2.0"
+    )
+    done = graphpde("simulate", written(text.partition("[boundary.right]")[0]), *QUIET)
+    assert done.code == 0 and "the loads on 'left' are zero, or act where there is no area" in done.err
+
+
 def test_a_spring_a_weight_and_heat(graphpde, here: Path) -> None:
     text = BLOCK.replace("poisson = 0.25", "poisson = 0.0\ndensity = 2.0\ngravity = [5.0, 0.0, 0.0]")
     done = graphpde(
